@@ -1,0 +1,154 @@
+"""Two real servers on loopback that refuse a wrong signature: s3s-fs and moto.
+
+    servers.py COMMAND [ARGUMENT…]
+
+runs COMMAND while both are up, stops them whatever happens, and exits with COMMAND's code. The
+command finds addresses and keys, made up anew for each run, in its environment: INTEROP_S3_URL,
+INTEROP_S3_ACCESS_KEY_ID, INTEROP_S3_SECRET_ACCESS_KEY, the same three with MOTO, and
+INTEROP_MOTO_ROLE_ARN. `servers.py bash` is a place to try things by hand.
+"""
+
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+REGION = "us-east-1"
+BUCKET = "interop"
+START_SECONDS = 60
+
+HERE = Path(__file__).resolve().parent
+CACHE = Path(os.environ.get("COUNTERSIGN_INTEROP_CACHE") or HERE.parent / "target" / "interop")
+ALLOW_ALL = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+ANYONE_MAY_ASSUME = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
+
+
+@contextmanager
+def s3s_fs(directory: Path):
+    """s3s-fs with one bucket; objects are files under `directory`."""
+    (directory / BUCKET).mkdir(parents=True)
+    # s3s-fs takes its keys as arguments only. They open nothing but this server, for this run.
+    access_key, secret = "AKIA" + secrets.token_hex(8).upper(), secrets.token_hex(20)
+    port = free_port()
+    command = [CACHE / "bin" / "s3s-fs", "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--access-key", access_key, "--secret-key", secret, directory]
+    url = f"http://127.0.0.1:{port}"
+    with running("s3s-fs", command, url):
+        yield {
+            "INTEROP_S3_URL": url,
+            "INTEROP_S3_ACCESS_KEY_ID": access_key,
+            "INTEROP_S3_SECRET_ACCESS_KEY": secret,
+        }
+
+
+@contextmanager
+def moto():
+    """moto with a user and a role that may do anything, and every request's signature checked."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    with running("moto", command, url + "/moto-api/data.json"):
+        iam = client("iam", url, "anyone", "anything")
+        iam.create_user(UserName="interop")
+        iam.put_user_policy(UserName="interop", PolicyName="all", PolicyDocument=policy(ALLOW_ALL))
+        key = iam.create_access_key(UserName="interop")["AccessKey"]
+        role = iam.create_role(RoleName="interop", AssumeRolePolicyDocument=policy(ANYONE_MAY_ASSUME))
+        iam.put_role_policy(RoleName="interop", PolicyName="all", PolicyDocument=policy(ALLOW_ALL))
+        check_signatures_after(url, "0")
+        yield {
+            "INTEROP_MOTO_URL": url,
+            "INTEROP_MOTO_ACCESS_KEY_ID": key["AccessKeyId"],
+            "INTEROP_MOTO_SECRET_ACCESS_KEY": key["SecretAccessKey"],
+            "INTEROP_MOTO_ROLE_ARN": role["Role"]["Arn"],
+        }
+
+
+def check_signatures_after(moto_url: str, requests: str) -> None:
+    """moto checks signatures after this many more requests; `inf` switches the check off."""
+    # Without a media type urllib claims a form, and moto then sees an empty body.
+    headers = {"Content-Type": "text/plain"}
+    request = urllib.request.Request(moto_url + "/moto-api/reset-auth", requests.encode(), headers)
+    urllib.request.urlopen(request, timeout=10).close()
+
+
+def client(service: str, url: str, access_key: str, secret: str):
+    import boto3  # only here: whoever imports this module for the names above need not have it
+    from botocore.config import Config
+
+    return boto3.client(
+        service,
+        endpoint_url=url,
+        region_name=REGION,
+        aws_access_key_id=access_key,
+        aws_secret_access_key=secret,
+        config=Config(proxies={}, retries={"total_max_attempts": 1}),
+    )
+
+
+def policy(statement: dict) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextmanager
+def running(name: str, command: list, probe_url: str):
+    """The process of `command`, from the moment it answers HTTP."""
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        try:
+            deadline = time.monotonic() + START_SECONDS
+            while not answers(probe_url):
+                if process.poll() is not None or time.monotonic() > deadline:
+                    log.seek(0)
+                    tail = log.read()[-2000:].decode(errors="replace")
+                    raise SystemExit(f"FAIL start {name}: no answer (exit code {process.poll()})\n{tail}")
+                time.sleep(0.1)
+            yield
+        finally:
+            process.terminate()
+            try:
+                process.wait(5)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def answers(url: str) -> bool:
+    try:
+        urllib.request.urlopen(url, timeout=5).close()
+    except urllib.error.HTTPError:
+        pass  # a refusal is an answer
+    except OSError:
+        return False
+    return True
+
+
+def main() -> int:
+    if len(sys.argv) < 2:
+        raise SystemExit(__doc__)
+    # The proxy of whoever calls is not for loopback; a termination is to stop the servers too.
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1"
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    with ExitStack() as stack:
+        root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="countersign-interop-")))
+        # boto3 is not to find the configuration of whoever calls.
+        os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = str(root / "none")
+        environment = stack.enter_context(s3s_fs(root / "s3")) | stack.enter_context(moto())
+        return subprocess.run(sys.argv[1:], env=os.environ | environment).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,153 @@
+//! Percent-encoding as Signature Version 4 wants it: everything but `A–Z a–z 0–9 - . _ ~`, upper case.
+
+/// Appends `text`, each byte encoded that is neither unreserved nor `/`.
+pub(super) fn write_path(text: &[u8], out: &mut Vec<u8>) {
+    write(text, UNRESERVED | SLASH, out);
+}
+
+/// Appends `text`, each byte encoded that is not unreserved.
+pub(super) fn write_component(text: &[u8], out: &mut Vec<u8>) {
+    write(text, UNRESERVED, out);
+}
+
+/// Appends `text` with its escapes decoded and then encoded anew.
+///
+/// # Errors
+/// Where in `text` a `%` stands without two hexadecimal digits behind it.
+pub(super) fn write_recoded(
+    text: &[u8],
+    as_is: Class,
+    plus: Plus,
+    malformed: Malformed,
+    out: &mut Vec<u8>,
+) -> Result<(), usize> {
+    let mut rest = text;
+    loop {
+        rest = copy_run(rest, as_is, out);
+        let Some((&byte, behind)) = rest.split_first() else {
+            return Ok(());
+        };
+        let (byte, behind) = match byte {
+            b'+' if plus == Plus::IsSpace => (b' ', behind),
+            b'%' => match (escape(behind), malformed) {
+                (Some(byte), _) => (byte, &behind[2..]),
+                (None, Malformed::IsItself) => (b'%', behind),
+                (None, Malformed::IsError) => return Err(text.len() - rest.len()),
+            },
+            other => (other, behind),
+        };
+        put(byte, as_is, out);
+        rest = behind;
+    }
+}
+
+/// What a `+` means.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Plus {
+    IsItself,
+    IsSpace,
+}
+
+/// What a `%` without two hexadecimal digits means.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Malformed {
+    IsError,
+    IsItself,
+}
+
+/// A set of bytes, as bits in [`CLASSES`].
+pub(super) type Class = u8;
+
+/// The bytes that stand for themselves everywhere.
+pub(super) const UNRESERVED: Class = 1;
+
+/// `/`, which stands for itself in a path.
+pub(super) const SLASH: Class = 2;
+
+fn write(text: &[u8], as_is: Class, out: &mut Vec<u8>) {
+    let mut rest = text;
+    loop {
+        rest = copy_run(rest, as_is, out);
+        let Some((&byte, behind)) = rest.split_first() else {
+            return;
+        };
+        put(byte, as_is, out);
+        rest = behind;
+    }
+}
+
+/// Appends the longest start of `text` that stands for itself; returns what is behind it.
+fn copy_run<'a>(text: &'a [u8], as_is: Class, out: &mut Vec<u8>) -> &'a [u8] {
+    let end = text
+        .iter()
+        .position(|&byte| CLASSES[usize::from(byte)] & as_is == 0)
+        .unwrap_or(text.len());
+    out.extend_from_slice(&text[..end]);
+    &text[end..]
+}
+
+fn put(byte: u8, as_is: Class, out: &mut Vec<u8>) {
+    if CLASSES[usize::from(byte)] & as_is == 0 {
+        let digit = |four_bits: u8| b"0123456789ABCDEF"[usize::from(four_bits)];
+        out.extend_from_slice(&[b'%', digit(byte >> 4), digit(byte & 15)]);
+    } else {
+        out.push(byte);
+    }
+}
+
+/// The byte that the two digits behind a `%` spell.
+fn escape(behind: &[u8]) -> Option<u8> {
+    let digit = |at: usize| char::from(*behind.get(at)?).to_digit(16);
+    Some((digit(0)? * 16 + digit(1)?) as u8)
+}
+
+const CLASSES: [Class; 256] = {
+    let mut classes = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let char = byte as u8;
+        if char.is_ascii_alphanumeric() || matches!(char, b'-' | b'.' | b'_' | b'~') {
+            classes[byte] = UNRESERVED;
+        } else if char == b'/' {
+            classes[byte] = SLASH;
+        }
+        byte += 1;
+    }
+    classes
+};
+
+#[cfg(test)]
+mod tests {
+    use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode, percent_encode_byte};
+
+    use super::*;
+
+    const RESERVED: AsciiSet = NON_ALPHANUMERIC
+        .remove(b'-')
+        .remove(b'.')
+        .remove(b'_')
+        .remove(b'~');
+
+    #[test]
+    fn every_byte_is_encoded_as_the_percent_encoding_crate_does() {
+        for byte in 0..=255 {
+            let mut out = Vec::new();
+            write_component(&[byte], &mut out);
+            let expected = percent_encode(&[byte], &RESERVED).to_string();
+            assert_eq!(out, expected.as_bytes(), "byte {byte}");
+        }
+    }
+
+    #[test]
+    fn every_escape_decodes_to_its_byte_in_either_case() {
+        for byte in 0..=255 {
+            let upper = percent_encode_byte(byte);
+            for text in [upper.to_owned(), upper.to_lowercase()] {
+                assert_eq!(escape(&text.as_bytes()[1..]), Some(byte), "{text}");
+            }
+        }
+        for text in ["", "4", "4g", "g4", "+4", " 4"] {
+            assert_eq!(escape(text.as_bytes()), None, "{text}");
+        }
+    }
+}

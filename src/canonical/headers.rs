@@ -1,0 +1,244 @@
+//! The canonical headers.
+
+use std::cmp::Ordering;
+
+/// The headers that a signature covers, sorted by name; repeats keep their order.
+///
+/// Names and values are borrowed as they were received and written in canonical form.
+pub(crate) struct Lines<'a> {
+    few: [Line<'a>; FEW],
+    len: usize,
+    /// All of them, once there are more than a few.
+    many: Vec<Line<'a>>,
+}
+
+/// How many lines fit without an allocation.
+const FEW: usize = 32;
+
+#[derive(Clone, Copy, Default)]
+struct Line<'a> {
+    /// The first bytes of the name in lower case, so that most comparisons are of one number.
+    order: u64,
+    name: &'a [u8],
+    value: &'a [u8],
+}
+
+impl<'a> Lines<'a> {
+    pub(crate) fn new() -> Lines<'a> {
+        Lines {
+            few: [Line::default(); FEW],
+            len: 0,
+            many: Vec::new(),
+        }
+    }
+
+    /// Adds a header; the name in any case.
+    pub(crate) fn push(&mut self, name: &'a [u8], value: &'a [u8]) {
+        let line = Line {
+            order: order(name),
+            name,
+            value,
+        };
+        if self.len < FEW {
+            self.few[self.len] = line;
+        } else {
+            if self.many.is_empty() {
+                self.many.extend_from_slice(&self.few);
+            }
+            self.many.push(line);
+        }
+        self.len += 1;
+    }
+
+    /// Sorts by name. Lines of one name stay in the order in which they came.
+    pub(crate) fn sort(&mut self) {
+        self.as_mut_slice().sort_by(Line::compare);
+    }
+
+    /// An upper bound on what [`Lines::write`] and [`Lines::write_names`] append together.
+    pub(crate) fn bound(&self) -> usize {
+        self.as_slice()
+            .iter()
+            .map(|line| 2 * line.name.len() + line.value.len() + 3)
+            .sum()
+    }
+
+    /// Appends one `name:value` line for each name, the values of repeats joined with commas.
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        let mut last: Option<&Line<'_>> = None;
+        for line in self.as_slice() {
+            if last.is_some_and(|last| last.is_same_name(line)) {
+                // Takes back the end of the line that this value goes on.
+                out.pop();
+                out.push(b',');
+            } else {
+                write_lower(line.name, out);
+                out.push(b':');
+            }
+            write_folded(line.value, out);
+            out.push(b'\n');
+            last = Some(line);
+        }
+    }
+
+    /// Appends the names, each once, with `separator` between them.
+    pub(crate) fn write_names(&self, out: &mut Vec<u8>, separator: &[u8]) {
+        let mut last: Option<&Line<'_>> = None;
+        for line in self.as_slice() {
+            match last {
+                Some(last) if last.is_same_name(line) => continue,
+                Some(_) => out.extend_from_slice(separator),
+                None => {}
+            }
+            write_lower(line.name, out);
+            last = Some(line);
+        }
+    }
+
+    fn as_slice(&self) -> &[Line<'a>] {
+        if self.many.is_empty() {
+            &self.few[..self.len]
+        } else {
+            &self.many
+        }
+    }
+
+    fn as_mut_slice(&mut self) -> &mut [Line<'a>] {
+        if self.many.is_empty() {
+            &mut self.few[..self.len]
+        } else {
+            &mut self.many
+        }
+    }
+}
+
+impl Line<'_> {
+    fn compare(&self, other: &Self) -> Ordering {
+        self.order.cmp(&other.order).then_with(|| {
+            let rest = |line: &Self| line.name.get(8..).unwrap_or_default().iter();
+            rest(self)
+                .map(u8::to_ascii_lowercase)
+                .cmp(rest(other).map(|b| b.to_ascii_lowercase()))
+        })
+    }
+
+    fn is_same_name(&self, other: &Self) -> bool {
+        self.order == other.order && self.name.eq_ignore_ascii_case(other.name)
+    }
+}
+
+/// The first eight bytes of a name in lower case as one number that sorts as they do.
+fn order(name: &[u8]) -> u64 {
+    let mut first = [0; 8];
+    let len = name.len().min(8);
+    first[..len].copy_from_slice(&name[..len]);
+    // Names hold no NUL, so what a short one is filled up with sorts before any byte of a longer one.
+    first.make_ascii_lowercase();
+    u64::from_be_bytes(first)
+}
+
+fn write_lower(name: &[u8], out: &mut Vec<u8>) {
+    let start = out.len();
+    out.extend_from_slice(name);
+    out[start..].make_ascii_lowercase();
+}
+
+/// Appends a value without the blanks around it, each run of blanks within it as one space.
+///
+/// Blanks are SP and HTAB. Every other byte stays, a no-break space too; quotes protect nothing.
+fn write_folded(value: &[u8], out: &mut Vec<u8>) {
+    let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let Some(first) = value.iter().position(|byte| !is_blank(byte)) else {
+        return;
+    };
+    let mut rest = &value[first..];
+    loop {
+        // Up to the next byte at which something is to be folded: a tab, or a blank behind a blank.
+        let end = rest
+            .windows(2)
+            .position(|pair| is_blank(&pair[0]) && (pair[0] == b'\t' || is_blank(&pair[1])))
+            .unwrap_or(rest.len());
+        out.extend_from_slice(&rest[..end]);
+        let Some(next) = rest[end..].iter().position(|byte| !is_blank(byte)) else {
+            break;
+        };
+        out.push(b' ');
+        rest = &rest[end + next..];
+    }
+    while out.last().is_some_and(is_blank) {
+        out.pop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fold(value: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        write_folded(value, &mut out);
+        out
+    }
+
+    #[test]
+    fn blanks_are_trimmed_and_folded() {
+        for (value, expected) in [
+            (&b""[..], &b""[..]),
+            (b" \t ", b""),
+            (b"a", b"a"),
+            (b"a ", b"a"),
+            (b"a\t", b"a"),
+            (b" a b ", b"a b"),
+            (b"a    b", b"a b"),
+            (b"a\tb", b"a b"),
+            (b"a \t b\t", b"a b"),
+            (b"\"a  b\"  ", b"\"a b\""),
+            (b"\xc2\xa0a  b\xc2\xa0", b"\xc2\xa0a b\xc2\xa0"),
+            (b"a: b, c", b"a: b, c"),
+        ] {
+            assert_eq!(fold(value), expected, "{}", value.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn lines_are_sorted_by_name_and_repeats_keep_their_order() {
+        let mut lines = Lines::new();
+        for (name, value) in [
+            ("X-Amz-Meta-B", "2"),
+            ("a-b", "x"),
+            ("x-amz-meta-b", "1"),
+            ("A", " y "),
+            ("x-amz-meta", ""),
+        ] {
+            lines.push(name.as_bytes(), value.as_bytes());
+        }
+        lines.sort();
+        let (mut out, mut names) = (Vec::new(), Vec::new());
+        lines.write(&mut out);
+        lines.write_names(&mut names, b";");
+        assert_eq!(
+            String::from_utf8_lossy(&out),
+            "a:y\na-b:x\nx-amz-meta:\nx-amz-meta-b:2,1\n"
+        );
+        assert_eq!(
+            String::from_utf8_lossy(&names),
+            "a;a-b;x-amz-meta;x-amz-meta-b"
+        );
+        assert!(out.len() + names.len() <= lines.bound());
+    }
+
+    #[test]
+    fn more_than_a_few_lines_are_kept_too() {
+        let names: Vec<String> = (0..3 * FEW).map(|n| format!("x-{:03}", 999 - n)).collect();
+        let mut lines = Lines::new();
+        for name in &names {
+            lines.push(name.as_bytes(), b"v");
+        }
+        lines.sort();
+        let mut out = Vec::new();
+        lines.write_names(&mut out, b"\n");
+        let mut expected: Vec<&str> = names.iter().map(String::as_str).collect();
+        expected.sort_unstable();
+        assert_eq!(String::from_utf8_lossy(&out), expected.join("\n"));
+    }
+}

@@ -1,0 +1,92 @@
+//! The canonical request: the one text over which a client and AWS must agree byte for byte.
+//!
+//! There is one writer, and both who sign and who verify call it, so what is signed and what is
+//! accepted cannot drift apart. They differ in which headers they choose ([`Lines`]) and in which part
+//! of the query they leave out.
+
+mod encode;
+mod headers;
+mod path;
+pub(crate) mod query;
+mod scratch;
+
+use std::ops::Range;
+
+pub(crate) use headers::Lines;
+pub use scratch::Scratch;
+pub(crate) use scratch::{Buffers, Remembered, Spare, room};
+
+use crate::{Error, ErrorKind, Rules, head::is_token};
+
+/// What goes into a canonical request.
+pub(crate) struct Request<'a> {
+    pub(crate) method: &'a [u8],
+    pub(crate) path: &'a [u8],
+    pub(crate) query: &'a [u8],
+    pub(crate) lines: &'a Lines<'a>,
+    pub(crate) payload: &'a [u8],
+    pub(crate) rules: Rules,
+}
+
+/// Where the parts of a canonical request stand in the buffer that it was written to.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Layout {
+    pub(crate) path: Range<usize>,
+    pub(crate) query: Range<usize>,
+    pub(crate) headers: Range<usize>,
+    pub(crate) signed_headers: Range<usize>,
+    pub(crate) end: usize,
+}
+
+impl Request<'_> {
+    /// An upper bound on what [`Request::write`] appends.
+    pub(crate) fn bound(&self) -> usize {
+        // Each byte of path and query can become three, each query piece can gain a `=`.
+        self.method.len()
+            + 3 * self.path.len()
+            + 4 * self.query.len()
+            + self.lines.bound()
+            + self.payload.len()
+            + 8
+    }
+
+    /// Appends the canonical request to an empty `out`, in which there is [room](Request::bound).
+    pub(crate) fn write(&self, out: &mut Vec<u8>, spare: &mut Spare) -> Result<Layout, Error> {
+        if !is_token(self.method) {
+            return Err(Error::new(
+                ErrorKind::InvalidMethod,
+                format!("the method `{}` is not a token", self.method.escape_ascii()),
+            ));
+        }
+        let mut layout = Layout::default();
+        out.extend_from_slice(self.method);
+        out.push(b'\n');
+        layout.path = part(out, |out| {
+            path::write(self.path, self.rules, spare.emptied(), out)
+        })?;
+        layout.query = part(out, |out| query::write(self.query, spare, out))?;
+        layout.headers = part(out, |out| {
+            self.lines.write(out);
+            Ok(())
+        })?;
+        layout.signed_headers = part(out, |out| {
+            self.lines.write_names(out, b";");
+            Ok(())
+        })?;
+        out.extend_from_slice(self.payload);
+        layout.end = out.len();
+        Ok(layout)
+    }
+}
+
+/// Appends one part and the line's end behind it.
+fn part(
+    out: &mut Vec<u8>,
+    write: impl FnOnce(&mut Vec<u8>) -> Result<(), Error>,
+) -> Result<Range<usize>, Error> {
+    let start = out.len();
+    write(out)?;
+    let end = out.len();
+    out.push(b'\n');
+    Ok(start..end)
+}

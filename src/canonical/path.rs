@@ -1,0 +1,158 @@
+//! The canonical path.
+
+use super::{
+    encode::{self, Malformed, Plus, SLASH, UNRESERVED},
+    scratch::room,
+};
+use crate::{Error, ErrorKind, Rules, head::relative};
+
+/// Appends the canonical form of the path that stands on the wire; `spare` is room to normalize in.
+pub(super) fn write(
+    path: &[u8],
+    rules: Rules,
+    spare: &mut Vec<u8>,
+    out: &mut Vec<u8>,
+) -> Result<(), Error> {
+    match path.first() {
+        None => out.push(b'/'),
+        Some(b'/') if rules.normalize_path && !is_normal(path) => {
+            room(spare, path.len() + 1);
+            normalize(path, spare);
+            write_encoded(spare, rules, out)?;
+        }
+        Some(b'/') => write_encoded(path, rules, out)?,
+        Some(_) => return Err(relative(path)),
+    }
+    Ok(())
+}
+
+/// Whether there is no empty and no dot segment, as in most paths.
+fn is_normal(path: &[u8]) -> bool {
+    // Such a segment begins behind a slash, with another slash or a dot.
+    !path
+        .windows(2)
+        .any(|pair| matches!(pair, [b'/', b'/' | b'.']))
+}
+
+/// Appends the path without its empty and dot segments to an empty `out`.
+///
+/// This comes before any decoding: `%2F` ends no segment and `%2e` is no dot.
+fn normalize(path: &[u8], out: &mut Vec<u8>) {
+    for segment in path.split(|&byte| byte == b'/') {
+        match segment {
+            b"" | b"." => {}
+            b".." => out.truncate(out.iter().rposition(|&byte| byte == b'/').unwrap_or(0)),
+            kept => {
+                out.push(b'/');
+                out.extend_from_slice(kept);
+            }
+        }
+    }
+    if [&b"/"[..], b"/.", b"/.."]
+        .iter()
+        .any(|end| path.ends_with(end))
+        || out.is_empty()
+    {
+        out.push(b'/');
+    }
+}
+
+fn write_encoded(text: &[u8], rules: Rules, out: &mut Vec<u8>) -> Result<(), Error> {
+    if rules.double_encode {
+        encode::write_path(text, out);
+        return Ok(());
+    }
+    let malformed = if rules.strict_path {
+        Malformed::IsError
+    } else {
+        Malformed::IsItself
+    };
+    encode::write_recoded(text, UNRESERVED | SLASH, Plus::IsItself, malformed, out).map_err(|at| {
+        Error::new(
+            ErrorKind::MalformedEscape,
+            format!(
+                "the path `{}` has a `%` at byte {at} without two hexadecimal digits behind it; \
+                 a `%` that is meant is written `%25`",
+                text.escape_ascii()
+            ),
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn canonical(path: &str, rules: Rules) -> Result<String, Error> {
+        let mut out = Vec::new();
+        write(path.as_bytes(), rules, &mut Vec::new(), &mut out)?;
+        Ok(String::from_utf8(out).expect("a canonical path is ASCII"))
+    }
+
+    #[test]
+    fn general_paths_are_normalized_and_encoded_again() {
+        for (path, expected) in [
+            ("", "/"),
+            ("/", "/"),
+            ("//", "/"),
+            ("/..", "/"),
+            ("/.", "/"),
+            ("/a/..", "/"),
+            ("/a/../..", "/"),
+            ("/a/b/..", "/a/"),
+            ("/a/b/../", "/a/"),
+            ("/a/./b", "/a/b"),
+            ("/a/b/.", "/a/b/"),
+            ("//a//b//", "/a/b/"),
+            ("/a/...", "/a/..."),
+            ("/.a/..b", "/.a/..b"),
+            ("/%2e%2E/a", "/%252e%252E/a"),
+            ("/a%2Fb", "/a%252Fb"),
+            ("/100%", "/100%25"),
+            ("/a b", "/a%20b"),
+            ("/é", "/%C3%A9"),
+        ] {
+            assert_eq!(
+                canonical(path, Rules::GENERAL).expect(path),
+                expected,
+                "{path}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_decoded_slash_is_no_boundary_for_dots() {
+        let rules = Rules::GENERAL.with_double_encode(false);
+        assert_eq!(canonical("/a/b%2Fc/../d", rules).expect("a path"), "/a/d");
+        assert_eq!(
+            canonical("/a/b%2F../d%zz", rules).expect("a path"),
+            "/a/b/../d%25zz"
+        );
+    }
+
+    #[test]
+    fn s3_paths_are_decoded_once_and_encoded_once() {
+        for (path, expected) in [
+            ("", "/"),
+            ("//a/../b/.", "//a/../b/."),
+            ("/a=b(1)", "/a%3Db%281%29"),
+            ("/%3d+%2B~%7e", "/%3D%2B%2B~~"),
+            ("/a%2Fb", "/a/b"),
+            ("/%FF", "/%FF"),
+        ] {
+            assert_eq!(canonical(path, Rules::S3).expect(path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_malformed_escape_in_an_s3_path_is_an_error_that_says_where() {
+        for (path, at) in [("/100%", 4), ("/%4", 1), ("/a%41%zz", 5)] {
+            let error = canonical(path, Rules::S3).expect_err(path);
+            assert_eq!(error.kind(), ErrorKind::MalformedEscape);
+            assert!(
+                error.to_string().contains(&format!("at byte {at} ")),
+                "{error}"
+            );
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! The buffers that signing reuses.
+
+use std::fmt;
+
+use zeroize::Zeroize;
+
+use super::query::Piece;
+use crate::{Credentials, SigningKey};
+
+/// Buffers that are reused from one signature to the next, so that signing allocates nothing.
+///
+/// A fresh one grows to what its first requests need. It also remembers the key it last signed with,
+/// which spares a look-up in the key cache. Everything in it is wiped when it grows and when it is
+/// dropped.
+///
+/// ```
+/// use std::time::SystemTime;
+/// use countersign::{Credentials, Head, Headers, Payload, Scratch, Signer};
+///
+/// let signer = Signer::new("us-east-1", "iam");
+/// let credentials = Credentials::new("AKIDEXAMPLE", "secret");
+/// let mut scratch = Scratch::new();
+/// for target in [&b"https://iam.amazonaws.com/?Action=ListUsers"[..], b"https://iam.amazonaws.com/"] {
+///     let head = Head::parse(b"GET", target, Headers::Pairs(&[]))?;
+///     let now = SystemTime::now();
+///     let signed = signer.sign_head(head, Payload::EMPTY, &credentials, now, &mut scratch)?;
+///     assert_eq!(signed.signed_headers(), "host;x-amz-date");
+/// }
+/// # Ok::<(), countersign::Error>(())
+/// ```
+#[derive(Default)]
+pub struct Scratch {
+    pub(crate) buffers: Buffers,
+    pub(crate) remembered: Option<Remembered>,
+}
+
+/// The bytes that make up a signature.
+#[derive(Default)]
+pub(crate) struct Buffers {
+    /// The canonical request, then the string to sign, then the Authorization header's value.
+    pub(crate) text: Vec<u8>,
+    /// The query that is to be sent, where it is not the one that was given.
+    pub(crate) query: Vec<u8>,
+    pub(crate) spare: Spare,
+}
+
+/// Room to normalize a path and to sort a query in.
+#[derive(Default)]
+pub(crate) struct Spare {
+    pub(super) bytes: Vec<u8>,
+    pub(super) pieces: Vec<Piece>,
+}
+
+/// The key of the last signature and whose it was.
+pub(crate) struct Remembered {
+    pub(crate) credentials: Credentials,
+    pub(crate) scope: Vec<u8>,
+    pub(crate) key: SigningKey,
+}
+
+impl Scratch {
+    /// Empty buffers.
+    pub fn new() -> Scratch {
+        Scratch::default()
+    }
+}
+
+impl fmt::Debug for Scratch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scratch").finish_non_exhaustive()
+    }
+}
+
+impl Drop for Buffers {
+    fn drop(&mut self) {
+        self.text.zeroize();
+        self.query.zeroize();
+        self.spare.bytes.zeroize();
+    }
+}
+
+impl Spare {
+    pub(super) fn emptied(&mut self) -> &mut Vec<u8> {
+        self.bytes.clear();
+        &mut self.bytes
+    }
+}
+
+/// Empties a buffer and makes sure that `len` bytes fit without growing it: a buffer that grows leaves
+/// its old bytes behind in memory, so the old ones are wiped first.
+pub(crate) fn room(buffer: &mut Vec<u8>, len: usize) {
+    buffer.clear();
+    if buffer.capacity() < len {
+        buffer.zeroize();
+        *buffer = Vec::with_capacity(len.next_power_of_two().max(1024));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_with_room_is_kept_and_a_small_one_replaced() {
+        let mut buffer = Vec::new();
+        room(&mut buffer, 10);
+        buffer.extend_from_slice(b"token");
+        let (at, capacity) = (buffer.as_ptr(), buffer.capacity());
+        room(&mut buffer, capacity);
+        assert_eq!((buffer.as_ptr(), buffer.len()), (at, 0));
+        room(&mut buffer, capacity + 1);
+        assert!(buffer.capacity() > capacity && buffer.is_empty());
+    }
+}

@@ -1,0 +1,112 @@
+//! Each step on the way to a signature, for people.
+
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::signed::Form;
+
+/// Each step on the way to a signature, as text for people to read.
+///
+/// The session token is masked wherever it stands, so the text can be shown; so is the signature,
+/// which is not part of any step. Bytes that are not UTF-8 are shown as U+FFFD.
+///
+/// Made by [`Signer::explain`](crate::Signer::explain), [`Signed::explain`](crate::Signed::explain)
+/// and [`Presigned::explain`](crate::Presigned::explain).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    canonical_request: String,
+    string_to_sign: String,
+    scope: String,
+    access_key_id: String,
+}
+
+impl Explanation {
+    pub(crate) fn new(form: &Form<'_>) -> Explanation {
+        let mut text = String::from_utf8_lossy(form.canonical_request()).into_owned();
+        if let Some(token) = form
+            .credentials
+            .session_token()
+            .filter(|token| !token.is_empty())
+        {
+            // In a header the token stands as it is, in the query percent-encoded.
+            let mask = format!("<session token of {} bytes>", token.len());
+            let encoded = utf8_percent_encode(token, RESERVED).to_string();
+            let header = format!("-token:{token}\n");
+            text = text
+                .replace(&header, &format!("-token:{mask}\n"))
+                .replace(&format!("-Token={encoded}"), &format!("-Token={mask}"));
+        }
+        Explanation {
+            canonical_request: text,
+            string_to_sign: form.string_to_sign().to_owned(),
+            scope: form.scope().to_owned(),
+            access_key_id: form.credentials.access_key_id().to_owned(),
+        }
+    }
+
+    /// The canonical request, its session token masked.
+    pub fn canonical_request(&self) -> &str {
+        &self.canonical_request
+    }
+
+    /// The string to sign; its last line is the hash of the canonical request.
+    pub fn string_to_sign(&self) -> &str {
+        &self.string_to_sign
+    }
+
+    /// The credential scope, whose parts the key is derived from one after the other.
+    pub fn scope(&self) -> &str {
+        &self.scope
+    }
+
+    /// Whose secret the key is derived from.
+    pub fn access_key_id(&self) -> &str {
+        &self.access_key_id
+    }
+
+    /// The method.
+    pub fn method(&self) -> &str {
+        self.line(0)
+    }
+
+    /// The canonical path.
+    pub fn path(&self) -> &str {
+        self.line(1)
+    }
+
+    /// The canonical query.
+    pub fn query(&self) -> &str {
+        self.line(2)
+    }
+
+    /// The canonical headers, as `name:value`.
+    pub fn headers(&self) -> impl Iterator<Item = &str> {
+        self.canonical_request
+            .split('\n')
+            .skip(3)
+            .take_while(|line| !line.is_empty())
+    }
+
+    /// The names of the signed headers.
+    pub fn signed_headers(&self) -> &str {
+        self.line(4 + self.headers().count())
+    }
+
+    /// The payload line.
+    pub fn payload(&self) -> &str {
+        self.line(5 + self.headers().count())
+    }
+
+    /// No value in a canonical request holds a line's end, so its lines are its parts.
+    fn line(&self, at: usize) -> &str {
+        self.canonical_request
+            .split('\n')
+            .nth(at)
+            .unwrap_or_default()
+    }
+}
+
+const RESERVED: &percent_encoding::AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');

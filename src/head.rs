@@ -1,0 +1,371 @@
+//! The head of a request, borrowed: what a signature covers but the body.
+
+use std::fmt;
+
+use http::{HeaderMap, request::Parts};
+
+use crate::{Error, ErrorKind};
+
+/// A borrowed request head, from the `http` crate's types or from raw bytes.
+///
+/// It can hold what `http::Uri` refuses (a raw space, bytes that are not UTF-8), which old test
+/// vectors, proxies and debuggers need. Nothing is checked before it is signed.
+///
+/// ```
+/// use countersign::{Head, Headers};
+///
+/// let headers: [(&[u8], &[u8]); 1] = [(b"Host", b"example.amazonaws.com")];
+/// let head = Head::parse(b"GET", b"/a path?q=1", Headers::Pairs(&headers))?;
+/// assert_eq!(head.path, b"/a path");
+/// assert_eq!(head.query, Some(&b"q=1"[..]));
+/// # Ok::<(), countersign::Error>(())
+/// ```
+#[derive(Clone, Copy)]
+pub struct Head<'a> {
+    /// The method, a token, as it is sent.
+    pub method: &'a [u8],
+    /// Whether the request goes over TLS: it tells which port is the default one.
+    pub https: bool,
+    /// The authority of an absolute URL, or HTTP/2's `:authority`.
+    pub authority: Option<&'a [u8]>,
+    /// The path on the wire, percent-encoded by whoever built the URL.
+    pub path: &'a [u8],
+    /// The query on the wire, without its `?`.
+    pub query: Option<&'a [u8]>,
+    /// The headers in the order of the wire.
+    pub headers: Headers<'a>,
+}
+
+/// The headers of a [`Head`].
+#[derive(Clone, Copy)]
+pub enum Headers<'a> {
+    /// The `http` crate's map.
+    Map(&'a HeaderMap),
+    /// Names and values as raw bytes, in the order of the wire, repeats included.
+    Pairs(&'a [(&'a [u8], &'a [u8])]),
+}
+
+impl<'a> Head<'a> {
+    /// Takes apart a request target: an absolute URL, or a path with an optional query.
+    ///
+    /// A fragment is dropped. The bytes of path and query stay as they are.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidUrl`] if it is neither, or of a scheme that is not HTTP or WebSocket.
+    pub fn parse(
+        method: &'a [u8],
+        target: &'a [u8],
+        headers: Headers<'a>,
+    ) -> Result<Head<'a>, Error> {
+        let target = until(target, |byte| byte == b'#');
+        let (https, authority, rest) = match find(target, b"://") {
+            // A `://` behind the first `/`, `?` or the like is no scheme's.
+            Some(at) if !target.starts_with(b"/") && is_scheme(&target[..at]) => {
+                let https = is_https(&target[..at])?;
+                let rest = &target[at + 3..];
+                let authority = until(rest, |byte| matches!(byte, b'/' | b'?'));
+                (https, Some(authority), &rest[authority.len()..])
+            }
+            _ if target.starts_with(b"/") => (true, None, target),
+            _ => return Err(relative(target)),
+        };
+        let path = until(rest, |byte| byte == b'?');
+        let query = rest.get(path.len() + 1..);
+        Ok(Head {
+            method,
+            https,
+            authority,
+            path,
+            query,
+            headers,
+        })
+    }
+
+    /// The value that is signed as `host`, and whether a Host header holds it.
+    pub(crate) fn host(&self, header: Option<&'a [u8]>) -> Result<&'a [u8], Error> {
+        let authority = self
+            .authority
+            .map(without_userinfo)
+            .filter(|text| !text.is_empty());
+        if let Some(bad) = authority.and_then(|text| {
+            text.iter()
+                .find(|byte| !byte.is_ascii_graphic() && byte.is_ascii())
+        }) {
+            return Err(Error::new(
+                ErrorKind::InvalidUrl,
+                format!("the authority of the URL contains byte 0x{bad:02x}, which no host has"),
+            ));
+        }
+        let authority = authority.map(|text| without_default_port(text, self.https));
+        match (
+            header
+                .map(<[u8]>::trim_ascii)
+                .filter(|host| !host.is_empty()),
+            authority,
+        ) {
+            (None, None) => Err(Error::new(
+                ErrorKind::MissingHost,
+                "the request has no `host` header and its URL no authority, so no host can be signed",
+            )),
+            (None, Some(authority)) => Ok(authority),
+            (Some(host), Some(authority))
+                if !without_default_port(host, self.https).eq_ignore_ascii_case(authority) =>
+            {
+                Err(Error::new(
+                    ErrorKind::ConflictingHost,
+                    format!(
+                        "the `host` header says `{}` but the URL says `{}`",
+                        host.escape_ascii(),
+                        authority.escape_ascii()
+                    ),
+                ))
+            }
+            (Some(host), _) => Ok(host),
+        }
+    }
+}
+
+impl<'a> From<&'a Parts> for Head<'a> {
+    fn from(parts: &'a Parts) -> Head<'a> {
+        from_http(&parts.method, &parts.uri, &parts.headers)
+    }
+}
+
+impl<'a, B> From<&'a http::Request<B>> for Head<'a> {
+    fn from(request: &'a http::Request<B>) -> Head<'a> {
+        from_http(request.method(), request.uri(), request.headers())
+    }
+}
+
+impl fmt::Debug for Head<'_> {
+    /// Header values and the query are left out: they may carry a session token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Head")
+            .field("method", &self.method.escape_ascii().to_string())
+            .field(
+                "authority",
+                &self.authority.map(|text| text.escape_ascii().to_string()),
+            )
+            .field("path", &self.path.escape_ascii().to_string())
+            .field("headers", &self.headers)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> Headers<'a> {
+    /// The headers in order, repeats included.
+    pub(crate) fn for_each(
+        self,
+        mut visit: impl FnMut(&'a [u8], &'a [u8]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        match self {
+            Headers::Map(map) => map
+                .iter()
+                .try_for_each(|(name, value)| visit(name.as_str().as_bytes(), value.as_bytes())),
+            Headers::Pairs(pairs) => pairs.iter().try_for_each(|&(name, value)| {
+                check_header(name, value)?;
+                visit(name, value)
+            }),
+        }
+    }
+}
+
+impl fmt::Debug for Headers<'_> {
+    /// The names alone.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Headers::Map(map) => f.debug_list().entries(map.keys()).finish(),
+            Headers::Pairs(pairs) => f
+                .debug_list()
+                .entries(
+                    pairs
+                        .iter()
+                        .map(|(name, _)| name.escape_ascii().to_string()),
+                )
+                .finish(),
+        }
+    }
+}
+
+fn from_http<'a>(method: &'a http::Method, uri: &'a http::Uri, headers: &'a HeaderMap) -> Head<'a> {
+    let authority = uri
+        .authority()
+        .map(|authority| authority.as_str().as_bytes());
+    let (authority, path) = match (uri.scheme(), authority) {
+        // `http::Uri` takes a bare word for an authority; to a signer it is a relative URL.
+        (None, Some(word)) => (None, word),
+        (_, authority) => (authority, uri.path().as_bytes()),
+    };
+    Head {
+        method: method.as_str().as_bytes(),
+        https: !uri.scheme_str().is_some_and(|scheme| {
+            scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("ws")
+        }),
+        authority,
+        path,
+        query: uri.query().map(str::as_bytes),
+        headers: Headers::Map(headers),
+    }
+}
+
+/// Whether `text` is a token (RFC 9110, §5.6.2), as methods and header names are.
+pub(crate) fn is_token(text: &[u8]) -> bool {
+    !text.is_empty()
+        && text.iter().all(|byte| {
+            byte.is_ascii_alphanumeric()
+                || matches!(
+                    byte,
+                    b'!' | b'#'
+                        | b'$'
+                        | b'%'
+                        | b'&'
+                        | b'\''
+                        | b'*'
+                        | b'+'
+                        | b'-'
+                        | b'.'
+                        | b'^'
+                        | b'_'
+                        | b'`'
+                        | b'|'
+                        | b'~'
+                )
+        })
+}
+
+pub(crate) fn relative(target: &[u8]) -> Error {
+    Error::new(
+        ErrorKind::InvalidUrl,
+        format!(
+            "`{}` is a relative URL: it needs a scheme and a host, or to begin with `/`",
+            target.escape_ascii()
+        ),
+    )
+}
+
+fn check_header(name: &[u8], value: &[u8]) -> Result<(), Error> {
+    if !is_token(name) {
+        return Err(Error::new(
+            ErrorKind::InvalidHeader,
+            format!("the header name `{}` is not a token", name.escape_ascii()),
+        ));
+    }
+    match value
+        .iter()
+        .position(|byte| matches!(byte, b'\r' | b'\n' | 0))
+    {
+        Some(at) => Err(Error::new(
+            ErrorKind::InvalidHeader,
+            format!(
+                "header `{}` contains byte 0x{:02x} at position {at} of its value, which no header may hold",
+                name.escape_ascii(),
+                value[at]
+            ),
+        )),
+        None => Ok(()),
+    }
+}
+
+fn is_scheme(text: &[u8]) -> bool {
+    text.iter()
+        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
+}
+
+fn is_https(scheme: &[u8]) -> Result<bool, Error> {
+    let is = |name: &[u8]| scheme.eq_ignore_ascii_case(name);
+    match () {
+        () if is(b"https") || is(b"wss") => Ok(true),
+        () if is(b"http") || is(b"ws") => Ok(false),
+        () => Err(Error::new(
+            ErrorKind::InvalidUrl,
+            format!(
+                "the scheme `{}` is none of http, https, ws and wss",
+                scheme.escape_ascii()
+            ),
+        )),
+    }
+}
+
+fn without_userinfo(authority: &[u8]) -> &[u8] {
+    match authority.iter().rposition(|&byte| byte == b'@') {
+        Some(at) => &authority[at + 1..],
+        None => authority,
+    }
+}
+
+/// Drops the port that the scheme implies, and a colon with none behind it.
+fn without_default_port(authority: &[u8], https: bool) -> &[u8] {
+    let default: &[u8] = if https { b"443" } else { b"80" };
+    match authority.iter().rposition(|&byte| byte == b':') {
+        // The colons of an IPv6 address stand before its closing bracket.
+        Some(at) if authority[at + 1..].contains(&b']') => authority,
+        Some(at) if authority[at + 1..] == *default || at + 1 == authority.len() => {
+            &authority[..at]
+        }
+        _ => authority,
+    }
+}
+
+fn until(text: &[u8], end: impl Fn(u8) -> bool) -> &[u8] {
+    &text[..text
+        .iter()
+        .position(|&byte| end(byte))
+        .unwrap_or(text.len())]
+}
+
+fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
+    text.windows(wanted.len())
+        .position(|window| window == wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(target: &[u8]) -> Result<Head<'_>, Error> {
+        Head::parse(b"GET", target, Headers::Pairs(&[]))
+    }
+
+    fn host(target: &str) -> String {
+        let head = parse(target.as_bytes()).expect("a target");
+        String::from_utf8(head.host(None).expect("a host").to_vec()).expect("text")
+    }
+
+    #[test]
+    fn the_host_is_the_authority_without_userinfo_and_default_port() {
+        assert_eq!(host("https://example.com/"), "example.com");
+        assert_eq!(host("https://user:p@ss@example.com:443"), "example.com");
+        assert_eq!(host("http://example.com:443/"), "example.com:443");
+        assert_eq!(host("ws://example.com:80/"), "example.com");
+        assert_eq!(host("WSS://Example.com:8443?x"), "Example.com:8443");
+        assert_eq!(host("https://[fd00::1]:443/"), "[fd00::1]");
+        assert_eq!(host("https://[fd00::443]/"), "[fd00::443]");
+        assert_eq!(host("http://example.com:/"), "example.com");
+    }
+
+    #[test]
+    fn a_target_is_taken_apart_byte_for_byte() {
+        let head = parse(b"https://h?a=/b?c#d").expect("a target");
+        assert_eq!((head.path, head.query), (&b""[..], Some(&b"a=/b?c"[..])));
+        let head = parse(b"/a://b?").expect("a target");
+        assert_eq!(
+            (head.path, head.query, head.authority),
+            (&b"/a://b"[..], Some(&b""[..]), None)
+        );
+    }
+
+    #[test]
+    fn a_relative_or_foreign_url_is_refused() {
+        for target in [
+            "",
+            "a/b",
+            "example.com/a",
+            "ftp://example.com/",
+            "?a=b",
+            "//\u{e9}".trim_start_matches('/'),
+        ] {
+            let error = parse(target.as_bytes()).map(|_| ()).expect_err(target);
+            assert_eq!(error.kind(), ErrorKind::InvalidUrl, "{target}");
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Writing a signature into a request.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use http::{
+    HeaderMap, HeaderValue, Uri,
+    header::{AUTHORIZATION, HeaderName},
+    request::Parts,
+    uri::PathAndQuery,
+};
+
+use crate::{Error, ErrorKind, Head, Presigned, Signed};
+
+/// A request that a [`Signer`](crate::Signer) can edit. Sealed: a type of your own goes through
+/// [`Signer::sign_head`](crate::Signer::sign_head).
+pub trait SignRequest: sealed::Request {}
+
+impl<B> SignRequest for http::Request<B> {}
+impl SignRequest for Parts {}
+
+pub(crate) mod sealed {
+    use super::{Error, Head, Presigned, Signed};
+
+    /// What a signer needs of a request. Each `apply` edits the request wholly or not at all.
+    pub trait Request {
+        fn head(&self) -> Result<Head<'_>, Error>;
+        fn apply(&mut self, signed: &Signed<'_>) -> Result<(), Error>;
+        fn apply_query(&mut self, presigned: &Presigned<'_>) -> Result<(), Error>;
+    }
+}
+
+impl<B> sealed::Request for http::Request<B> {
+    fn head(&self) -> Result<Head<'_>, Error> {
+        Ok(Head::from(self))
+    }
+
+    fn apply(&mut self, signed: &Signed<'_>) -> Result<(), Error> {
+        let uri = signed
+            .query()
+            .map(|query| with_query(self.uri(), query))
+            .transpose()?;
+        set_headers(self.headers_mut(), signed)?;
+        if let Some(uri) = uri {
+            *self.uri_mut() = uri;
+        }
+        Ok(())
+    }
+
+    fn apply_query(&mut self, presigned: &Presigned<'_>) -> Result<(), Error> {
+        let uri = with_query(self.uri(), presigned.query())?;
+        set_presigned_headers(self.headers_mut(), presigned)?;
+        *self.uri_mut() = uri;
+        Ok(())
+    }
+}
+
+impl sealed::Request for Parts {
+    fn head(&self) -> Result<Head<'_>, Error> {
+        Ok(Head::from(self))
+    }
+
+    fn apply(&mut self, signed: &Signed<'_>) -> Result<(), Error> {
+        let uri = signed
+            .query()
+            .map(|query| with_query(&self.uri, query))
+            .transpose()?;
+        set_headers(&mut self.headers, signed)?;
+        if let Some(uri) = uri {
+            self.uri = uri;
+        }
+        Ok(())
+    }
+
+    fn apply_query(&mut self, presigned: &Presigned<'_>) -> Result<(), Error> {
+        let uri = with_query(&self.uri, presigned.query())?;
+        set_presigned_headers(&mut self.headers, presigned)?;
+        self.uri = uri;
+        Ok(())
+    }
+}
+
+/// Sets the headers of a signature in place of those of an earlier one.
+pub(crate) fn set_headers(headers: &mut HeaderMap, signed: &Signed<'_>) -> Result<(), Error> {
+    // All values lie in one piece of memory, which the header values share.
+    let mut all = BytesMut::with_capacity(signed.headers().map(|(_, value)| value.len()).sum());
+    for (_, value) in signed.headers() {
+        all.put_slice(value.as_bytes());
+    }
+    let mut all = all.freeze();
+    let mut values = [const { None }; 4];
+    for (slot, (name, value)) in values.iter_mut().zip(signed.headers()) {
+        *slot = Some((
+            HeaderName::from_static(name),
+            header_value(name, all.split_to(value.len()))?,
+        ));
+    }
+    reserve(headers)?;
+    for name in signed.replaced_headers() {
+        headers.remove(name);
+    }
+    for (name, value) in values.into_iter().flatten() {
+        headers.insert(name, value);
+    }
+    Ok(())
+}
+
+/// Takes an earlier signature out of the headers of a request that is signed in its query.
+pub(crate) fn set_presigned_headers(
+    headers: &mut HeaderMap,
+    presigned: &Presigned<'_>,
+) -> Result<(), Error> {
+    let hash = presigned.headers().next().map(|(name, value)| {
+        header_value(name, Bytes::copy_from_slice(value.as_bytes())).map(|value| (name, value))
+    });
+    let hash = hash.transpose()?;
+    for name in presigned.replaced_headers() {
+        headers.remove(name);
+    }
+    if let Some((name, value)) = hash {
+        headers.insert(name, value);
+    }
+    Ok(())
+}
+
+fn header_value(name: &str, value: Bytes) -> Result<HeaderValue, Error> {
+    let mut value = HeaderValue::from_maybe_shared(value).map_err(|_| {
+        Error::new(
+            ErrorKind::InvalidCredentials,
+            format!("the value of `{name}` would contain a byte that no header may hold: look at the access key id, the region and the session token"),
+        )
+    })?;
+    value.set_sensitive(name == AUTHORIZATION || name.ends_with("-token"));
+    Ok(value)
+}
+
+fn reserve(headers: &mut HeaderMap) -> Result<(), Error> {
+    headers.try_reserve(4).map_err(|_| {
+        Error::new(
+            ErrorKind::InvalidHeader,
+            format!(
+                "the request has {} headers, too many to add a signature",
+                headers.len()
+            ),
+        )
+    })
+}
+
+fn with_query(uri: &Uri, query: &[u8]) -> Result<Uri, Error> {
+    let mut text = BytesMut::with_capacity(uri.path().len() + 1 + query.len());
+    text.put_slice(uri.path().as_bytes());
+    if !query.is_empty() {
+        text.put_u8(b'?');
+        text.put_slice(query);
+    }
+    let len = text.len();
+    let invalid = || {
+        Error::new(
+            ErrorKind::InvalidUrl,
+            format!("the signed path and query of {len} bytes do not fit in a URL"),
+        )
+    };
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query =
+        Some(PathAndQuery::from_maybe_shared(text.freeze()).map_err(|_| invalid())?);
+    Uri::from_parts(parts).map_err(|_| invalid())
+}

@@ -1,0 +1,169 @@
+//! Where and when a signature holds.
+
+use std::fmt;
+
+use crate::{Error, ErrorKind, Timestamp};
+
+/// A credential scope: date, region and service, written `20150830/us-east-1/iam/aws4_request`.
+///
+/// ```
+/// use countersign::Scope;
+///
+/// let at = "20150830T123600Z".parse()?;
+/// let scope = Scope::new(at, "us-east-1", "iam")?;
+/// assert_eq!(scope.to_string(), "20150830/us-east-1/iam/aws4_request");
+/// assert_eq!(Scope::parse("20150830/us-east-1/iam/aws4_request")?, scope);
+/// # Ok::<(), countersign::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Scope<'a> {
+    date: [u8; 8],
+    region: &'a str,
+    service: &'a str,
+}
+
+/// The last part of each scope.
+pub(crate) const TERMINATOR: &str = "aws4_request";
+
+impl<'a> Scope<'a> {
+    /// The scope of a signature made at `at`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidScope`] if the region or service is empty, or holds `/` or a control byte.
+    pub fn new(at: Timestamp, region: &'a str, service: &'a str) -> Result<Scope<'a>, Error> {
+        check_name("region", region)?;
+        check_name("service", service)?;
+        Ok(Scope::new_unchecked(at, region, service))
+    }
+
+    /// The scope of names that were checked before.
+    pub(crate) fn new_unchecked(at: Timestamp, region: &'a str, service: &'a str) -> Scope<'a> {
+        let mut date = [0; 8];
+        date.copy_from_slice(at.date().as_bytes());
+        Scope {
+            date,
+            region,
+            service,
+        }
+    }
+
+    /// Reads a scope as it stands in an Authorization header.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidScope`] if it is not a date, a region, a service and `aws4_request`.
+    pub fn parse(text: &'a str) -> Result<Scope<'a>, Error> {
+        let mut parts = text.split('/');
+        let (Some(date), Some(region), Some(service), Some(TERMINATOR), None) = (
+            parts.next(),
+            parts.next(),
+            parts.next(),
+            parts.next(),
+            parts.next(),
+        ) else {
+            return Err(Error::new(
+                ErrorKind::InvalidScope,
+                format!(
+                    "`{}` is not a credential scope like 20150830/us-east-1/iam/aws4_request",
+                    text.escape_debug()
+                ),
+            ));
+        };
+        let date = <[u8; 8]>::try_from(date.as_bytes())
+            .ok()
+            .filter(|date| date.iter().all(u8::is_ascii_digit))
+            .ok_or_else(|| {
+                Error::new(
+                    ErrorKind::InvalidScope,
+                    format!(
+                        "`{}` in a credential scope is not a date like 20150830",
+                        date.escape_debug()
+                    ),
+                )
+            })?;
+        check_name("region", region)?;
+        check_name("service", service)?;
+        Ok(Scope {
+            date,
+            region,
+            service,
+        })
+    }
+
+    /// The day of the signature in UTC, eight digits.
+    pub fn date(&self) -> &str {
+        std::str::from_utf8(&self.date).expect("a Scope's date is ASCII digits")
+    }
+
+    /// The region in which the signature holds.
+    pub fn region(&self) -> &'a str {
+        self.region
+    }
+
+    /// The signing name of the service for which the signature holds.
+    pub fn service(&self) -> &'a str {
+        self.service
+    }
+
+    /// Appends the scope as text.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.date);
+        for part in [self.region, self.service, TERMINATOR] {
+            out.push(b'/');
+            out.extend_from_slice(part.as_bytes());
+        }
+    }
+}
+
+impl fmt::Display for Scope<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}/{}/{}/{TERMINATOR}",
+            self.date(),
+            self.region,
+            self.service
+        )
+    }
+}
+
+/// Whether a region or service may stand in a scope.
+pub(crate) fn check_name(what: &str, name: &str) -> Result<(), Error> {
+    if name.is_empty() {
+        return Err(Error::new(
+            ErrorKind::InvalidScope,
+            format!("the {what} is empty"),
+        ));
+    }
+    match name.chars().find(|&c| c == '/' || c.is_ascii_control()) {
+        Some(bad) => Err(Error::new(
+            ErrorKind::InvalidScope,
+            format!(
+                "the {what} `{}` contains {bad:?}, which a credential scope cannot hold",
+                name.escape_debug()
+            ),
+        )),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_that_is_no_scope_is_refused() {
+        for text in [
+            "",
+            "20150830/us-east-1/iam",
+            "20150830/us-east-1/iam/aws4_request/",
+            "20150830/us-east-1/iam/aws4",
+            "2015083/us-east-1/iam/aws4_request",
+            "2015083x/us-east-1/iam/aws4_request",
+            "20150830//iam/aws4_request",
+            "20150830/us-east-1//aws4_request",
+            "20150830/us\neast/iam/aws4_request",
+        ] {
+            assert!(Scope::parse(text).is_err(), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! SHA-256 over bytes that lie in one piece, and the state behind it.
+//!
+//! The compression function is sha2's own; what stands here is the padding (FIPS 180-4, §5.1.1). The
+//! general-purpose hashers buffer and count for input that comes in pieces, which signing never has,
+//! and cannot start from a key's saved state without a copy of that buffer.
+
+use sha2::block_api::compress256;
+
+/// The chaining value between two blocks.
+pub(crate) type State = [u32; 8];
+
+pub(crate) const BLOCK: usize = 64;
+
+/// The first chaining value (FIPS 180-4, §5.3.3).
+pub(crate) const INITIAL: State = [
+    0x6a09_e667,
+    0xbb67_ae85,
+    0x3c6e_f372,
+    0xa54f_f53a,
+    0x510e_527f,
+    0x9b05_688c,
+    0x1f83_d9ab,
+    0x5be0_cd19,
+];
+
+/// The SHA-256 of `data`.
+pub(crate) fn digest(data: &[u8]) -> [u8; 32] {
+    finish(INITIAL, 0, data)
+}
+
+/// The hash of all that led to `state`, which is `before` bytes, and of `data` behind it.
+pub(crate) fn finish(mut state: State, before: usize, data: &[u8]) -> [u8; 32] {
+    debug_assert!(
+        before.is_multiple_of(BLOCK),
+        "a state stands between two blocks"
+    );
+    let (blocks, tail) = data.as_chunks::<BLOCK>();
+    if !blocks.is_empty() {
+        compress256(&mut state, blocks);
+    }
+    let mut last = [[0; BLOCK]; 2];
+    last[0][..tail.len()].copy_from_slice(tail);
+    last[0][tail.len()] = 0x80;
+    // The length in bits takes the last eight bytes, so a long tail spills into a second block.
+    let used = if tail.len() < BLOCK - 8 { 1 } else { 2 };
+    let bits = (before + data.len()) as u64 * 8;
+    last[used - 1][BLOCK - 8..].copy_from_slice(&bits.to_be_bytes());
+    compress256(&mut state, &last[..used]);
+    to_bytes(&state)
+}
+
+fn to_bytes(state: &State) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    for (four, word) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(state) {
+        *four = word.to_be_bytes();
+    }
+    bytes
+}
+
+/// The digest in lower-case hexadecimal.
+pub(crate) fn hex(digest: &[u8; 32]) -> [u8; 64] {
+    let mut text = [0; 64];
+    for (pair, byte) in text.as_chunks_mut::<2>().0.iter_mut().zip(digest) {
+        *pair = [
+            DIGITS[usize::from(byte >> 4)],
+            DIGITS[usize::from(byte & 15)],
+        ];
+    }
+    text
+}
+
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
+#[cfg(test)]
+mod tests {
+    use sha2::{Digest, Sha256};
+
+    use super::*;
+
+    #[test]
+    fn every_length_up_to_five_blocks_agrees_with_sha2() {
+        let data: Vec<u8> = (0..=255).cycle().take(5 * BLOCK).collect();
+        for len in 0..=data.len() {
+            let expected: [u8; 32] = Sha256::digest(&data[..len]).into();
+            assert_eq!(digest(&data[..len]), expected, "{len} bytes");
+        }
+    }
+
+    #[test]
+    fn hexadecimal_agrees_with_the_hex_crate() {
+        let digest = digest(b"countersign");
+        assert_eq!(&hex(&digest)[..], ::hex::encode(digest).as_bytes());
+    }
+}

@@ -1,0 +1,827 @@
+//! Signing: in headers, or in the query of a presigned URL.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use crate::{
+    Credentials, Error, ErrorKind, Explanation, Head, KeyCache, Payload, Rules, Scope, Scratch,
+    SignRequest, SigningKey, Timestamp,
+    canonical::{self, Buffers, Layout, Lines, Remembered, query, room},
+    key::is_same_secret,
+    payload::PayloadLine,
+    rules::ContentSha256,
+    scope, sha256,
+    signed::{Form, Presigned, Signed},
+    unsigned::{self, Fate},
+};
+
+/// Signs requests for one region and service.
+///
+/// Holds no credentials: each call takes the ones to sign with, so one signer serves many tenants.
+/// Cloning is cheap, and clones share the cache of derived keys. Signing is sync and pure; the time is
+/// an argument.
+///
+/// ```
+/// use std::time::SystemTime;
+/// use countersign::{Credentials, Payload, Signer};
+///
+/// let credentials = Credentials::new("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY");
+/// let signer = Signer::new("eu-central-1", "dynamodb");
+/// let mut request = http::Request::post("https://dynamodb.eu-central-1.amazonaws.com/")
+///     .header("content-type", "application/x-amz-json-1.0")
+///     .header("x-amz-target", "DynamoDB_20120810.ListTables")
+///     .body("{}")?;
+/// let payload = Payload::hash(request.body());
+/// signer.sign(&mut request, payload, &credentials, SystemTime::now())?;
+/// assert!(request.headers().contains_key("authorization"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Signer {
+    region: Arc<str>,
+    service: Arc<str>,
+    rules: Rules,
+    selection: Selection,
+    keys: KeyCache,
+    pool: Arc<Mutex<Vec<Scratch>>>,
+}
+
+/// Which of the caller's headers are signed.
+#[derive(Clone, Default)]
+struct Selection {
+    minimal: bool,
+    left_out: Arc<[String]>,
+}
+
+impl Signer {
+    /// A signer with the rules that go with the service's signing name.
+    ///
+    /// Nothing is checked here; signing refuses a region or service that no scope can hold
+    /// ([`ErrorKind::InvalidScope`]).
+    pub fn new(region: impl Into<Arc<str>>, service: impl Into<Arc<str>>) -> Signer {
+        let service = service.into();
+        Signer {
+            region: region.into(),
+            rules: Rules::for_service(&service),
+            service,
+            selection: Selection::default(),
+            keys: KeyCache::default(),
+            pool: Arc::default(),
+        }
+    }
+
+    /// The same signer with other rules than the service's own.
+    ///
+    /// ```
+    /// # use countersign::{Rules, Signer};
+    /// let minio = Signer::new("us-east-1", "my-store").with_rules(Rules::S3);
+    /// assert_eq!(minio.rules(), Rules::S3);
+    /// ```
+    #[must_use]
+    pub fn with_rules(self, rules: Rules) -> Signer {
+        Signer { rules, ..self }
+    }
+
+    /// The same signer with a cache of keys that others use too.
+    ///
+    /// ```
+    /// # use countersign::{KeyCache, Signer};
+    /// let keys = KeyCache::new(10_000);
+    /// let s3 = Signer::new("eu-west-1", "s3").with_key_cache(keys.clone());
+    /// let sts = Signer::new("eu-west-1", "sts").with_key_cache(keys);
+    /// # let _ = (s3, sts);
+    /// ```
+    #[must_use]
+    pub fn with_key_cache(self, keys: KeyCache) -> Signer {
+        Signer { keys, ..self }
+    }
+
+    /// Leaves these headers of the caller's unsigned, beside those that are never signed.
+    ///
+    /// For headers that something between here and the service changes. `host` and what the signer
+    /// writes itself are signed all the same.
+    ///
+    /// ```
+    /// # use countersign::Signer;
+    /// let signer = Signer::new("eu-west-1", "s3").with_unsigned_headers(["content-length"]);
+    /// # let _ = signer;
+    /// ```
+    #[must_use]
+    pub fn with_unsigned_headers(
+        self,
+        names: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Signer {
+        let left_out = names.into_iter().map(Into::into).collect();
+        Signer {
+            selection: Selection {
+                left_out,
+                ..self.selection
+            },
+            ..self
+        }
+    }
+
+    /// Signs no more of the caller's headers than AWS insists on: `host`, `content-type`,
+    /// `content-md5` and every `x-amz-*`.
+    ///
+    /// ```
+    /// # use countersign::Signer;
+    /// let signer = Signer::new("eu-west-1", "s3").with_minimal_headers();
+    /// # let _ = signer;
+    /// ```
+    #[must_use]
+    pub fn with_minimal_headers(self) -> Signer {
+        Signer {
+            selection: Selection {
+                minimal: true,
+                ..self.selection
+            },
+            ..self
+        }
+    }
+
+    /// The region of the scope.
+    pub fn region(&self) -> &str {
+        &self.region
+    }
+
+    /// The signing name of the scope.
+    pub fn service(&self) -> &str {
+        &self.service
+    }
+
+    /// The rules by which this signer canonicalizes.
+    pub fn rules(&self) -> Rules {
+        self.rules
+    }
+
+    /// Signs a request in its headers: an `http::Request`, `http::request::Parts` or (with feature
+    /// `reqwest`) a `reqwest::Request`.
+    ///
+    /// Writes `authorization`, `x-amz-date` and, where they belong, `x-amz-security-token` and
+    /// `x-amz-content-sha256`. A signature that is there already is replaced, so a retry may sign the
+    /// same request again.
+    ///
+    /// # Errors
+    /// As [`Signer::sign_head`]; the request is then untouched.
+    pub fn sign(
+        &self,
+        request: &mut impl SignRequest,
+        payload: Payload,
+        credentials: &Credentials,
+        at: SystemTime,
+    ) -> Result<(), Error> {
+        let mut scratch = self.take_scratch();
+        let signed = self.sign_head(request.head()?, payload, credentials, at, &mut scratch);
+        // Whatever became of it, the request stays as it was unless all of it can be written.
+        let result = signed.and_then(|signed| request.apply(&signed));
+        self.give_back(scratch);
+        result
+    }
+
+    /// Signs a request in its query, so that the URL alone is enough to send it.
+    ///
+    /// Edits the URL, takes a signature that is there already out of the headers, and returns what the
+    /// caller should know of the result. `host` and every header of the request that is not
+    /// [left out](Signer::with_unsigned_headers) is signed, so whoever uses the URL must send them.
+    ///
+    /// # Errors
+    /// As [`Signer::presign_head`]; the request is then untouched.
+    ///
+    /// ```
+    /// use std::time::{Duration, SystemTime};
+    /// use countersign::{Credentials, Presign, Signer};
+    ///
+    /// let mut get = http::Request::get("https://bucket.s3.eu-central-1.amazonaws.com/cat.jpg").body(())?;
+    /// let presign = Presign::expires_in(Duration::from_secs(15 * 60));
+    /// let credentials = Credentials::new("AKIDEXAMPLE", "secret");
+    /// let signer = Signer::new("eu-central-1", "s3");
+    /// let life = signer.presign(&mut get, presign, &credentials, SystemTime::now())?;
+    /// assert!(get.uri().query().is_some_and(|query| query.contains("&X-Amz-Signature=")));
+    /// assert_eq!(life.cut_short_at(), None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn presign(
+        &self,
+        request: &mut impl SignRequest,
+        presign: Presign,
+        credentials: &Credentials,
+        at: SystemTime,
+    ) -> Result<Life, Error> {
+        let mut scratch = self.take_scratch();
+        let presigned = self.presign_head(request.head()?, presign, credentials, at, &mut scratch);
+        let result = presigned
+            .and_then(|presigned| request.apply_query(&presigned).map(|()| presigned.life()));
+        self.give_back(scratch);
+        result
+    }
+
+    /// Signs a borrowed head in the buffers given, without an allocation once they have grown.
+    ///
+    /// The result borrows the buffers; [`Signed::headers`] are to be set on the request.
+    ///
+    /// # Errors
+    /// What is wrong with the request, the credentials or the time, as [`ErrorKind`] lists it.
+    pub fn sign_head<'s>(
+        &self,
+        head: Head<'_>,
+        payload: Payload,
+        credentials: &'s Credentials,
+        at: SystemTime,
+        scratch: &'s mut Scratch,
+    ) -> Result<Signed<'s>, Error> {
+        self.check(credentials)?;
+        let at = Timestamp::try_from(at)?;
+        let payload = if self.rules.always_unsigned {
+            Payload::Unsigned
+        } else {
+            payload
+        };
+        let payload = payload.line();
+        let mut lines = Lines::new();
+        let mut found = self.select(head, &mut lines)?;
+        lines.push(b"x-amz-date", at.as_str().as_bytes());
+        let token = Token::of(credentials);
+        if let Some(token) = token.filter(|_| !self.rules.token_after_signing) {
+            lines.push(token.header.as_bytes(), token.value.as_bytes());
+        }
+        found.content_sha256 = match self.rules.content_sha256 {
+            ContentSha256::Always => true,
+            ContentSha256::Never => false,
+            ContentSha256::Unguessable => found.content_sha256 || payload.as_bytes().len() != 64,
+        };
+        if found.content_sha256 {
+            lines.push(b"x-amz-content-sha256", payload.as_bytes());
+        }
+        lines.sort();
+
+        let Scratch {
+            buffers,
+            remembered,
+        } = scratch;
+        let sent = head.query.unwrap_or_default();
+        let replaced = query::is_signed(sent);
+        if replaced {
+            room(&mut buffers.query, sent.len());
+            query::write_unsigned(sent, &mut buffers.query);
+        }
+        let query = if replaced {
+            Query::Buffered
+        } else {
+            Query::Sent(sent)
+        };
+        let signature = self.finish(
+            head,
+            query,
+            &lines,
+            &payload,
+            credentials,
+            at,
+            buffers,
+            remembered,
+        )?;
+        let authorization = buffers.write_authorization(credentials, &signature);
+        Ok(Signed {
+            form: Form {
+                buffers,
+                signature,
+                at,
+                credentials,
+            },
+            authorization,
+            content_sha256: found.content_sha256.then_some(payload),
+            token: token.map(|token| (token.header, token.value)),
+            query_replaced: replaced,
+        })
+    }
+
+    /// Presigns a borrowed head in the buffers given; [`Presigned::query`] is the query to send.
+    ///
+    /// # Errors
+    /// As [`Signer::sign_head`], and [`ErrorKind::InvalidExpiry`].
+    pub fn presign_head<'s>(
+        &self,
+        head: Head<'_>,
+        presign: Presign,
+        credentials: &'s Credentials,
+        at: SystemTime,
+        scratch: &'s mut Scratch,
+    ) -> Result<Presigned<'s>, Error> {
+        self.check(credentials)?;
+        let seconds = presign.seconds()?;
+        let life = Life::new(at, presign.expires_in, credentials.expires_at());
+        let at = Timestamp::try_from(at)?;
+        let payload = match presign.payload {
+            _ if self.rules.always_unsigned => Payload::Unsigned,
+            Some(payload) => payload,
+            None if self.rules.presigned_unsigned => Payload::Unsigned,
+            None => Payload::EMPTY,
+        }
+        .line();
+        let mut lines = Lines::new();
+        let found = self.select(head, &mut lines)?;
+        // The caller means to send the header, and the service believes it before the query.
+        let content_sha256 =
+            found.content_sha256 && self.rules.content_sha256 != ContentSha256::Never;
+        if content_sha256 {
+            lines.push(b"x-amz-content-sha256", payload.as_bytes());
+        }
+        lines.sort();
+
+        let Scratch {
+            buffers,
+            remembered,
+        } = scratch;
+        let sent = head.query.unwrap_or_default();
+        let token = Token::of(credentials);
+        let scope = self.scope(at);
+        let digits = Digits::of(seconds);
+        room(&mut buffers.query, {
+            let token = token.map_or(0, |token| token.value.len());
+            let names = lines.bound() + credentials.access_key_id().len();
+            sent.len() + 3 * (token + names + scope.region().len() + scope.service().len()) + 512
+        });
+        let query = &mut buffers.query;
+        if query::is_signed(sent) {
+            query::write_unsigned(sent, query);
+        } else {
+            query.extend_from_slice(sent);
+        }
+        query::write_parameter(query::ALGORITHM, &[ALGORITHM.as_bytes()], query);
+        query::write_parameter(
+            query::CREDENTIAL,
+            &[
+                credentials.access_key_id().as_bytes(),
+                b"/",
+                scope.date().as_bytes(),
+                b"/",
+                scope.region().as_bytes(),
+                b"/",
+                scope.service().as_bytes(),
+                b"/",
+                scope::TERMINATOR.as_bytes(),
+            ],
+            query,
+        );
+        query::write_parameter(query::DATE, &[at.as_str().as_bytes()], query);
+        query::write_parameter(query::EXPIRES, &[digits.as_bytes()], query);
+        query::write_parameter(query::SIGNED_HEADERS, &[], query);
+        lines.write_names(query, b"%3B");
+        let write_token = |query: &mut Vec<u8>| {
+            if let Some(token) = token {
+                query::write_parameter(token.parameter, &[token.value.as_bytes()], query);
+            }
+        };
+        if !self.rules.token_after_signing {
+            write_token(query);
+        }
+        let signature = self.finish(
+            head,
+            Query::Buffered,
+            &lines,
+            &payload,
+            credentials,
+            at,
+            buffers,
+            remembered,
+        )?;
+        let query = &mut buffers.query;
+        query::write_parameter(query::SIGNATURE, &[&signature.hex], query);
+        if self.rules.token_after_signing {
+            write_token(query);
+        }
+        Ok(Presigned {
+            form: Form {
+                buffers,
+                signature,
+                at,
+                credentials,
+            },
+            content_sha256: content_sha256.then_some(payload),
+            life,
+        })
+    }
+
+    /// Signs a head and shows each step on the way; the session token is masked.
+    ///
+    /// # Errors
+    /// As [`Signer::sign_head`].
+    ///
+    /// ```
+    /// use std::time::SystemTime;
+    /// use countersign::{Credentials, Head, Headers, Payload, Signer};
+    ///
+    /// let head = Head::parse(b"GET", b"https://iam.amazonaws.com/?b=2&a=1", Headers::Pairs(&[]))?;
+    /// let credentials = Credentials::new("AKIDEXAMPLE", "secret");
+    /// let explanation = Signer::new("us-east-1", "iam")
+    ///     .explain(head, Payload::EMPTY, &credentials, SystemTime::now())?;
+    /// assert_eq!(explanation.query(), "a=1&b=2");
+    /// # Ok::<(), countersign::Error>(())
+    /// ```
+    pub fn explain(
+        &self,
+        head: Head<'_>,
+        payload: Payload,
+        credentials: &Credentials,
+        at: SystemTime,
+    ) -> Result<Explanation, Error> {
+        let mut scratch = Scratch::new();
+        Ok(self
+            .sign_head(head, payload, credentials, at, &mut scratch)?
+            .explain())
+    }
+
+    /// Refuses what no request could be signed with.
+    fn check(&self, credentials: &Credentials) -> Result<(), Error> {
+        scope::check_name("region", &self.region)?;
+        scope::check_name("service", &self.service)?;
+        let invalid = |message: String| Err(Error::new(ErrorKind::InvalidCredentials, message));
+        let id = credentials.access_key_id();
+        if id.is_empty() {
+            return invalid("the access key id is empty".to_owned());
+        }
+        if let Some(bad) = id
+            .bytes()
+            .find(|byte| matches!(byte, b'/' | b',' | b' ') || byte.is_ascii_control())
+        {
+            return invalid(format!(
+                "the access key id contains byte 0x{bad:02x}, which no credential scope can hold"
+            ));
+        }
+        if credentials.secret_access_key().is_empty() {
+            return invalid(format!("the secret access key of `{id}` is empty"));
+        }
+        let token = credentials.session_token().unwrap_or_default();
+        if let Some(bad) = token.bytes().find(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
+            return invalid(format!(
+                "the session token of `{id}` contains byte 0x{bad:02x}, which no header may hold"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Collects the headers to sign, `host` among them, but none that the signer writes itself.
+    fn select<'a>(&self, head: Head<'a>, lines: &mut Lines<'a>) -> Result<Found, Error> {
+        let mut found = Found::default();
+        let mut host: Option<&[u8]> = None;
+        head.headers.for_each(|name, value| {
+            match unsigned::fate(name, self.rules) {
+                Fate::Host if host.is_some() => {
+                    return Err(Error::new(
+                        ErrorKind::ConflictingHost,
+                        "the request has two `host` headers",
+                    ));
+                }
+                Fate::Host => host = Some(value),
+                Fate::ContentSha256 => found.content_sha256 = true,
+                Fate::Signed if self.selection.takes(name) => lines.push(name, value),
+                Fate::Replaced | Fate::Signed | Fate::Unsigned => {}
+            }
+            Ok(())
+        })?;
+        lines.push(b"host", head.host(host)?);
+        Ok(found)
+    }
+
+    fn scope(&self, at: Timestamp) -> Scope<'_> {
+        Scope::new_unchecked(at, &self.region, &self.service)
+    }
+
+    /// Writes the canonical request and the string to sign, and signs it.
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "the one place where all that is signed meets"
+    )]
+    fn finish(
+        &self,
+        head: Head<'_>,
+        query: Query<'_>,
+        lines: &Lines<'_>,
+        payload: &PayloadLine,
+        credentials: &Credentials,
+        at: Timestamp,
+        buffers: &mut Buffers,
+        remembered: &mut Option<Remembered>,
+    ) -> Result<Signature, Error> {
+        let Buffers {
+            text,
+            query: buffered,
+            spare,
+        } = buffers;
+        let request = canonical::Request {
+            method: head.method,
+            path: head.path,
+            query: match query {
+                Query::Buffered => buffered,
+                Query::Sent(sent) => sent,
+            },
+            lines,
+            payload: payload.as_bytes(),
+            rules: self.rules,
+        };
+        let scope = self.scope(at);
+        // Behind the canonical request come the string to sign and the Authorization header, each with
+        // the scope in it.
+        let scope_len = scope.region().len() + scope.service().len() + 32;
+        let id_len = credentials.access_key_id().len();
+        room(
+            text,
+            request.bound() + 2 * scope_len + id_len + lines.bound() + 256,
+        );
+        let layout = request.write(text, spare)?;
+        let hash = sha256::hex(&sha256::digest(text));
+        let start = text.len();
+        text.extend_from_slice(ALGORITHM.as_bytes());
+        text.push(b'\n');
+        text.extend_from_slice(at.as_str().as_bytes());
+        text.push(b'\n');
+        let scope_start = text.len();
+        scope.write(text);
+        let scope_end = text.len();
+        text.push(b'\n');
+        text.extend_from_slice(&hash);
+        let key = self.key(
+            credentials,
+            scope,
+            &text[scope_start..scope_end],
+            remembered,
+        );
+        let hex = sha256::hex(&key.sign(&text[start..]));
+        Ok(Signature {
+            layout,
+            string_to_sign: start..text.len(),
+            scope: scope_start..scope_end,
+            hex,
+        })
+    }
+
+    /// The key for a scope: the one used last, one from the cache, or a new one.
+    fn key<'r>(
+        &self,
+        credentials: &Credentials,
+        scope: Scope<'_>,
+        scope_text: &[u8],
+        remembered: &'r mut Option<Remembered>,
+    ) -> &'r SigningKey {
+        let is_it = remembered.as_ref().is_some_and(|last| {
+            last.scope == scope_text && is_same_identity(&last.credentials, credentials)
+        });
+        if !is_it {
+            let key = self.keys.key(
+                credentials.access_key_id(),
+                credentials.secret_access_key(),
+                &scope,
+            );
+            *remembered = Some(Remembered {
+                credentials: credentials.clone(),
+                scope: scope_text.to_vec(),
+                key,
+            });
+        }
+        &remembered
+            .as_ref()
+            .expect("remembered just now, if not before")
+            .key
+    }
+
+    fn take_scratch(&self) -> Scratch {
+        self.pool
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop()
+            .unwrap_or_default()
+    }
+
+    fn give_back(&self, scratch: Scratch) {
+        let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        if pool.len() < POOLED {
+            pool.push(scratch);
+        }
+    }
+}
+
+impl fmt::Debug for Signer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Signer")
+            .field("region", &self.region)
+            .field("service", &self.service)
+            .field("rules", &self.rules)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Selection {
+    fn takes(&self, name: &[u8]) -> bool {
+        if self.minimal && !unsigned::is_essential(name) {
+            return false;
+        }
+        !self
+            .left_out
+            .iter()
+            .any(|out| out.as_bytes().eq_ignore_ascii_case(name))
+    }
+}
+
+/// How long a presigned URL holds, and for which body.
+///
+/// ```
+/// use std::time::Duration;
+/// use countersign::{Payload, Presign};
+///
+/// let presign = Presign::expires_in(Duration::from_secs(900)).with_payload(Payload::hash("meow"));
+/// # let _ = presign;
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Presign {
+    expires_in: Duration,
+    payload: Option<Payload>,
+}
+
+impl Presign {
+    /// A URL that holds for this long: whole seconds from 1 to 604800, a week.
+    ///
+    /// Its body is unsigned for the S3 family and empty for all other services, unless said otherwise.
+    pub fn expires_in(duration: Duration) -> Presign {
+        Presign {
+            expires_in: duration,
+            payload: None,
+        }
+    }
+
+    /// The same for a request with a body that is known now.
+    #[must_use]
+    pub fn with_payload(self, payload: Payload) -> Presign {
+        Presign {
+            payload: Some(payload),
+            ..self
+        }
+    }
+
+    fn seconds(&self) -> Result<u32, Error> {
+        let seconds = self.expires_in.as_secs();
+        let whole = self.expires_in.subsec_nanos() == 0;
+        u32::try_from(seconds).ok().filter(|s| whole && (1..=WEEK).contains(s)).ok_or_else(|| {
+            Error::new(
+                ErrorKind::InvalidExpiry,
+                format!(
+                    "a presigned URL cannot expire in {:?}: it holds for a whole number of seconds \
+                     from 1 to {WEEK}",
+                    self.expires_in
+                ),
+            )
+        })
+    }
+}
+
+/// How long a presigned URL really holds.
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+/// use countersign::{Credentials, Presign, Signer};
+///
+/// let now = SystemTime::now();
+/// let soon = now + Duration::from_secs(60);
+/// let credentials = Credentials::new("ASIAEXAMPLE", "secret").with_expires_at(soon);
+/// let mut get = http::Request::get("https://bucket.s3.amazonaws.com/cat.jpg").body(())?;
+/// let life = Signer::new("us-east-1", "s3")
+///     .presign(&mut get, Presign::expires_in(Duration::from_secs(900)), &credentials, now)?;
+/// assert_eq!(life.cut_short_at(), Some(soon));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Life {
+    expires_at: SystemTime,
+    credentials_expire_at: Option<SystemTime>,
+}
+
+impl Life {
+    fn new(at: SystemTime, lasts: Duration, credentials: Option<SystemTime>) -> Life {
+        Life {
+            expires_at: at + lasts,
+            credentials_expire_at: credentials,
+        }
+    }
+
+    /// The moment that the URL names as its end.
+    pub fn expires_at(&self) -> SystemTime {
+        self.expires_at
+    }
+
+    /// The moment at which the credentials expire and the URL with them, if that comes first: worth a
+    /// warning to the user.
+    pub fn cut_short_at(&self) -> Option<SystemTime> {
+        self.credentials_expire_at
+            .filter(|at| *at < self.expires_at)
+    }
+}
+
+/// A signature and where its parts stand in [`Buffers::text`].
+pub(crate) struct Signature {
+    pub(crate) layout: Layout,
+    pub(crate) string_to_sign: std::ops::Range<usize>,
+    pub(crate) scope: std::ops::Range<usize>,
+    pub(crate) hex: [u8; 64],
+}
+
+impl Buffers {
+    /// Appends the value of the Authorization header; where it begins.
+    fn write_authorization(&mut self, credentials: &Credentials, signature: &Signature) -> usize {
+        let text = &mut self.text;
+        let start = text.len();
+        text.extend_from_slice(ALGORITHM.as_bytes());
+        text.extend_from_slice(b" Credential=");
+        text.extend_from_slice(credentials.access_key_id().as_bytes());
+        text.push(b'/');
+        text.extend_from_within(signature.scope.clone());
+        text.extend_from_slice(b", SignedHeaders=");
+        text.extend_from_within(signature.layout.signed_headers.clone());
+        text.extend_from_slice(b", Signature=");
+        text.extend_from_slice(&signature.hex);
+        start
+    }
+}
+
+/// What the headers held that the signer writes itself.
+#[derive(Default)]
+struct Found {
+    content_sha256: bool,
+}
+
+/// Which query is signed.
+enum Query<'a> {
+    Buffered,
+    Sent(&'a [u8]),
+}
+
+/// A session token and the names under which it travels.
+#[derive(Clone, Copy)]
+struct Token<'a> {
+    header: &'static str,
+    parameter: &'static str,
+    value: &'a str,
+}
+
+impl<'a> Token<'a> {
+    fn of(credentials: &'a Credentials) -> Option<Token<'a>> {
+        let value = credentials.session_token()?;
+        Some(if credentials.is_s3_express_session() {
+            Token {
+                header: "x-amz-s3session-token",
+                parameter: query::S3_SESSION_TOKEN,
+                value,
+            }
+        } else {
+            Token {
+                header: "x-amz-security-token",
+                parameter: query::SECURITY_TOKEN,
+                value,
+            }
+        })
+    }
+}
+
+/// A number of seconds in decimal, without an allocation.
+struct Digits {
+    text: [u8; 10],
+    start: usize,
+}
+
+impl Digits {
+    fn of(mut number: u32) -> Digits {
+        let mut digits = Digits {
+            text: [b'0'; 10],
+            start: 10,
+        };
+        while number > 0 {
+            digits.start -= 1;
+            digits.text[digits.start] = b'0' + (number % 10) as u8;
+            number /= 10;
+        }
+        digits
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        &self.text[self.start..]
+    }
+}
+
+fn is_same_identity(a: &Credentials, b: &Credentials) -> bool {
+    a.is_same(b)
+        || (a.access_key_id() == b.access_key_id()
+            && is_same_secret(
+                a.secret_access_key().as_bytes(),
+                b.secret_access_key().as_bytes(),
+            ))
+}
+
+pub(crate) const ALGORITHM: &str = "AWS4-HMAC-SHA256";
+
+/// The longest life of a presigned URL, in seconds.
+const WEEK: u32 = 604_800;
+
+/// How many scratch buffers a signer and its clones keep for reuse: one for each thread that signs at
+/// the same moment.
+const POOLED: usize = 16;

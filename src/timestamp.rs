@@ -1,0 +1,245 @@
+//! The moment of signing, as AWS writes it.
+
+use std::{
+    fmt,
+    str::FromStr,
+    time::{Duration, SystemTime},
+};
+
+use time::{Date, Month, PrimitiveDateTime, Time, UtcDateTime, UtcOffset};
+
+use crate::{Error, ErrorKind};
+
+/// A moment in whole seconds, written `20150830T123600Z`.
+///
+/// Reads the basic form that AWS uses and RFC 3339 (`2015-08-30T12:36:00Z`, with any offset). Moments
+/// before 1970 or after 9999 do not exist.
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+/// use countersign::Timestamp;
+///
+/// let at: Timestamp = "20150830T123600Z".parse()?;
+/// assert_eq!(at, "2015-08-30T14:36:00+02:00".parse()?);
+/// assert_eq!(SystemTime::from(at), SystemTime::UNIX_EPOCH + Duration::from_secs(1_440_938_160));
+/// assert_eq!(at.date(), "20150830");
+/// # Ok::<(), countersign::Error>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp {
+    /// ASCII digits, `T` and `Z`, so byte order is the order of time.
+    text: [u8; 16],
+}
+
+impl Timestamp {
+    /// The timestamp as AWS writes it: `20150830T123600Z`.
+    pub fn as_str(&self) -> &str {
+        ascii(&self.text)
+    }
+
+    /// The date alone, as a credential scope begins: `20150830`.
+    pub fn date(&self) -> &str {
+        ascii(&self.text[..8])
+    }
+
+    fn from_utc(at: UtcDateTime) -> Result<Timestamp, Error> {
+        let (year, month, day) = at.to_calendar_date();
+        if !(1970..=9999).contains(&year) {
+            return Err(out_of_range(format_args!("the year {year}")));
+        }
+        let (hour, minute, second) = at.as_hms();
+        let mut text = *b"00000000T000000Z";
+        // The range was checked above, so the year fits two pairs of digits.
+        let year = year.unsigned_abs();
+        put_pair(&mut text, 0, (year / 100) as u8);
+        put_pair(&mut text, 2, (year % 100) as u8);
+        put_pair(&mut text, 4, u8::from(month));
+        put_pair(&mut text, 6, day);
+        put_pair(&mut text, 9, hour);
+        put_pair(&mut text, 11, minute);
+        put_pair(&mut text, 13, second);
+        Ok(Timestamp { text })
+    }
+}
+
+impl TryFrom<SystemTime> for Timestamp {
+    type Error = Error;
+
+    /// Fractions of a second are dropped.
+    fn try_from(at: SystemTime) -> Result<Timestamp, Error> {
+        at.duration_since(SystemTime::UNIX_EPOCH)
+            .ok()
+            .and_then(|since| i64::try_from(since.as_secs()).ok())
+            .and_then(|seconds| UtcDateTime::from_unix_timestamp(seconds).ok())
+            .ok_or_else(|| out_of_range("the system time given"))
+            .and_then(Timestamp::from_utc)
+    }
+}
+
+impl From<Timestamp> for SystemTime {
+    fn from(at: Timestamp) -> SystemTime {
+        let pair = |at_: usize| (at.text[at_] - b'0') * 10 + (at.text[at_ + 1] - b'0');
+        let year = i32::from(pair(0)) * 100 + i32::from(pair(2));
+        let date = Month::try_from(pair(4))
+            .and_then(|month| Date::from_calendar_date(year, month, pair(6)))
+            .expect("a Timestamp holds a date that exists");
+        let time =
+            Time::from_hms(pair(9), pair(11), pair(13)).expect("a Timestamp holds a time of day");
+        let seconds = PrimitiveDateTime::new(date, time).as_utc().unix_timestamp();
+        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds.unsigned_abs())
+    }
+}
+
+impl FromStr for Timestamp {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Timestamp, Error> {
+        parse_basic(text)
+            .or_else(|| parse_rfc3339(text))
+            .ok_or_else(|| {
+                Error::new(
+                    ErrorKind::InvalidTime,
+                    format!(
+                        "`{}` is not a time like 20150830T123600Z or 2015-08-30T12:36:00Z",
+                        text.escape_debug()
+                    ),
+                )
+            })
+            .and_then(Timestamp::from_utc)
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+fn out_of_range(what: impl fmt::Display) -> Error {
+    Error::new(
+        ErrorKind::InvalidTime,
+        format!("{what} lies outside 1970 to 9999, the years a signature can carry"),
+    )
+}
+
+fn ascii(text: &[u8]) -> &str {
+    std::str::from_utf8(text).expect("a Timestamp holds ASCII alone")
+}
+
+fn put_pair(text: &mut [u8; 16], at: usize, value: u8) {
+    text[at] = b'0' + value / 10;
+    text[at + 1] = b'0' + value % 10;
+}
+
+fn parse_basic(text: &str) -> Option<UtcDateTime> {
+    let text = text.as_bytes();
+    (text.len() == 16 && text[8] == b'T' && text[15] == b'Z').then_some(())?;
+    let date = date(&text[0..4], &text[4..6], &text[6..8])?;
+    let time = time_of_day(&text[9..11], &text[11..13], &text[13..15])?;
+    Some(PrimitiveDateTime::new(date, time).as_utc())
+}
+
+/// RFC 3339, with a fraction of a second dropped and any offset.
+fn parse_rfc3339(text: &str) -> Option<UtcDateTime> {
+    let text = text.as_bytes();
+    let (head, mut rest) = text.split_at_checked(19)?;
+    (head[4] == b'-' && head[7] == b'-' && head[13] == b':' && head[16] == b':').then_some(())?;
+    matches!(head[10], b'T' | b't' | b' ').then_some(())?;
+    let date = date(&head[0..4], &head[5..7], &head[8..10])?;
+    let time = time_of_day(&head[11..13], &head[14..16], &head[17..19])?;
+    if let Some(fraction) = rest.strip_prefix(b".") {
+        let digits = fraction
+            .iter()
+            .take_while(|byte| byte.is_ascii_digit())
+            .count();
+        (digits > 0).then_some(())?;
+        rest = &fraction[digits..];
+    }
+    let offset = match rest {
+        b"Z" | b"z" => UtcOffset::UTC,
+        [sign @ (b'+' | b'-'), hours @ .., _, _, _] if hours.len() == 2 && rest[3] == b':' => {
+            let sign = if *sign == b'-' { -1 } else { 1 };
+            let (hours, minutes) = (digits(hours)?, digits(&rest[4..6])?);
+            UtcOffset::from_hms(sign * hours as i8, sign * minutes as i8, 0).ok()?
+        }
+        _ => return None,
+    };
+    PrimitiveDateTime::new(date, time)
+        .assume_offset(offset)
+        .checked_to_utc()
+}
+
+fn date(year: &[u8], month: &[u8], day: &[u8]) -> Option<Date> {
+    let month = Month::try_from(digits(month)? as u8).ok()?;
+    Date::from_calendar_date(i32::from(digits(year)?), month, digits(day)? as u8).ok()
+}
+
+fn time_of_day(hour: &[u8], minute: &[u8], second: &[u8]) -> Option<Time> {
+    Time::from_hms(
+        digits(hour)? as u8,
+        digits(minute)? as u8,
+        digits(second)? as u8,
+    )
+    .ok()
+}
+
+/// Up to four decimal digits; anything else is `None`.
+fn digits(text: &[u8]) -> Option<u16> {
+    text.iter().try_fold(0, |sum, byte| {
+        byte.is_ascii_digit()
+            .then(|| sum * 10 + u16::from(byte - b'0'))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_day_of_eight_millennia_survives_the_round_trip() {
+        for day in (0..2_932_897_u64).step_by(13) {
+            let at = SystemTime::UNIX_EPOCH + Duration::from_secs(day * 86_400 + day % 86_400);
+            let stamp = Timestamp::try_from(at).expect("in range");
+            assert_eq!(SystemTime::from(stamp), at, "{stamp}");
+            assert_eq!(
+                stamp.as_str().parse::<Timestamp>().expect("its own text"),
+                stamp
+            );
+        }
+    }
+
+    #[test]
+    fn times_outside_1970_to_9999_are_refused() {
+        let last = SystemTime::UNIX_EPOCH + Duration::from_secs(253_402_300_799);
+        assert_eq!(
+            Timestamp::try_from(last).expect("the last second").as_str(),
+            "99991231T235959Z"
+        );
+        assert!(Timestamp::try_from(last + Duration::from_secs(1)).is_err());
+        assert!(Timestamp::try_from(SystemTime::UNIX_EPOCH - Duration::from_secs(1)).is_err());
+        assert!("19691231T235959Z".parse::<Timestamp>().is_err());
+    }
+
+    #[test]
+    fn text_that_is_no_time_is_refused() {
+        for text in [
+            "",
+            "20150830",
+            "20150230T000000Z",
+            "20150830T240000Z",
+            "2015-08-30T12:36:00",
+            "2015-08-30T12:36:00+2:00",
+            "20150830T12360éZ",
+            "2015-08-30T12:36:00.Z",
+            "+0150830T123600Z",
+        ] {
+            assert!(text.parse::<Timestamp>().is_err(), "{text}");
+        }
+    }
+}

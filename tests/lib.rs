@@ -1,0 +1,6 @@
+//! What the library promises, seen from outside. One binary, one file for each behaviour.
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+mod external;
+mod support;
