@@ -4,9 +4,10 @@ altered is refused.
 Run it under servers.py, which starts the servers and says where they are. Not checked, because the
 servers themselves depart from AWS there:
 
-- moto: presigned URLs (it crashes on them), and paths other than `/` except for S3: it verifies a
-  request without a body as if its parsed parameters were the body. The same holds for a GET with a
-  query, unless the request says what its body hashes to; `moto_get` therefore says so.
+- moto: presigned URLs (it crashes on them), and paths other than `/` except for S3.
+- moto verifies parsed parameters in place of the body: a form as Python's urlencode writes it (as
+  `--data-urlencode` does), and a GET as if its query were a form, unless the request says what its
+  body hashes to. `moto_get` therefore says so.
 - moto: `x-amz-content-sha256` against the body; clock skew; keys that S3 signs otherwise than they
   are on the wire (it verifies the wire form).
 - s3s-fs: a session token, region, unsigned `x-amz-*` headers, an expiry of more than a week.
@@ -387,7 +388,9 @@ def alterations(send: list) -> dict:
     }
 
 
-def check_alterations(checks: Checks, name: str, server: Server, send: list, accepted: str, altered: dict, refused: str):
+def check_alterations(
+    checks: Checks, name: str, server: Server, send: list, accepted: str, altered: dict, refused: str
+) -> None:
     """The request as signed is accepted, each alteration is refused, and after all it is accepted still."""
 
     def is_accepted():

@@ -12,10 +12,8 @@ Command lines that must be refused are run with and without `--print`: nothing m
 
 import os
 import re
-import shutil
 import subprocess
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +25,9 @@ TIME = "20260102T030405Z"
 REGION = "eu-central-1"
 # Shaped like real ones; a token has the characters that a shell or a configuration file minds.
 KEY = Credentials("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")
-SESSION = Credentials("ASIAIOSFODNN7EXAMPLE", "zJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "FwoGZXIvYXdzEJr//+/=TOKEN$x=")
+SESSION = Credentials(
+    "ASIAIOSFODNN7EXAMPLE", "zJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "FwoGZXIvYXdzEJr//+/=TOKEN$x="
+)
 SIGNATURE_HEADERS = {"authorization", "x-amz-date", "x-amz-security-token", "x-amz-content-sha256"}
 
 
@@ -138,7 +138,11 @@ ACCEPTED = [
     Sent("--json", '--json\n{"a": "b"}\n{url}/'),
     Sent("--json repeated", '--json\n{"a":\n--json\n"b"}\n{url}/'),
     Sent("--json @file", "--json\n@{dir}/lines\n{url}/"),
-    Sent("--json with -H", "--json\n{}\n-H\nContent-Type: application/x-amz-json-1.1\n{url}/", must_sign={"content-type"}),
+    Sent(
+        "--json with -H",
+        "--json\n{}\n-H\nContent-Type: application/x-amz-json-1.1\n{url}/",
+        must_sign={"content-type"},
+    ),
     Sent("body, S3", "-X\nPUT\n-d\nbody\n{url}/bucket/a=b(1)", "s3"),
     # -G
     Sent("-G", "-G\n-d\na=b\n-d\nc=d\n{url}/"),

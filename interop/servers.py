@@ -31,6 +31,10 @@ ALLOW_ALL = {"Effect": "Allow", "Action": "*", "Resource": "*"}
 ANYONE_MAY_ASSUME = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
 
 
+class NotStarted(Exception):
+    """A server does not answer; the message is the line to print."""
+
+
 @contextmanager
 def s3s_fs(directory: Path):
     """s3s-fs with one bucket; objects are files under `directory`."""
@@ -107,14 +111,17 @@ def free_port() -> int:
 def running(name: str, command: list, probe_url: str):
     """The process of `command`, from the moment it answers HTTP."""
     with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        try:
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        except OSError as why:
+            raise NotStarted(f"FAIL start {name}: {why}") from None
         try:
             deadline = time.monotonic() + START_SECONDS
             while not answers(probe_url):
                 if process.poll() is not None or time.monotonic() > deadline:
                     log.seek(0)
                     tail = log.read()[-2000:].decode(errors="replace")
-                    raise SystemExit(f"FAIL start {name}: no answer (exit code {process.poll()})\n{tail}")
+                    raise NotStarted(f"FAIL start {name}: no answer (exit code {process.poll()})\n{tail}")
                 time.sleep(0.1)
             yield
         finally:
@@ -151,4 +158,8 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except NotStarted as why:
+        print(why, flush=True)
+        sys.exit(1)

@@ -97,13 +97,8 @@ impl<'a> Head<'a> {
             ));
         }
         let authority = authority.map(|text| without_default_port(text, self.https));
-        match (
-            header
-                .map(<[u8]>::trim_ascii)
-                .filter(|host| !host.is_empty()),
-            authority,
-        ) {
-            (None, None) => Err(Error::new(
+        match (header.map(<[u8]>::trim_ascii), authority) {
+            (None | Some(b""), None) => Err(Error::new(
                 ErrorKind::MissingHost,
                 "the request has no `host` header and its URL no authority, so no host can be signed",
             )),

@@ -98,6 +98,16 @@ impl Rules {
         }
     }
 
+    /// Whether a presigned URL says `UNSIGNED-PAYLOAD` unless it is told what the body is.
+    ///
+    /// ```
+    /// # use countersign::Rules;
+    /// assert!(Rules::S3.presigns_unsigned() && !Rules::GENERAL.presigns_unsigned());
+    /// ```
+    pub const fn presigns_unsigned(self) -> bool {
+        self.presigned_unsigned
+    }
+
     /// Whether the path is encoded as it stands, its `%` included, or decoded once and encoded once.
     ///
     /// ```

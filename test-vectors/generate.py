@@ -660,9 +660,9 @@ def both(word):
 PATH_GENERAL = (
     "Path, all services but the S3 family: the path as sent is normalized first - empty and `.` "
     "segments go, `..` takes the segment before it along, a final slash stays - and then every "
-    "byte but A-Z a-z 0-9 - . _ ~ / is percent-encoded. A path that is already percent-encoded is so "
-    "encoded a second time, %20 becoming %2520. `%2e` is never a dot, and a malformed % is a byte "
-    "like any other.",
+    "byte but A-Z a-z 0-9 - . _ ~ / is percent-encoded. A path that is already percent-encoded is "
+    "so encoded a second time, %20 becoming %2520. `%2e` is never a dot, and a malformed % is a "
+    "byte like any other.",
     [
         path("empty-path-is-root", "", "A URL without a path signs /."),
         path("root", "/", "The root path is itself."),
@@ -707,7 +707,8 @@ PATH_GENERAL = (
              "A % without two hex digits is a byte to encode, not an error."),
         path("function-name-with-arn",
              "/2015-03-31/functions/"
-             "arn%3Aaws%3Alambda%3Aus-east-1%3A123456789012%3Afunction%3Aresize/invocations", "The escaped colons of an ARN in a Lambda path are encoded twice.",
+             "arn%3Aaws%3Alambda%3Aus-east-1%3A123456789012%3Afunction%3Aresize/invocations",
+             "The escaped colons of an ARN in a Lambda path are encoded twice.",
              service="lambda", method="POST", body="{}"),
         path("connection-id-of-a-web-socket", "/prod/@connections/JBDvjfGEIAMCERw%3D",
              "The API Gateway path that is most often signed wrongly.", service="execute-api",
@@ -868,9 +869,9 @@ QUERY = (
 
 HEADERS = (
     "Headers: names in lower case, sorted by name; values with spaces and tabs trimmed at both "
-    "ends and folded to one space within, every other byte kept; repeats joined by commas in order of "
-    "arrival. All headers are signed but those that a hop may change, those the caller excludes, "
-    "and the host and what the signer writes are always signed.",
+    "ends and folded to one space within, every other byte kept; repeats joined by commas in order "
+    "of arrival. All headers are signed but those that a hop may change and those that the caller "
+    "excludes; the host and what the signer writes are always signed.",
     [
         headers("names-in-lower-case", [("My-Header", "Value"), ("X-AMZ-Meta-A", "B")],
                 "Names are lowered, values are not."),
@@ -971,7 +972,7 @@ HEADERS = (
 HOSTS = (
     "Host: a Host header is signed as sent. Without one the host is the URL's authority, without "
     "user and password, its port dropped only if it is 80 for http and ws or 443 for https and "
-    "wss. A Host header may differ from the authority in case and in a default port, in nothing else.",
+    "wss. A Host header may differ from the authority in case and in a default port, no more.",
     [
         case("from-the-url", "Without a Host header the URL says it.", HOST + "/"),
         case("https-443-is-dropped", "The default port of https is no part of the host.",
@@ -1240,8 +1241,7 @@ RESIGN = (
                 differs={BOTO: "keeps-old-headers"}),
         headers("signed-s3-request", OLD_HEADERS + [("x-amz-content-sha256", UNSIGNED)],
                 "One of S3, whose content hash is replaced too.", credentials=SESSION,
-                service="s3",
-                url=BUCKET + "/key", method="PUT", body="x"),
+                service="s3", url=BUCKET + "/key", method="PUT", body="x"),
         headers("date-header-stays", OLD_HEADERS + [("Date", "Sun, 30 Aug 2015 12:36:00 GMT")],
                 "A date header is the caller's and stays.",
                 differs={BOTO: "keeps-old-headers date-header"}),
@@ -1427,7 +1427,7 @@ SCOPE = (
              region="us-east-1s", service="3"),
         case("secret-before-rotation", "A key id, day and scope under one secret.",
              credentials=secret("first+secret+first+secret+first+secret+1")),
-        case("secret-after-rotation", "The same id, day and scope under the next secret: another key.",
+        case("secret-after-rotation", "The same id, day and scope, the next secret: another key.",
              credentials=secret("second/secret/second/secret/second/sec/2")),
         case("utf8-secret", "A secret may hold any character.",
              credentials=secret("s\u00e9cret-\u2603-\U0001f511")),
@@ -1488,10 +1488,10 @@ ERRORS = (
     [
         bad_key_id("empty-key-id", "", "A key id cannot be empty."),
         bad_key_id("slash-in-key-id", "AKID/EXAMPLE", "A slash would break the credential apart."),
-        bad_key_id("comma-in-key-id", "AKID,EXAMPLE", "A comma would break the Authorization header."),
+        bad_key_id("comma-in-key-id", "AKID,EXAMPLE", "A comma would break the header apart."),
         bad_key_id("space-in-key-id", "AKID EXAMPLE", "A key id holds no space."),
         bad_key_id("newline-in-key-id", "AKIDEXAMPLE\n", "A key id holds no line feed."),
-        bad_key_id("control-byte-in-key-id", "AKID\u001fEXAMPLE", "A key id holds no control byte."),
+        bad_key_id("control-byte-in-key-id", "AKID\u001fEXAMPLE", "Nor any other control byte."),
         bad_key_id("delete-in-key-id", "AKIDEXAMPLE\u007f", "DEL is a control byte."),
         refused("empty-secret", "invalid_credentials", "A secret cannot be empty.",
                 credentials=secret("")),
@@ -1517,7 +1517,8 @@ ERRORS = (
         bad_header("return-in-header-value", ("a", "b\rc"), "A value holds no CR."),
         bad_header("newline-in-header-value", ("a", "b\nc"), "A value holds no LF."),
         bad_header("nul-in-header-value", ("a", "b\0c"), "A value holds no NUL."),
-        bad_header("header-injection", ("a", "b\r\nx-amz-acl: public-read"), "A value cannot smuggle in a header."),
+        bad_header("header-injection", ("a", "b\r\nx-amz-acl: public-read"),
+                   "A value cannot smuggle in a header."),
         bad_header("newline-at-the-end", ("a", "b\n"), "Trimming does not save it."),
         bad_header("newline-in-a-never-signed-header", ("User-Agent", "b\nc"),
                    "Headers that are not signed are checked too."),

@@ -1,6 +1,10 @@
 //! What the library promises, seen from outside. One binary, one file for each behaviour.
 #![forbid(unsafe_code)]
-#![allow(clippy::unwrap_used, reason = "a test may")]
+#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a test may")]
 
 mod external;
+mod properties;
+#[cfg(feature = "providers")]
+mod providers;
 mod support;
+mod vectors;

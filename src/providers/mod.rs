@@ -1,1 +1,101 @@
-//! Where credentials come from.
+//! Where credentials come from: the environment, the shared files, and the chain that asks them in turn.
+//!
+//! A provider has three answers, and a caller should keep them apart:
+//! - `Ok(Some(credentials))`: here they are;
+//! - `Ok(None)`: nothing is configured here, ask the next one;
+//! - `Err(error)`: something is configured here and it is broken. Stop: going on would find other
+//!   credentials than the ones that were meant.
+//!
+//! Providers never touch the process themselves. They see it through [`Ports`]: [`Ports::system`] is the
+//! real one, and a `HashMap` stands in for an environment or a file system in tests.
+//!
+//! ```
+//! use countersign::Credentials;
+//! use countersign::providers::{Chain, Ports, ProvideCredentials};
+//!
+//! async fn credentials() -> Result<Credentials, Box<dyn std::error::Error>> {
+//!     let chain = Chain::standard(&Ports::system());
+//!     Ok(chain.provide().await?.ok_or_else(|| chain.explain())?)
+//! }
+//! ```
+
+mod chain;
+mod environment;
+mod error;
+mod ports;
+mod profile;
+mod region;
+mod system;
+
+use std::{any, fmt::Debug, future, pin::Pin};
+
+use crate::Credentials;
+
+pub use chain::{Chain, NoCredentials};
+pub use environment::EnvironmentProvider;
+pub use error::{ProviderError, ProviderErrorKind};
+pub use ports::{Env, Files, Platform, Ports};
+pub use profile::{ProfileFiles, ProfileProvider, ProfileSet, Section, Warning};
+pub use region::RegionChain;
+
+/// A future behind a pointer, so that a trait that returns it can be used as `dyn`.
+///
+/// It names no runtime: whatever polls it, drives it.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A source of credentials.
+///
+/// Only [`provide`](ProvideCredentials::provide) must be written; the rest has defaults. [`Credentials`]
+/// are a provider themselves: of themselves, for ever.
+///
+/// ```
+/// use countersign::Credentials;
+/// use countersign::providers::{BoxFuture, ProvideCredentials, ProviderError};
+///
+/// /// Credentials from a vault that may hold none.
+/// #[derive(Debug)]
+/// struct Vault(Option<Credentials>);
+///
+/// impl ProvideCredentials for Vault {
+///     fn provide(&self) -> BoxFuture<'_, Result<Option<Credentials>, ProviderError>> {
+///         Box::pin(async { Ok(self.0.clone()) })
+///     }
+/// }
+///
+/// let provider: Box<dyn ProvideCredentials> = Box::new(Vault(None));
+/// # let _ = provider;
+/// ```
+pub trait ProvideCredentials: Debug + Send + Sync {
+    /// The credentials to sign with from now on; `Ok(None)` if none are configured here.
+    ///
+    /// # Errors
+    /// What is configured here and broken. Whoever asks several providers stops at it.
+    fn provide(&self) -> BoxFuture<'_, Result<Option<Credentials>, ProviderError>>;
+
+    /// Says that a service refused these credentials as expired or unknown.
+    ///
+    /// A provider that keeps credentials forgets them if they have this access key id, and only then;
+    /// one that keeps nothing has nothing to do.
+    fn invalidate(&self, _access_key_id: &str) {}
+
+    /// What messages call this provider.
+    fn name(&self) -> &str {
+        any::type_name::<Self>()
+    }
+
+    /// Why [`provide`](ProvideCredentials::provide) answered `Ok(None)`: what was looked at and not
+    /// there. Never a secret.
+    fn absence(&self) -> String {
+        "nothing is configured".to_owned()
+    }
+}
+
+impl ProvideCredentials for Credentials {
+    fn provide(&self) -> BoxFuture<'_, Result<Option<Credentials>, ProviderError>> {
+        Box::pin(future::ready(Ok(Some(self.clone()))))
+    }
+
+    fn name(&self) -> &str {
+        "credentials"
+    }
+}

@@ -1,3 +1,88 @@
-//! The program.
+//! `countersign`, the program: signs what curl is about to send, presigns URLs, explains signatures.
 #![forbid(unsafe_code)]
-fn main() {}
+
+mod body;
+mod curl;
+mod demo;
+mod explain;
+mod failure;
+mod host;
+mod jsonl;
+mod man;
+mod options;
+mod presign;
+mod process_json;
+mod raw_http;
+mod request;
+mod sign;
+mod signed;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+/// Signs AWS requests (Signature Version 4) for curl and for anything else that speaks HTTP.
+#[derive(Parser)]
+#[command(name = "countersign", version, max_term_width = 100, arg_required_else_help = true)]
+#[command(after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Sign what curl is about to send, then run curl
+    Curl(curl::Curl),
+    /// Print the headers that sign a request
+    Sign(sign::Sign),
+    /// Print a URL that carries its own signature
+    Presign(presign::PresignCommand),
+    /// Show each step on the way to a signature
+    Explain(explain::ExplainCommand),
+    /// Sign, send and check requests on loopback, without an AWS account
+    Demo(demo::Demo),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell to print it for
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages to a folder
+    Man(man::Man),
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  countersign demo
+  countersign curl https://sts.eu-central-1.amazonaws.com/ -d 'Action=GetCallerIdentity&Version=2011-06-15'
+  countersign presign https://bucket.s3.eu-central-1.amazonaws.com/cat.jpg --expires 15m
+  countersign sign https://iam.amazonaws.com/ -d 'Action=ListUsers&Version=2010-05-08' --output json
+
+Credentials come from AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, from the shared
+credentials and config files, or from --credentials-file. They are no options: every process can read
+another's command line.
+
+Exit codes: 0 done, 1 the answer is no, 2 bad input, 3 no credentials, 4 network.";
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Curl(command) => command.run(),
+        Command::Sign(command) => command.run(),
+        Command::Presign(command) => command.run(),
+        Command::Explain(command) => command.run(),
+        Command::Demo(command) => command.run(),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "countersign", &mut script);
+            body::print(script)
+        }
+        Command::Man(command) => command.run(Cli::command()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            anstream::eprintln!("countersign: {failure}");
+            ExitCode::from(failure.code)
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! How what was measured is printed.
+
+use crate::{measure::Measured, support::Case};
+
+/// A table in Markdown. The first row is the limit.
+pub(crate) fn table(case: &Case, rows: &[Measured]) {
+    println!("### {}: {} ({} compressions)", case.id, case.title, case.limit().compressions());
+    println!();
+    println!("| {:20} | min ns | median ns | × limit | allocations |  bytes |", "");
+    println!("|:{:-<20}-|-------:|----------:|--------:|------------:|-------:|", "");
+    for row in rows {
+        println!(
+            "| {:20} | {:6.0} | {:9.0} | {:7.2} | {:11.0} | {:6.0} |",
+            row.name,
+            row.min_ns,
+            row.median_ns,
+            ratio(row, rows),
+            row.allocations,
+            row.bytes
+        );
+    }
+    println!();
+}
+
+/// One object for each row, each on a line of its own. No text in it needs escaping.
+pub(crate) fn json(case: &Case, rows: &[Measured]) {
+    for row in rows {
+        println!(
+            r#"{{"request":"{}","title":"{}","compressions":{},"row":"{}","min_ns":{:.1},"median_ns":{:.1},"ratio":{:.3},"allocations":{:.2},"bytes":{:.1}}}"#,
+            case.id,
+            case.title,
+            case.limit().compressions(),
+            row.name,
+            row.min_ns,
+            row.median_ns,
+            ratio(row, rows),
+            row.allocations,
+            row.bytes
+        );
+    }
+}
+
+/// The shortest time beside the limit's shortest.
+fn ratio(row: &Measured, rows: &[Measured]) -> f64 {
+    row.min_ns / rows[0].min_ns
+}

@@ -1,0 +1,85 @@
+//! The calls that are counted, and how much each may allocate.
+
+use http::{Request, header::HeaderValue};
+
+use crate::{
+    counting::{Count, count},
+    support::{Call, Case, DYNAMODB, HEADER_HEAVY, Ours, PRESIGNED, PRESIGNED_WITH_TOKEN, S3_GET},
+};
+
+/// A way of signing one kind of request.
+#[derive(Debug)]
+pub struct Row {
+    /// The kind of request.
+    pub request: &'static str,
+    /// How it is signed.
+    pub how: &'static str,
+    /// How many blocks a call may allocate.
+    pub at_most: u64,
+    /// The most blocks that a call did allocate, of many, and the most bytes.
+    pub counted: Count,
+}
+
+/// Signs each kind of request in each way, and counts.
+pub fn rows() -> Vec<Row> {
+    let mut rows = Vec::new();
+    for case in [S3_GET, DYNAMODB, HEADER_HEAVY, PRESIGNED, PRESIGNED_WITH_TOKEN] {
+        let mut add = |how, at_most, counted| {
+            rows.push(Row { request: case.title, how, at_most, counted });
+        };
+        add("buffers", 0, buffers(&case, Case::call));
+        add("buffers, cold key", 8, buffers(&case, Case::cold_call));
+        add("http::Request", 4, requests(&case, |_, call| call.request()));
+        add("http::Request, again", 4, requests(&case, signed));
+        add("http::Request, no room", 6, requests(&case, full));
+    }
+    rows
+}
+
+fn buffers(case: &Case, call: fn(&Case, u64) -> Call) -> Count {
+    let mut ours = Ours::new(case);
+    most((0..CALLS).map(|n| {
+        let call = call(case, n);
+        let pairs = call.pairs();
+        count(|| ours.buffers(&call, &pairs).len()).1
+    }))
+}
+
+fn requests(case: &Case, make: fn(&Ours, &Call) -> Request<Vec<u8>>) -> Count {
+    let ours = Ours::new(case);
+    most((0..CALLS).map(|n| {
+        let call = case.call(n);
+        let mut request = make(&ours, &call);
+        count(|| ours.request(&mut request, call.at)).1
+    }))
+}
+
+/// A request whose header map has no room for what a signature adds, as clones have none.
+fn full(_: &Ours, call: &Call) -> Request<Vec<u8>> {
+    let mut request = call.request();
+    if call.headers.is_empty() {
+        request.headers_mut().insert("accept", HeaderValue::from_static("*/*"));
+    }
+    request.clone()
+}
+
+/// A request with an earlier signature.
+fn signed(ours: &Ours, call: &Call) -> Request<Vec<u8>> {
+    let mut request = call.request();
+    ours.request(&mut request, call.at);
+    request
+}
+
+/// The most that one call allocates once the first calls have grown the buffers.
+fn most(counts: impl Iterator<Item = Count>) -> Count {
+    counts.skip(WARM_UP).fold(Count::default(), |most, count| Count {
+        allocations: most.allocations.max(count.allocations),
+        bytes: most.bytes.max(count.bytes),
+    })
+}
+
+const CALLS: u64 = 600;
+
+/// More than the 256 keys of a cache, so that the cold keys of the calls behind them take the place of
+/// others.
+const WARM_UP: usize = 300;

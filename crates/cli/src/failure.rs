@@ -1,0 +1,52 @@
+//! Why the program stops, and with which exit code.
+
+use std::{fmt, path::Path};
+
+/// One sentence for stderr and the exit code that goes with it.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) code: u8,
+    /// What JSON Lines call it.
+    pub(crate) kind: &'static str,
+    pub(crate) message: String,
+}
+
+impl Failure {
+    /// The command line or its input cannot be used: exit code 2.
+    pub(crate) fn input(message: impl fmt::Display) -> Failure {
+        Failure { code: 2, kind: "invalid_request", message: message.to_string() }
+    }
+
+    /// There are no credentials to sign with: exit code 3.
+    pub(crate) fn credentials(message: impl fmt::Display) -> Failure {
+        Failure { code: 3, kind: "no_credentials", message: message.to_string() }
+    }
+
+    /// The network failed: exit code 4.
+    pub(crate) fn network(message: impl fmt::Display) -> Failure {
+        Failure { code: 4, kind: "network", message: message.to_string() }
+    }
+
+    /// A file that cannot be read: exit code 2.
+    pub(crate) fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
+        let message = format_args!("cannot read `{}`: {error}", path.display());
+        Failure { kind: "unreadable_file", ..Failure::input(message) }
+    }
+
+    /// The same failure with the exit code of another program's contract.
+    pub(crate) fn with_code(self, code: u8) -> Failure {
+        Failure { code, ..self }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl From<countersign::Error> for Failure {
+    fn from(error: countersign::Error) -> Failure {
+        Failure { kind: error.kind().as_str(), ..Failure::input(error) }
+    }
+}

@@ -1,0 +1,453 @@
+//! `countersign sign --jsonl`: a coprocess for programs in any language.
+//!
+//! One request as JSON per line in, one signed request or error object per line out, in the same order.
+
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader, BufWriter, Read, Write},
+    path::Path,
+    time::{Duration, SystemTime},
+};
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use countersign::{Credentials, KeyCache, Payload, Presign, Scratch, Signer, Timestamp};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::{
+    body,
+    failure::Failure,
+    options::{Ambient, RuleSwitch, SigningOptions},
+    request::Request,
+    signed::Signature,
+};
+
+/// Answers each line of standard input until it ends.
+pub(crate) fn run(options: &SigningOptions) -> Result<(), Failure> {
+    let mut coprocess = Coprocess::new(options);
+    let mut input = BufReader::with_capacity(BUFFER, io::stdin().lock());
+    let mut output = BufWriter::with_capacity(BUFFER, io::stdout().lock());
+    let mut line = Vec::new();
+    loop {
+        // Whoever waits for an answer gets it before the next read can block.
+        if !input.buffer().contains(&b'\n') {
+            written(output.flush());
+        }
+        // A line may hold a secret, and a buffer that grows would leave it behind.
+        line.zeroize();
+        let is_whole = read_line(&mut input, &mut line)
+            .map_err(|error| Failure::input(format_args!("cannot read standard input: {error}")))?;
+        let answer = match is_whole {
+            Line::End => break,
+            Line::TooLong => error_object(
+                Value::Null,
+                "line_too_long",
+                &format!("a line is longer than {} MiB", LONGEST >> 20),
+            ),
+            Line::Whole => coprocess.answer(&line),
+        };
+        written(serde_json::to_writer(&mut output, &answer).map_err(io::Error::from));
+        written(output.write_all(b"\n"));
+    }
+    written(output.flush());
+    Ok(())
+}
+
+/// A request as JSON Lines spell it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SignLine {
+    #[serde(default)]
+    id: Value,
+    method: Option<String>,
+    url: String,
+    #[serde(default)]
+    headers: Vec<(String, String)>,
+    body: Option<String>,
+    body_base64: Option<String>,
+    body_file: Option<String>,
+    payload: Option<String>,
+    #[serde(rename = "as", default)]
+    form: Form,
+    expires: Option<Value>,
+    #[serde(default)]
+    exclude: Vec<String>,
+    trailer: Option<String>,
+    region: Option<String>,
+    service: Option<String>,
+    time: Option<String>,
+    algorithm: Option<String>,
+    region_set: Option<String>,
+    credentials: Option<Keys>,
+    #[serde(default)]
+    rules: Map<String, Value>,
+}
+
+#[derive(Clone, Copy, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+enum Form {
+    #[default]
+    Headers,
+    Query,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Keys {
+    access_key_id: String,
+    secret_access_key: Zeroizing<String>,
+    session_token: Option<Zeroizing<String>>,
+}
+
+/// What lasts from line to line.
+struct Coprocess<'o> {
+    ambient: Ambient<'o>,
+    keys: KeyCache,
+    scratch: Scratch,
+    credentials: Option<Credentials>,
+}
+
+impl Coprocess<'_> {
+    fn new(options: &SigningOptions) -> Coprocess<'_> {
+        Coprocess {
+            ambient: Ambient::new(options),
+            keys: KeyCache::default(),
+            scratch: Scratch::new(),
+            credentials: None,
+        }
+    }
+
+    fn answer(&mut self, text: &[u8]) -> Value {
+        let line: SignLine = match serde_json::from_slice(text) {
+            Ok(line) => line,
+            Err(error) => return not_a_request(text, &error),
+        };
+        let id = line.id.clone();
+        match self.sign(line) {
+            Ok((signature, request)) => signature.into_json(Some(id), &request),
+            Err(failure) => error_object(id, failure.kind, &failure.message),
+        }
+    }
+
+    fn sign(&mut self, line: SignLine) -> Result<(Signature, Request), Failure> {
+        if line.algorithm.as_deref().is_some_and(|name| name != "sigv4") || line.region_set.is_some() {
+            return Err(unsupported("this version signs with `sigv4` alone"));
+        }
+        if line.trailer.is_some() {
+            return Err(unsupported("this version frames no bodies, so it writes no trailer"));
+        }
+        let body = Body::of(line.body, line.body_base64, line.body_file)?;
+        let payload = PayloadField::parse(line.payload.as_deref(), &body)?;
+        let request = Request {
+            method: line.method.unwrap_or_else(|| "GET".to_owned()),
+            url: line.url.into_bytes(),
+            headers: line.headers.into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
+            ..Request::default()
+        };
+        let at = match &line.time {
+            Some(time) => SystemTime::from(time.parse::<Timestamp>()?),
+            None => self.ambient.options.at(),
+        };
+        let signer = self.signer(line.region, line.service, &line.rules, line.exclude, &request)?;
+        let credentials = match line.credentials {
+            Some(keys) => keys.into(),
+            None => match &self.credentials {
+                Some(credentials) => credentials.clone(),
+                None => self.credentials.insert(self.ambient.credentials()?).clone(),
+            },
+        };
+        let scratch = &mut self.scratch;
+        let signature = match line.form {
+            Form::Headers => {
+                let payload = payload.or_hash(&body)?;
+                request.with_head(|head| {
+                    let signed = signer.sign_head(head, payload, &credentials, at, scratch)?;
+                    Ok(Signature::from(&signed))
+                })
+            }
+            Form::Query => {
+                let mut presign = Presign::expires_in(expiry(line.expires.as_ref())?);
+                match payload {
+                    PayloadField::Given(payload) => presign = presign.with_payload(payload),
+                    PayloadField::Hash if signer.rules().presigns_unsigned() => {}
+                    PayloadField::Hash => presign = presign.with_payload(body.hash()?),
+                }
+                request.with_head(|head| {
+                    let signed = signer.presign_head(head, presign, &credentials, at, scratch)?;
+                    Ok(Signature::from(&signed))
+                })
+            }
+        }?;
+        Ok((signature, request))
+    }
+
+    fn signer(
+        &self,
+        region: Option<String>,
+        service: Option<String>,
+        rules: &Map<String, Value>,
+        exclude: Vec<String>,
+        request: &Request,
+    ) -> Result<Signer, Failure> {
+        let host = || request.host();
+        let scope = self.ambient.scope(region, service, host)?;
+        let mut signer = self.ambient.signer(scope, exclude).with_key_cache(self.keys.clone());
+        for (name, on) in rules {
+            let switch = on.as_bool().and_then(|on| RuleSwitch::new(name, on)).ok_or_else(|| {
+                Failure::input(format_args!("the rule `{name}`: {on} is not known: see `countersign sign --help`"))
+            })?;
+            let rules = switch.apply(signer.rules());
+            signer = signer.with_rules(rules);
+        }
+        Ok(signer)
+    }
+}
+
+impl From<Keys> for Credentials {
+    fn from(keys: Keys) -> Credentials {
+        let credentials = Credentials::new(keys.access_key_id, keys.secret_access_key.as_str());
+        match keys.session_token {
+            Some(token) => credentials.with_session_token(token.as_str()),
+            None => credentials,
+        }
+    }
+}
+
+/// The body of a line, in one of its three spellings.
+enum Body {
+    Bytes(Vec<u8>),
+    File(String),
+    None,
+}
+
+impl Body {
+    fn of(
+        text: Option<String>,
+        base64: Option<String>,
+        file: Option<String>,
+    ) -> Result<Body, Failure> {
+        match (text, base64, file) {
+            (None, None, None) => Ok(Body::None),
+            (Some(text), None, None) => Ok(Body::Bytes(text.into_bytes())),
+            (None, Some(base64), None) => BASE64_STANDARD
+                .decode(base64)
+                .map(Body::Bytes)
+                .map_err(|error| Failure::input(format_args!("`body_base64` is not base64: {error}"))),
+            (None, None, Some(file)) => Ok(Body::File(file)),
+            _ => Err(Failure::input("more than one of `body`, `body_base64` and `body_file` is given")),
+        }
+    }
+
+    fn hash(&self) -> Result<Payload, Failure> {
+        match self {
+            Body::None => Ok(Payload::EMPTY),
+            Body::Bytes(bytes) => Ok(Payload::hash(bytes)),
+            Body::File(path) => {
+                let path = Path::new(path);
+                let hash = File::open(path).and_then(body::hash);
+                hash.map_err(|error| Failure::unreadable(path, &error))
+            }
+        }
+    }
+}
+
+/// What a line says of its payload.
+#[derive(Clone, Copy)]
+enum PayloadField {
+    Given(Payload),
+    Hash,
+}
+
+impl PayloadField {
+    fn parse(text: Option<&str>, body: &Body) -> Result<PayloadField, Failure> {
+        let head_of = |payload| match body {
+            Body::None => Ok(PayloadField::Given(payload)),
+            _ => Err(unsupported(
+                "this version frames no bodies: of a streamed request it signs the head alone, given \
+                 without a body",
+            )),
+        };
+        match text {
+            None | Some("hash") => Ok(PayloadField::Hash),
+            Some("unsigned") => Ok(PayloadField::Given(Payload::Unsigned)),
+            Some("streaming") => head_of(Payload::Streaming),
+            Some("streaming-trailer") => head_of(Payload::StreamingTrailer),
+            Some("unsigned-trailer") => head_of(Payload::StreamingUnsignedTrailer),
+            Some(other) => Payload::from_line(other)
+                .filter(Payload::is_hash)
+                .map(PayloadField::Given)
+                .ok_or_else(|| {
+                    Failure::input(format_args!(
+                        "the payload `{}` is not known, nor is it 64 lower-case hexadecimal digits",
+                        other.escape_debug()
+                    ))
+                }),
+        }
+    }
+
+    fn or_hash(self, body: &Body) -> Result<Payload, Failure> {
+        match self {
+            PayloadField::Given(payload) => Ok(payload),
+            PayloadField::Hash => body.hash(),
+        }
+    }
+}
+
+fn unsupported(message: &str) -> Failure {
+    Failure { kind: "unsupported", ..Failure::input(message) }
+}
+
+/// The `expires` of a line, in whole seconds.
+fn expiry(field: Option<&Value>) -> Result<Duration, Failure> {
+    let Some(field) = field else { return Ok(Duration::from_secs(900)) };
+    field.as_u64().map(Duration::from_secs).ok_or_else(|| {
+        let message = format!("`expires` is {field}: it is a whole number of seconds from 1 to 604800");
+        Failure { kind: "invalid_expiry", ..Failure::input(message) }
+    })
+}
+
+/// Why a line is no request. The line itself is not quoted: it may hold a secret.
+fn not_a_request(text: &[u8], error: &serde_json::Error) -> Value {
+    let place = format!("column {}", error.column());
+    match serde_json::from_slice::<Value>(text) {
+        Ok(Value::Object(mut object)) => {
+            let id = object.remove("id").unwrap_or_default();
+            let problem = without_values(&error.to_string());
+            error_object(id, "invalid_request", &format!("the line is no request: {problem}"))
+        }
+        Ok(_) => error_object(Value::Null, "invalid_request", "the line is JSON but no object"),
+        Err(_) => {
+            error_object(Value::Null, "invalid_json", &format!("the line is not JSON, see its {place}"))
+        }
+    }
+}
+
+/// serde quotes field names between backticks and values between double quotes; the values go.
+fn without_values(message: &str) -> String {
+    let mut parts = message.splitn(2, '"');
+    let before = parts.next().unwrap_or_default();
+    match parts.next().and_then(|rest| rest.rsplit_once('"')) {
+        Some((_, after)) => format!("{before}\"…\"{after}"),
+        None => message.to_owned(),
+    }
+}
+
+fn error_object(id: Value, kind: &str, message: &str) -> Value {
+    json!({ "id": id, "error": { "kind": kind, "message": message } })
+}
+
+enum Line {
+    End,
+    TooLong,
+    Whole,
+}
+
+/// Reads one line without its end; of one that is too long, the rest is skipped.
+fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<Line> {
+    let read = input.by_ref().take(LONGEST + 1).read_until(b'\n', line)?;
+    if read == 0 {
+        return Ok(Line::End);
+    }
+    if line.last() == Some(&b'\n') {
+        line.pop();
+        return Ok(Line::Whole);
+    }
+    if line.len() as u64 <= LONGEST {
+        return Ok(Line::Whole);
+    }
+    input.skip_until(b'\n')?;
+    Ok(Line::TooLong)
+}
+
+/// Answers that nobody can read any more end the program without a word.
+fn written(result: io::Result<()>) {
+    if result.is_err() {
+        std::process::exit(0);
+    }
+}
+
+const BUFFER: usize = 256 * 1024;
+
+/// 64 MiB.
+const LONGEST: u64 = 64 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(line: &str) -> Value {
+        Coprocess::new(&SigningOptions::default()).answer(line.as_bytes())
+    }
+
+    const KEYS: &str = r#""credentials":{"access_key_id":"AKID","secret_access_key":"hush"}"#;
+
+    #[test]
+    fn a_line_is_signed_and_its_id_comes_back() {
+        let answer = answer(&format!(
+            r#"{{"id":[1],"method":"GET","url":"https://iam.amazonaws.com/?b=1&a=2","time":"20150830T123600Z",{KEYS}}}"#
+        ));
+        assert_eq!(answer["id"], json!([1]));
+        assert_eq!(answer["signed_headers"], "host;x-amz-date");
+        assert!(answer["authorization"].as_str().expect("text").contains("/us-east-1/iam/aws4_request"));
+    }
+
+    #[test]
+    fn a_bad_line_is_answered_with_its_kind() {
+        for (line, kind) in [
+            ("", "invalid_json"),
+            ("{", "invalid_json"),
+            ("[]", "invalid_request"),
+            (r#"{"id":7}"#, "invalid_request"),
+            (r#"{"id":7,"url":"https://iam.amazonaws.com/","regoin":"x"}"#, "invalid_request"),
+            (r#"{"id":7,"url":"/","service":"s","region":"r",KEYS}"#, "missing_host"),
+            (r#"{"id":7,"url":"a","service":"s","region":"r",KEYS}"#, "invalid_url"),
+            (r#"{"id":7,"url":"https://h/?%","service":"s","region":"r",KEYS}"#, "malformed_escape"),
+            (r#"{"id":7,"url":"https://h/","service":"s","region":"",KEYS}"#, "invalid_scope"),
+            (r#"{"id":7,"url":"https://h/","service":"s","region":"r","time":"x",KEYS}"#, "invalid_time"),
+            (r#"{"id":7,"url":"https://h/","service":"s","region":"r","as":"query","expires":0,KEYS}"#, "invalid_expiry"),
+            (r#"{"id":7,"url":"https://h/","service":"s","region":"r","as":"query","expires":-1,KEYS}"#, "invalid_expiry"),
+            (r#"{"id":7,"url":"https://h/","service":"s","region":"r","as":"query","expires":604801,KEYS}"#, "invalid_expiry"),
+            (r#"{"id":7,"url":"https://h/","service":"s","region":"r","body_file":"/no/such/file",KEYS}"#, "unreadable_file"),
+            (r#"{"id":7,"url":"https://h/","service":"s","region":"r","body":"","body_base64":"",KEYS}"#, "invalid_request"),
+            (r#"{"id":7,"url":"https://h/","service":"s","region":"r","body_base64":"*",KEYS}"#, "invalid_request"),
+            (r#"{"id":7,"url":"https://h/","service":"s","region":"r","payload":"x",KEYS}"#, "invalid_request"),
+            (r#"{"id":7,"url":"https://h/","service":"s","region":"r","rules":{"x":true},KEYS}"#, "invalid_request"),
+            (r#"{"id":7,"url":"https://h/","service":"s","region":"r","algorithm":"sigv4a",KEYS}"#, "unsupported"),
+        ] {
+            let answer = answer(&line.replace("KEYS", KEYS));
+            assert_eq!(answer["error"]["kind"], kind, "{line}: {answer}");
+            assert!(!answer.to_string().contains("hush"), "{answer}");
+            let has_id = line.contains("\"id\":7");
+            assert_eq!(answer["id"], if has_id { json!(7) } else { Value::Null }, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_type_never_quotes_a_secret() {
+        for line in [
+            r#"{"url":"u","credentials":{"access_key_id":"A","secret_access_key":["hush"]}}"#,
+            r#"{"url":"u","credentials":"hush"}"#,
+            r#"{"url":"u","credentials":{"access_key_id":"A","secret_access_key":"hush","session_token":1}}"#,
+            r#"{"url":"u","headers":"a \"hush\" b"}"#,
+        ] {
+            let answer = answer(line);
+            assert!(answer["error"]["kind"] == "invalid_request", "{answer}");
+            assert!(!answer.to_string().contains("hush"), "{answer}");
+        }
+    }
+
+    #[test]
+    fn lines_are_read_up_to_their_limit() {
+        let long = vec![b'x'; LONGEST as usize + 1];
+        let mut input = io::Cursor::new([&long[..], b"\nnext\nlast"].concat());
+        let mut line = Vec::new();
+        assert!(matches!(read_line(&mut input, &mut line), Ok(Line::TooLong)));
+        for expected in [&b"next"[..], b"last"] {
+            line.clear();
+            assert!(matches!(read_line(&mut input, &mut line), Ok(Line::Whole)));
+            assert_eq!(line, expected);
+        }
+        assert!(matches!(read_line(&mut input, &mut line), Ok(Line::End)));
+    }
+}

@@ -1,0 +1,230 @@
+//! The options that all commands which sign have in common.
+
+use std::{path::PathBuf, str::FromStr, time::SystemTime};
+
+use clap::Args;
+use countersign::{
+    Credentials, Payload, Rules, Signer, Timestamp,
+    providers::{Chain, Ports, ProvideCredentials, RegionChain},
+};
+
+use zeroize::Zeroizing;
+
+use crate::{body, failure::Failure, host, process_json};
+
+/// Who signs, where, when and how.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Signing options")]
+pub(crate) struct SigningOptions {
+    /// The region of the credential scope [default: what the host says, then AWS_REGION,
+    /// AWS_DEFAULT_REGION, the profile]
+    #[arg(long, value_name = "REGION")]
+    pub(crate) region: Option<String>,
+
+    /// The signing name of the service, as in `s3` or `execute-api` [default: what the host says]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) service: Option<String>,
+
+    /// The profile in the shared credentials and config files [default: AWS_PROFILE, `default`]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) profile: Option<String>,
+
+    /// The moment of signing, as 20150830T123600Z or in RFC 3339 [default: now]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) time: Option<Timestamp>,
+
+    /// A file with credentials as a credential_process prints them, `-` for standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) credentials_file: Option<PathBuf>,
+
+    /// What the signature says of the body: `hash`, `unsigned`, or the body's SHA-256 in hexadecimal
+    /// [default: hash; presigned for the S3 family: unsigned]
+    #[arg(long, value_name = "PAYLOAD")]
+    pub(crate) payload: Option<PayloadChoice>,
+
+    /// A header that is sent but not signed; may be repeated
+    #[arg(long, value_name = "HEADER")]
+    pub(crate) exclude: Vec<String>,
+
+    /// Overrides a rule of the service, as in `double_encode=false`; may be repeated. Rules:
+    /// double_encode, normalize_path, content_sha256_header, token_after_signing
+    #[arg(long = "rule", value_name = "RULE=BOOL")]
+    pub(crate) rules: Vec<RuleSwitch>,
+}
+
+/// All that a signature needs beside the request.
+#[derive(Debug)]
+pub(crate) struct Signing {
+    pub(crate) signer: Signer,
+    pub(crate) credentials: Credentials,
+    pub(crate) at: SystemTime,
+}
+
+impl SigningOptions {
+    /// Finds out who signs and for which scope. `host` is the one that the request goes to, without a
+    /// port, if it is known.
+    pub(crate) fn resolve(&self, host: Option<&str>) -> Result<Signing, Failure> {
+        let ambient = Ambient::new(self);
+        let scope = ambient.scope(None, None, || host.map(str::to_owned))?;
+        let signer = ambient.signer(scope, Vec::new());
+        Ok(Signing { signer, credentials: ambient.credentials()?, at: self.at() })
+    }
+
+    /// The moment of signing.
+    pub(crate) fn at(&self) -> SystemTime {
+        self.time.map_or_else(SystemTime::now, SystemTime::from)
+    }
+}
+
+/// Options, and where what they leave open is looked up.
+pub(crate) struct Ambient<'o> {
+    pub(crate) options: &'o SigningOptions,
+    ports: Ports,
+}
+
+/// The region and the service of a signature.
+pub(crate) struct Names {
+    region: String,
+    service: String,
+}
+
+impl Ambient<'_> {
+    pub(crate) fn new(options: &SigningOptions) -> Ambient<'_> {
+        Ambient { options, ports: Ports::system() }
+    }
+
+    /// Region and service: what the request says, the options, the host, and for the region the
+    /// environment and the profile.
+    pub(crate) fn scope(
+        &self,
+        region: Option<String>,
+        service: Option<String>,
+        host: impl FnOnce() -> Option<String>,
+    ) -> Result<Names, Failure> {
+        let region = region.or_else(|| self.options.region.clone());
+        let service = service.or_else(|| self.options.service.clone());
+        let (service, region_of_host) = match (service, &region) {
+            (Some(service), Some(_)) => (service, None),
+            (service, _) => match (service, host().map(|host| host::lookup(&host))) {
+                (Some(service), Some(Ok(found))) if found.service == service => {
+                    (service, found.region)
+                }
+                (Some(service), _) => (service, None),
+                (None, Some(Ok(found))) => (found.service.to_owned(), found.region),
+                (None, Some(Err(problem))) => return Err(Failure::input(problem)),
+                (None, None) => {
+                    return Err(Failure::input("which service is meant cannot be told: give --service"));
+                }
+            },
+        };
+        let region = match region.or(region_of_host) {
+            Some(region) => region,
+            None => self.region()?.ok_or_else(|| {
+                Failure::input(
+                    "which region is meant cannot be told: give --region, or set AWS_REGION or a \
+                     region in the profile",
+                )
+            })?,
+        };
+        Ok(Names { region, service })
+    }
+
+    /// A signer by the options' rules, which leaves `exclude` unsigned too.
+    pub(crate) fn signer(&self, Names { region, service }: Names, mut exclude: Vec<String>) -> Signer {
+        let rules = Rules::for_service(&service);
+        let rules = self.options.rules.iter().fold(rules, |rules, switch| switch.apply(rules));
+        exclude.extend_from_slice(&self.options.exclude);
+        Signer::new(region, service).with_rules(rules).with_unsigned_headers(exclude)
+    }
+
+    /// The credentials: from the file named, or from wherever the user keeps them.
+    pub(crate) fn credentials(&self) -> Result<Credentials, Failure> {
+        if let Some(path) = &self.options.credentials_file {
+            let text = Zeroizing::new(body::read_text(path)?);
+            return process_json::parse(&text).map_err(|problem| {
+                Failure::credentials(format_args!("the credentials in `{}` {problem}", path.display()))
+            });
+        }
+        let chain = Chain::standard(&self.ports);
+        let chain = match &self.options.profile {
+            Some(profile) => chain.with_profile(profile),
+            None => chain,
+        };
+        match pollster::block_on(chain.provide()) {
+            Ok(Some(credentials)) => Ok(credentials),
+            Ok(None) => Err(Failure::credentials(chain.explain())),
+            Err(error) => Err(Failure::credentials(error)),
+        }
+    }
+
+    fn region(&self) -> Result<Option<String>, Failure> {
+        let chain = RegionChain::standard(&self.ports);
+        let chain = match &self.options.profile {
+            Some(profile) => chain.with_profile(profile),
+            None => chain,
+        };
+        pollster::block_on(chain.provide()).map_err(Failure::credentials)
+    }
+}
+
+/// What the signature is asked to say of the body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PayloadChoice {
+    Given(Payload),
+    Hash,
+}
+
+impl FromStr for PayloadChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<PayloadChoice, String> {
+        match text {
+            "hash" => Ok(PayloadChoice::Hash),
+            "unsigned" => Ok(PayloadChoice::Given(Payload::Unsigned)),
+            hex => Payload::from_line(hex)
+                .filter(Payload::is_hash)
+                .map(PayloadChoice::Given)
+                .ok_or_else(|| "it is neither `hash`, `unsigned` nor 64 lower-case hexadecimal digits".to_owned()),
+        }
+    }
+}
+
+/// One rule of a service, overridden.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RuleSwitch {
+    apply: fn(Rules, bool) -> Rules,
+    on: bool,
+}
+
+impl RuleSwitch {
+    /// The rule with this name, as the command line and JSON Lines spell it.
+    pub(crate) fn new(name: &str, on: bool) -> Option<RuleSwitch> {
+        let apply: fn(Rules, bool) -> Rules = match name {
+            "double_encode" => Rules::with_double_encode,
+            "normalize_path" => Rules::with_normalize_path,
+            "content_sha256_header" => Rules::with_content_sha256_header,
+            "token_after_signing" => Rules::with_token_after_signing,
+            _ => return None,
+        };
+        Some(RuleSwitch { apply, on })
+    }
+
+    pub(crate) fn apply(&self, rules: Rules) -> Rules {
+        (self.apply)(rules, self.on)
+    }
+}
+
+impl FromStr for RuleSwitch {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<RuleSwitch, String> {
+        let (name, on) = text
+            .split_once('=')
+            .and_then(|(name, on)| Some((name, on.parse().ok()?)))
+            .ok_or("it is not like `double_encode=false`")?;
+        RuleSwitch::new(name, on).ok_or_else(|| {
+            "the rules are double_encode, normalize_path, content_sha256_header and \
+             token_after_signing".to_owned()
+        })
+    }
+}

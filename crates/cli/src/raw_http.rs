@@ -1,0 +1,119 @@
+//! The text of an HTTP/1.1 request, as in a `.http` or `.req` file.
+
+use crate::{body::Body, failure::Failure, request::Request};
+
+/// A request and the version of HTTP that its request line named.
+pub(crate) struct RawRequest {
+    pub(crate) request: Request,
+    pub(crate) version: Vec<u8>,
+}
+
+/// Takes the text apart.
+///
+/// Written by people: lines may end in LF alone, blank lines may stand in front, the target may hold
+/// spaces and bytes that no URL has, and a folded header counts as one line with a space. A request
+/// line without a version is one of HTTP/1.1.
+pub(crate) fn parse(text: &[u8]) -> Result<RawRequest, Failure> {
+    let mut rest = text;
+    let request_line = loop {
+        let Some(line) = take_line(&mut rest) else {
+            return Err(Failure::input("the request text is empty: it should begin like `GET /path HTTP/1.1`"));
+        };
+        if !line.is_empty() {
+            break line;
+        }
+    };
+    let (method, target, version) = request_line_parts(request_line)?;
+    let mut headers: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+    let mut number = 1;
+    while let Some(line) = take_line(&mut rest).filter(|line| !line.is_empty()) {
+        number += 1;
+        if let (b' ' | b'\t', Some((_, value))) = (line[0], headers.last_mut()) {
+            value.push(b' ');
+            value.extend_from_slice(line.trim_ascii_start());
+            continue;
+        }
+        let Some(colon) = line.iter().position(|&byte| byte == b':') else {
+            return Err(Failure::input(format_args!(
+                "line {number} of the request's head, `{}`, is no header: it has no `:`",
+                line.escape_ascii()
+            )));
+        };
+        headers.push((line[..colon].to_vec(), line[colon + 1..].trim_ascii().to_vec()));
+    }
+    let body = if rest.is_empty() { Body::None } else { Body::Bytes(rest.to_vec()) };
+    let method = String::from_utf8(method.to_vec()).map_err(|_| {
+        Failure::input(format_args!("the method `{}` is not a token", method.escape_ascii()))
+    })?;
+    Ok(RawRequest {
+        request: Request { method, url: target.to_vec(), headers, body },
+        version: version.to_vec(),
+    })
+}
+
+/// Takes one line off the front, without its end; `None` behind the last one.
+fn take_line<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    if rest.is_empty() {
+        return None;
+    }
+    let end = rest.iter().position(|&byte| byte == b'\n');
+    let line = &rest[..end.unwrap_or(rest.len())];
+    *rest = &rest[end.map_or(rest.len(), |end| end + 1)..];
+    Some(line.strip_suffix(b"\r").unwrap_or(line))
+}
+
+/// Method, target and version; the target is all that stands between the first and the last space.
+fn request_line_parts(line: &[u8]) -> Result<(&[u8], &[u8], &[u8]), Failure> {
+    let malformed = || {
+        Failure::input(format_args!(
+            "the request line `{}` is not like `GET /path HTTP/1.1`",
+            line.escape_ascii()
+        ))
+    };
+    let space = line.iter().position(|&byte| byte == b' ').ok_or_else(malformed)?;
+    let (method, rest) = (&line[..space], line[space..].trim_ascii());
+    let (target, version) = match rest.iter().rposition(|&byte| byte == b' ') {
+        Some(at) if rest[at + 1..].starts_with(b"HTTP/") => (rest[..at].trim_ascii(), &rest[at + 1..]),
+        _ => (rest, &b"HTTP/1.1"[..]),
+    };
+    if target.is_empty() { Err(malformed()) } else { Ok((method, target, version)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_is_taken_apart_leniently() {
+        let raw = parse(b"\n\r\nPOST /a b?c=d HTTP/1.1\nHost: h\r\nX:one\n  two\n\tthree\r\n\nbody\n").expect("a request");
+        assert_eq!(raw.request.url, b"/a b?c=d");
+        assert_eq!(raw.version, b"HTTP/1.1");
+        assert_eq!(raw.request.method, "POST");
+        assert_eq!(
+            raw.request.headers,
+            [(b"Host".to_vec(), b"h".to_vec()), (b"X".to_vec(), b"one two three".to_vec())]
+        );
+        assert!(matches!(raw.request.body, Body::Bytes(body) if body == b"body\n"));
+    }
+
+    #[test]
+    fn a_request_without_version_and_body_is_one() {
+        let raw = parse(b"GET https://h/").expect("a request");
+        assert_eq!((&raw.request.url[..], &raw.version[..]), (&b"https://h/"[..], &b"HTTP/1.1"[..]));
+        assert!(matches!(raw.request.body, Body::None));
+    }
+
+    #[test]
+    fn what_is_no_request_is_refused_with_the_line() {
+        for (text, said) in [
+            (&b""[..], "empty"),
+            (b"\n\n", "empty"),
+            (b"GET", "request line `GET`"),
+            (b"GET ", "request line"),
+            (b"GET HTTP/1.1\nno header here\n", "line 2"),
+        ] {
+            let Err(failure) = parse(text) else { panic!("{}", text.escape_ascii()) };
+            assert!(failure.message.contains(said), "{failure}");
+        }
+    }
+}

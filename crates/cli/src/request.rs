@@ -1,0 +1,104 @@
+//! A request that is about to be signed, as bytes, and what signing makes of it.
+
+use std::time::Duration;
+
+use countersign::{Head, Headers, Presign, Presigned, Scratch, Signed};
+
+use crate::{
+    body::Body,
+    failure::Failure,
+    options::{PayloadChoice, Signing, SigningOptions},
+};
+
+/// A request as the user wrote it.
+#[derive(Debug, Default)]
+pub(crate) struct Request {
+    pub(crate) method: String,
+    /// An absolute URL, or the target of a request with a Host header; its path and query are kept byte for byte.
+    pub(crate) url: Vec<u8>,
+    /// In order, repeats included. Without a Host header the URL's authority counts.
+    pub(crate) headers: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(crate) body: Body,
+}
+
+impl Request {
+    /// Takes the URL apart and hands the head to `sign`.
+    pub(crate) fn with_head<T>(
+        &self,
+        sign: impl FnOnce(Head<'_>) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let pairs: Vec<(&[u8], &[u8])> =
+            self.headers.iter().map(|(name, value)| (&name[..], &value[..])).collect();
+        let head = Head::parse(self.method.as_bytes(), &self.url, Headers::Pairs(&pairs))?;
+        sign(head)
+    }
+
+    /// The host that the request goes to, without a port, if it is text: the Host header's, else the
+    /// URL's.
+    pub(crate) fn host(&self) -> Option<String> {
+        let header = self.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(b"host"));
+        let host = match header {
+            Some((_, value)) => value.clone(),
+            None => self.with_head(|head| Ok(head.authority.map(<[u8]>::to_vec))).ok().flatten()?,
+        };
+        let host = String::from_utf8(host).ok()?;
+        let host = host.rsplit_once('@').map_or(&*host, |(_, host)| host).trim();
+        let end = match host.strip_prefix('[') {
+            Some(address) => address.find(']')? + 2,
+            None => host.find(':').unwrap_or(host.len()),
+        };
+        Some(host[..end].to_owned())
+    }
+
+    /// Signs in headers.
+    pub(crate) fn sign<T>(
+        &mut self,
+        options: &SigningOptions,
+        signing: &Signing,
+        then: impl FnOnce(&Signed<'_>) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let payload = match options.payload {
+            Some(PayloadChoice::Given(payload)) => payload,
+            Some(PayloadChoice::Hash) | None => self.body.hash()?,
+        };
+        let mut scratch = Scratch::new();
+        self.with_head(|head| {
+            let Signing { signer, credentials, at } = signing;
+            then(&signer.sign_head(head, payload, credentials, *at, &mut scratch)?)
+        })
+    }
+
+    /// Signs in the query.
+    pub(crate) fn presign<T>(
+        &mut self,
+        options: &SigningOptions,
+        signing: &Signing,
+        expires: Duration,
+        then: impl FnOnce(&Presigned<'_>) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let presign = Presign::expires_in(expires);
+        let presign = match (options.payload, &self.body) {
+            (Some(PayloadChoice::Given(payload)), _) => presign.with_payload(payload),
+            // Unless told otherwise, the service's own rule decides whether the body counts.
+            (None, Body::None) => presign,
+            (None, _) if signing.signer.rules().presigns_unsigned() => presign,
+            (Some(PayloadChoice::Hash) | None, _) => presign.with_payload(self.body.hash()?),
+        };
+        let mut scratch = Scratch::new();
+        self.with_head(|head| {
+            let Signing { signer, credentials, at } = signing;
+            then(&signer.presign_head(head, presign, credentials, *at, &mut scratch)?)
+        })
+    }
+}
+
+/// A URL with another query and without its fragment.
+pub(crate) fn url_with_query(url: &[u8], query: &[u8]) -> Vec<u8> {
+    let end = url.iter().position(|byte| matches!(byte, b'?' | b'#')).unwrap_or(url.len());
+    let mut with = url[..end].to_vec();
+    if !query.is_empty() {
+        with.push(b'?');
+        with.extend_from_slice(query);
+    }
+    with
+}

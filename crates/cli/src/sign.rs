@@ -1,0 +1,230 @@
+//! `countersign sign`: the headers that sign a request.
+
+use std::{io, path::PathBuf, str::FromStr};
+
+use clap::{Args, ValueEnum};
+use countersign::{Head, Headers};
+
+use crate::{
+    body::{self, Body, print},
+    failure::Failure,
+    jsonl,
+    options::SigningOptions,
+    raw_http::{self, RawRequest},
+    request::Request,
+    signed::Signature,
+};
+
+/// Print the headers that sign a request
+///
+/// Headers that are there already and that the signature replaces (authorization, x-amz-date,
+/// x-amz-security-token, x-amz-content-sha256) are to be sent in the printed form alone.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  countersign sign https://sts.eu-central-1.amazonaws.com/ -d 'Action=GetCallerIdentity&Version=2011-06-15'
+  countersign sign https://bucket.s3.eu-central-1.amazonaws.com/cat.jpg -X PUT -d @cat.jpg --output json
+  countersign sign --http request.http --service execute-api --region eu-west-1 --output http | nc …
+  countersign sign --jsonl <requests.jsonl >signed.jsonl")]
+pub(crate) struct Sign {
+    #[command(flatten)]
+    request: RequestArgs,
+
+    /// The form of what is printed
+    #[arg(long, value_enum, default_value = "headers")]
+    output: Output,
+
+    /// Read one request as JSON per line from standard input, print one signed request per line
+    #[arg(long, conflicts_with_all = ["url", "http", "output"])]
+    jsonl: bool,
+
+    #[command(flatten)]
+    signing: SigningOptions,
+}
+
+/// A request on the command line.
+#[derive(Args)]
+pub(crate) struct RequestArgs {
+    /// The absolute URL; its path and query are signed byte for byte as written
+    #[arg(required_unless_present_any = ["http", "jsonl"], conflicts_with = "http")]
+    url: Option<String>,
+
+    /// The method [default: GET, with a body POST]
+    #[arg(short = 'X', long = "request", value_name = "METHOD", conflicts_with = "http")]
+    method: Option<String>,
+
+    /// A header that will be sent; may be repeated
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", conflicts_with = "http")]
+    headers: Vec<HeaderArg>,
+
+    /// The body: text, `@FILE` or `@-` for standard input, byte for byte
+    #[arg(short = 'd', long = "data", value_name = "DATA", conflicts_with = "http")]
+    data: Option<String>,
+
+    /// The text of an HTTP/1.1 request; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    http: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// A config file for `curl --config`
+    CurlConfig,
+    /// `name: value` lines, to add to the request
+    Headers,
+    /// The whole request as HTTP/1.1 text
+    Http,
+    /// One JSON object
+    Json,
+}
+
+impl Sign {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        if self.jsonl {
+            return jsonl::run(&self.signing);
+        }
+        let mut raw = self.request.parse()?;
+        let signing = self.signing.resolve(raw.request.host().as_deref())?;
+        let signature =
+            raw.request.sign(&self.signing, &signing, |signed| Ok(Signature::from(signed)))?;
+        match self.output {
+            Output::CurlConfig => print(curl_config(&signature)),
+            Output::Headers => print(header_lines(&signature)),
+            Output::Http => print_http(&signature, raw),
+            Output::Json => {
+                print(format!("{:#}\n", signature.into_json(None, &raw.request)))
+            }
+        }
+    }
+}
+
+impl RequestArgs {
+    /// The request that the command line describes.
+    pub(crate) fn parse(self) -> Result<RawRequest, Failure> {
+        if let Some(path) = self.http {
+            return raw_http::parse(&body::read_text(&path)?);
+        }
+        let url = self.url.unwrap_or_default();
+        let body = match self.data {
+            None => Body::None,
+            Some(data) => match data.strip_prefix('@') {
+                Some(path) => Body::from_path(path)?,
+                None => Body::Bytes(data.into_bytes()),
+            },
+        };
+        let method = match (self.method, &body) {
+            (Some(method), _) => method,
+            (None, Body::None) => "GET".to_owned(),
+            (None, _) => "POST".to_owned(),
+        };
+        let headers = self.headers.into_iter().map(|header| (header.name, header.value)).collect();
+        Ok(RawRequest {
+            version: b"HTTP/1.1".to_vec(),
+            request: Request { method, url: url.into_bytes(), headers, body },
+        })
+    }
+}
+
+/// A header as curl's `-H` takes it.
+#[derive(Clone, Debug)]
+struct HeaderArg {
+    name: Vec<u8>,
+    value: Vec<u8>,
+}
+
+impl FromStr for HeaderArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<HeaderArg, String> {
+        // `Name;` is a header without a value.
+        let empty = text.strip_suffix(';').filter(|name| !name.contains(':')).map(|name| (name, ""));
+        let (name, value) = text
+            .split_once(':')
+            .or(empty)
+            .ok_or("it is not like `Name: value`, or `Name;` for one without a value")?;
+        Ok(HeaderArg { name: name.trim().into(), value: value.trim().into() })
+    }
+}
+
+fn header_lines(signature: &Signature) -> String {
+    signature.headers.iter().map(|(name, value)| format!("{name}: {value}\n")).collect()
+}
+
+/// Lines for `curl --config`: its own escapes within double quotes.
+fn curl_config(signature: &Signature) -> String {
+    let escape = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"");
+    let lines = signature.headers.iter();
+    lines.map(|(name, value)| format!("header = \"{name}: {}\"\n", escape(value))).collect()
+}
+
+/// The whole request as it goes over the wire, with the Host and the length that it lacks.
+fn print_http(signature: &Signature, raw: RawRequest) -> Result<(), Failure> {
+    let RawRequest { mut request, version, .. } = raw;
+    let mut headers = signature.all_headers(&request);
+    let has = |headers: &[(Vec<u8>, Vec<u8>)], wanted: &str| {
+        headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(wanted.as_bytes()))
+    };
+    let len = request.body.len()?;
+    if len > 0 && !has(&headers, "content-length") && !has(&headers, "transfer-encoding") {
+        headers.push((b"content-length".to_vec(), len.to_string().into()));
+    }
+    if !has(&headers, "host") {
+        let host = request.with_head(|head| Ok(head.authority.map(<[u8]>::to_vec)))?;
+        headers.insert(0, (b"host".to_vec(), host.unwrap_or_default()));
+    }
+    let mut head = request.method.clone().into_bytes();
+    head.push(b' ');
+    head.extend(target_of(&signature.url(&request)));
+    head.push(b' ');
+    head.extend(version);
+    head.extend(b"\r\n");
+    for (name, value) in headers {
+        head.extend([&name[..], b": ", &value, b"\r\n"].concat());
+    }
+    head.extend(b"\r\n");
+    print(head)?;
+    request.body.copy_to(&mut io::stdout().lock())
+}
+
+/// The target of a request line: what stands behind the authority of a URL.
+fn target_of(url: &[u8]) -> Vec<u8> {
+    let Ok(head) = Head::parse(b"GET", url, Headers::Pairs(&[])) else { return url.to_vec() };
+    let mut target = if head.path.is_empty() { b"/".to_vec() } else { head.path.to_vec() };
+    if let Some(query) = head.query {
+        target.push(b'?');
+        target.extend_from_slice(query);
+    }
+    target
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_are_read_as_curl_reads_them() {
+        for (text, name, value) in [
+            ("A: b", "A", "b"),
+            ("A:b: c", "A", "b: c"),
+            ("A;", "A", ""),
+            ("A:", "A", ""),
+            ("A: b;", "A", "b;"),
+        ] {
+            let header: HeaderArg = text.parse().expect(text);
+            assert_eq!((header.name, header.value), (name.into(), value.into()), "{text}");
+        }
+        assert!("nothing".parse::<HeaderArg>().is_err());
+    }
+
+    #[test]
+    fn the_target_is_what_stands_behind_the_authority() {
+        for (url, target) in [
+            ("https://h", "/"),
+            ("https://h?a=b", "/?a=b"),
+            ("https://h/a//b?c#d", "/a//b?c"),
+            ("/a b", "/a b"),
+        ] {
+            assert_eq!(target_of(url.as_bytes()), target.as_bytes(), "{url}");
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! A signed request: what to send, and how it came about.
+
+use countersign::{Presigned, Signed};
+use serde_json::{Map, Value};
+
+use crate::request::{Request, url_with_query};
+
+/// What a signature adds to a request, on its own.
+pub(crate) struct Signature {
+    /// Each to be sent in place of all that the request has under that name.
+    pub(crate) headers: Vec<(&'static str, String)>,
+    /// Those of an earlier signature, not to be sent.
+    replaced: Vec<&'static str>,
+    /// `None` if the query stays as given.
+    query: Option<Vec<u8>>,
+    canonical_request: String,
+    string_to_sign: String,
+    signed_headers: String,
+    signature: String,
+    /// `None` if the signature is in the query.
+    authorization: Option<String>,
+}
+
+impl From<&Signed<'_>> for Signature {
+    fn from(signed: &Signed<'_>) -> Signature {
+        Signature {
+            headers: owned(signed.headers()),
+            replaced: signed.replaced_headers().collect(),
+            query: signed.query().map(<[u8]>::to_vec),
+            canonical_request: String::from_utf8_lossy(signed.canonical_request()).into_owned(),
+            string_to_sign: signed.string_to_sign().to_owned(),
+            signed_headers: signed.signed_headers().to_owned(),
+            signature: signed.signature().to_owned(),
+            authorization: Some(signed.authorization().to_owned()),
+        }
+    }
+}
+
+impl From<&Presigned<'_>> for Signature {
+    fn from(presigned: &Presigned<'_>) -> Signature {
+        Signature {
+            headers: owned(presigned.headers()),
+            replaced: presigned.replaced_headers().collect(),
+            query: Some(presigned.query().to_vec()),
+            canonical_request: String::from_utf8_lossy(presigned.canonical_request()).into_owned(),
+            string_to_sign: presigned.string_to_sign().to_owned(),
+            signed_headers: presigned.signed_headers().to_owned(),
+            signature: presigned.signature().to_owned(),
+            authorization: None,
+        }
+    }
+}
+
+impl Signature {
+    /// The URL, or the request target, to send `request` to.
+    pub(crate) fn url(&self, request: &Request) -> Vec<u8> {
+        match &self.query {
+            Some(query) => url_with_query(&request.url, query),
+            None => request.url.clone(),
+        }
+    }
+
+    /// All headers to send: the request's own less those that are replaced, then the signature's.
+    pub(crate) fn all_headers(&self, request: &Request) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let is_replaced =
+            |name: &[u8]| self.replaced.iter().any(|old| name.eq_ignore_ascii_case(old.as_bytes()));
+        let kept = request.headers.iter().filter(|(name, _)| !is_replaced(name)).cloned();
+        let added = self.headers.iter().map(|(name, value)| ((*name).into(), value.clone().into()));
+        kept.chain(added).collect()
+    }
+
+    /// The signed request as JSON Lines print it; `id` is left out if there is none.
+    pub(crate) fn into_json(self, id: Option<Value>, request: &Request) -> Value {
+        let text = |bytes: &[u8]| Value::from(String::from_utf8_lossy(bytes));
+        let headers = self.all_headers(request);
+        let headers = headers.iter().map(|(name, value)| Value::from(vec![text(name), text(value)]));
+        let mut object = Map::new();
+        object.extend(id.map(|id| ("id".to_owned(), id)));
+        object.extend(
+            [
+                ("method", Value::from(&*request.method)),
+                ("url", text(&self.url(request))),
+                ("headers", Value::from_iter(headers)),
+                ("canonical_request", Value::from(self.canonical_request)),
+                ("string_to_sign", Value::from(self.string_to_sign)),
+                ("signed_headers", Value::from(self.signed_headers)),
+                ("signature", Value::from(self.signature)),
+            ]
+            .map(|(name, value)| (name.to_owned(), value)),
+        );
+        object.extend(self.authorization.map(|value| ("authorization".to_owned(), value.into())));
+        Value::Object(object)
+    }
+}
+
+fn owned<'a>(
+    headers: impl Iterator<Item = (&'static str, &'a str)>,
+) -> Vec<(&'static str, String)> {
+    headers.map(|(name, value)| (name, value.to_owned())).collect()
+}

@@ -1,0 +1,101 @@
+//! `sign --jsonl`, the coprocess.
+
+use serde_json::json;
+
+use crate::support::{Coprocess, SECRET, TOKEN, countersign, run};
+
+#[test]
+fn each_line_is_answered_before_the_next_is_sent() {
+    let mut coprocess = Coprocess::start(&["sign", "--jsonl"]);
+    for id in 0..3 {
+        let line = json!({
+            "id": id, "method": "GET", "url": "https://iam.amazonaws.com/?b=1&a", "time": "20150830T123600Z",
+            "credentials": {"access_key_id": "AKID", "secret_access_key": "secret"},
+        });
+        let answer = coprocess.ask(&line.to_string());
+        assert_eq!(answer["id"], id);
+        assert_eq!(answer["url"], "https://iam.amazonaws.com/?b=1&a");
+        assert_eq!(answer["method"], "GET");
+        assert_eq!(answer["signed_headers"], "host;x-amz-date");
+        assert_eq!(answer["headers"][0], json!(["x-amz-date", "20150830T123600Z"]));
+        assert_eq!(answer["headers"][1], json!(["authorization", answer["authorization"]]));
+    }
+    assert_eq!(coprocess.finish(), 0);
+}
+
+#[test]
+fn a_bad_line_is_answered_and_the_stream_goes_on() {
+    let mut coprocess = Coprocess::start(&["sign", "--jsonl", "--region", "eu-west-1", "--service", "sqs"]);
+    for (line, kind) in [
+        ("not json", "invalid_json"),
+        ("", "invalid_json"),
+        ("[1]", "invalid_request"),
+        (r#"{"id":1}"#, "invalid_request"),
+        (r#"{"id":1,"url":"relative"}"#, "invalid_url"),
+        (r#"{"id":1,"url":"/path"}"#, "missing_host"),
+        (r#"{"id":1,"url":"https://h/","method":"G T"}"#, "invalid_method"),
+        (r#"{"id":1,"url":"https://h/","headers":[["a b","c"]]}"#, "invalid_header"),
+        (r#"{"id":1,"url":"https://h/","headers":[["a","b\r\nc"]]}"#, "invalid_header"),
+        (r#"{"id":1,"url":"https://h/","headers":[["host","other"]]}"#, "conflicting_host"),
+        (r#"{"id":1,"url":"https://h/?a=%zz"}"#, "malformed_escape"),
+        (r#"{"id":1,"url":"https://h/","region":""}"#, "invalid_scope"),
+        (r#"{"id":1,"url":"https://h/","time":"19691231T235959Z"}"#, "invalid_time"),
+        (r#"{"id":1,"url":"https://h/","as":"query","expires":604801}"#, "invalid_expiry"),
+        (r#"{"id":1,"url":"https://h/","body_file":"/nonexistent/body"}"#, "unreadable_file"),
+        (r#"{"id":1,"url":"https://h/","body":"x","payload":"streaming"}"#, "unsupported"),
+    ] {
+        let answer = coprocess.ask(line);
+        assert_eq!(answer["error"]["kind"], kind, "{line}: {answer}");
+        let text = answer.to_string();
+        assert!(!text.contains(SECRET) && !text.contains(TOKEN), "{text}");
+    }
+    let answer = coprocess.ask(r#"{"id":2,"url":"https://h/"}"#);
+    assert!(answer["authorization"].as_str().unwrap().contains("/eu-west-1/sqs/"), "{answer}");
+    assert_eq!(coprocess.finish(), 0);
+}
+
+#[test]
+fn signing_again_replaces_the_headers_and_the_query() {
+    let mut coprocess = Coprocess::start(&["sign", "--jsonl"]);
+    let line = json!({
+        "url": "https://b.s3.eu-west-1.amazonaws.com/k?x=1&X-Amz-Signature=old",
+        "headers": [["Authorization", "old"], ["X-Amz-Date", "old"], ["x-keep", "1"], ["x-keep", "2"]],
+    });
+    let answer = coprocess.ask(&line.to_string());
+    assert_eq!(answer["url"], "https://b.s3.eu-west-1.amazonaws.com/k?x=1");
+    let headers = answer["headers"].as_array().unwrap();
+    let names: Vec<&str> = headers.iter().map(|pair| pair[0].as_str().unwrap()).collect();
+    let expected = [
+        "x-keep", "x-keep", "x-amz-date", "x-amz-content-sha256", "x-amz-security-token", "authorization",
+    ];
+    assert_eq!(names, expected);
+}
+
+#[test]
+fn a_line_that_is_too_long_is_answered_and_skipped() {
+    let mut input = vec![b' '; (64 << 20) + 1];
+    input.extend_from_slice(b"\n{\"id\":\"next\",\"url\":\"https://sts.amazonaws.com/\"}\n");
+    let output = run(countersign(&["sign", "--jsonl"]), &input);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 2, "{text}");
+    assert_eq!(lines[0]["error"]["kind"], "line_too_long");
+    assert_eq!(lines[1]["id"], "next");
+}
+
+#[test]
+fn a_body_file_is_hashed() {
+    let folder = std::env::temp_dir();
+    let path = folder.join(format!("countersign-body-{}", std::process::id()));
+    std::fs::write(&path, "meow").unwrap();
+    let mut coprocess = Coprocess::start(&["sign", "--jsonl"]);
+    let url = "https://sts.amazonaws.com/";
+    let time = "20150830T123600Z";
+    let file = coprocess.ask(&json!({"url": url, "time": time, "body_file": path}).to_string());
+    let text = coprocess.ask(&json!({"url": url, "time": time, "body": "meow"}).to_string());
+    let base64 = coprocess.ask(&json!({"url": url, "time": time, "body_base64": "bWVvdw=="}).to_string());
+    std::fs::remove_file(path).unwrap();
+    assert!(file["signature"].is_string(), "{file}");
+    assert_eq!(file["signature"], text["signature"]);
+    assert_eq!(file["signature"], base64["signature"]);
+}

@@ -1,0 +1,8 @@
+//! What users and scripts rely on: the program, run as a process.
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+mod commands;
+mod jsonl;
+mod support;
+mod vectors;

@@ -1,0 +1,164 @@
+//! Providers asked in turn.
+
+use std::{error, fmt, sync::Arc};
+
+use super::{
+    BoxFuture, EnvironmentProvider, Ports, ProfileProvider, ProvideCredentials, ProviderError,
+    environment,
+};
+use crate::Credentials;
+
+/// The providers that AWS tools ask, in the order in which they ask them: the environment, then the
+/// selected profile of the shared files.
+///
+/// The first that has credentials answers. Only `Ok(None)` moves on to the next; an error stops the
+/// chain, for what comes after it are other credentials than the ones that were configured.
+///
+/// Keys in the environment win over `AWS_PROFILE`. A profile [named in code](Chain::with_profile) wins
+/// over keys in the environment, which are then not looked at.
+///
+/// ```
+/// use std::{collections::HashMap, path::PathBuf};
+/// use countersign::providers::{Chain, Ports, ProvideCredentials};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use std::{pin::pin, task::{Context, Poll, Waker}};
+/// # let future = pin!(async {
+/// let config = "\
+/// [profile work]
+/// aws_access_key_id = AKIDWORK
+/// aws_secret_access_key = secret
+/// ";
+/// let ports = Ports::empty()
+///     .with_env(HashMap::from([("HOME", "/home/cat"), ("AWS_PROFILE", "work")]))
+///     .with_files(HashMap::from([(PathBuf::from("/home/cat/.aws/config"), config)]));
+/// let chain = Chain::standard(&ports);
+/// let credentials = chain.provide().await?.ok_or_else(|| chain.explain())?;
+/// assert_eq!(credentials.access_key_id(), "AKIDWORK");
+/// # Ok(())
+/// # });
+/// # let Poll::Ready(done) = Future::poll(future, &mut Context::from_waker(Waker::noop())) else { panic!() };
+/// # done
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Chain {
+    ports: Ports,
+    providers: Vec<Arc<dyn ProvideCredentials>>,
+    /// Providers that the choice of a profile took out of the chain.
+    left_out: &'static [&'static str],
+}
+
+impl Chain {
+    /// The standard chain over these ports.
+    pub fn standard(ports: &Ports) -> Chain {
+        Chain {
+            ports: ports.clone(),
+            providers: vec![
+                Arc::new(EnvironmentProvider::new(ports)),
+                Arc::new(ProfileProvider::new(ports)),
+            ],
+            left_out: &[],
+        }
+    }
+
+    /// The standard chain with the profile named here, by a flag or in code, instead of `AWS_PROFILE`.
+    ///
+    /// Whoever names a profile means it: keys in the environment no longer count.
+    ///
+    /// ```
+    /// use countersign::providers::{Chain, Ports};
+    ///
+    /// let chain = Chain::standard(&Ports::empty()).with_profile("work");
+    /// assert!(chain.explain().to_string().contains("environment: not asked"));
+    /// ```
+    #[must_use]
+    pub fn with_profile(self, name: impl Into<String>) -> Chain {
+        let profile = ProfileProvider::new(&self.ports).with_name(name);
+        Chain { providers: vec![Arc::new(profile)], left_out: &[environment::NAME], ..self }
+    }
+
+    /// Why there are no credentials: what each provider looked at and did not find.
+    ///
+    /// To be asked when [`provide`](ProvideCredentials::provide) answered `Ok(None)`.
+    ///
+    /// ```
+    /// use countersign::providers::{Chain, Ports};
+    ///
+    /// let explanation = Chain::standard(&Ports::empty()).explain();
+    /// let providers: Vec<&str> = explanation.reasons().map(|(provider, _)| provider).collect();
+    /// assert_eq!(providers, ["environment", "profile"]);
+    /// ```
+    pub fn explain(&self) -> NoCredentials {
+        let left_out = self.left_out.iter().map(|name| {
+            let reason = "not asked, because a profile was named in code or by a flag";
+            ((*name).to_owned(), reason.to_owned())
+        });
+        let asked =
+            self.providers.iter().map(|provider| (provider.name().to_owned(), provider.absence()));
+        NoCredentials { reasons: left_out.chain(asked).collect() }
+    }
+}
+
+impl ProvideCredentials for Chain {
+    fn provide(&self) -> BoxFuture<'_, Result<Option<Credentials>, ProviderError>> {
+        Box::pin(async {
+            for provider in &self.providers {
+                if let Some(credentials) = provider.provide().await? {
+                    return Ok(Some(credentials));
+                }
+            }
+            Ok(None)
+        })
+    }
+
+    fn invalidate(&self, access_key_id: &str) {
+        for provider in &self.providers {
+            provider.invalidate(access_key_id);
+        }
+    }
+
+    fn name(&self) -> &str {
+        "chain"
+    }
+
+    fn absence(&self) -> String {
+        self.explain().to_string()
+    }
+}
+
+/// Nothing is configured anywhere: what each provider of a [`Chain`] looked at and did not find.
+///
+/// ```
+/// use countersign::providers::{Chain, Ports};
+///
+/// let error = Chain::standard(&Ports::empty()).explain();
+/// assert!(error.to_string().starts_with("no credentials found"));
+/// for (provider, reason) in error.reasons() {
+///     println!("{provider}: {reason}");
+/// }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoCredentials {
+    reasons: Vec<(String, String)>,
+}
+
+impl NoCredentials {
+    /// Each provider's name and why it had nothing, in the order in which they were asked.
+    pub fn reasons(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.reasons.iter().map(|(provider, reason)| (provider.as_str(), reason.as_str()))
+    }
+}
+
+impl fmt::Display for NoCredentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("no credentials found: the credential provider was not enabled")?;
+        for (at, (provider, reason)) in self.reasons().enumerate() {
+            let lead = if at == 0 { " (" } else { "; " };
+            write!(f, "{lead}{provider}: {reason}")?;
+        }
+        f.write_str(if self.reasons.is_empty() { "" } else { ")" })
+    }
+}
+
+impl error::Error for NoCredentials {}

@@ -1,0 +1,122 @@
+//! Why a provider that is configured has no credentials to give.
+
+use std::{borrow::Cow, error, fmt};
+
+/// Why a provider that is configured has no credentials to give: which provider, and what is wrong.
+///
+/// The text never holds a secret or a session token. What lies beneath it (a line of a file, an I/O
+/// error) is the [`source`](error::Error::source), so print the whole chain of sources.
+///
+/// ```
+/// use countersign::providers::{ProviderError, ProviderErrorKind};
+///
+/// let error = ProviderError::new("vault", ProviderErrorKind::Failed, "the vault is sealed");
+/// assert_eq!(error.to_string(), "vault: the vault is sealed");
+/// assert_eq!(error.provider(), "vault");
+/// ```
+pub struct ProviderError {
+    provider: Cow<'static, str>,
+    kind: ProviderErrorKind,
+    message: Cow<'static, str>,
+    source: Option<Box<dyn error::Error + Send + Sync>>,
+}
+
+impl ProviderError {
+    /// An error of the provider named; the message says what was seen, in lower case, without secrets.
+    pub fn new(
+        provider: impl Into<Cow<'static, str>>,
+        kind: ProviderErrorKind,
+        message: impl Into<Cow<'static, str>>,
+    ) -> ProviderError {
+        ProviderError { provider: provider.into(), kind, message: message.into(), source: None }
+    }
+
+    /// The same error with what caused it.
+    ///
+    /// ```
+    /// use std::{error::Error, io};
+    /// use countersign::providers::{ProviderError, ProviderErrorKind};
+    ///
+    /// let error = ProviderError::new("vault", ProviderErrorKind::Failed, "no answer")
+    ///     .with_source(io::Error::from(io::ErrorKind::TimedOut));
+    /// assert!(error.source().is_some());
+    /// ```
+    #[must_use]
+    pub fn with_source(
+        self,
+        source: impl Into<Box<dyn error::Error + Send + Sync>>,
+    ) -> ProviderError {
+        ProviderError { source: Some(source.into()), ..self }
+    }
+
+    /// The provider that failed.
+    pub fn provider(&self) -> &str {
+        &self.provider
+    }
+
+    /// What sort of thing was wrong.
+    pub fn kind(&self) -> ProviderErrorKind {
+        self.kind
+    }
+}
+
+impl fmt::Display for ProviderError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.provider, self.message)
+    }
+}
+
+impl fmt::Debug for ProviderError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProviderError")
+            .field("provider", &self.provider)
+            .field("kind", &self.kind)
+            .field("message", &self.message)
+            .field("source", &self.source)
+            .finish()
+    }
+}
+
+impl error::Error for ProviderError {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        self.source.as_ref().map(|source| &**source as &(dyn error::Error + 'static))
+    }
+}
+
+/// The sort of thing that kept a provider from giving credentials.
+///
+/// ```
+/// use countersign::providers::ProviderErrorKind;
+///
+/// assert_eq!(ProviderErrorKind::MissingProfile.as_str(), "missing_profile");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ProviderErrorKind {
+    /// The configuration may be right, but what it points to could not be had.
+    Failed,
+    /// The configuration is wrong: half a key pair, a file that cannot be parsed.
+    InvalidConfiguration,
+    /// A profile was named that is in neither file.
+    MissingProfile,
+    /// The configuration asks for something that this version does not do.
+    Unsupported,
+}
+
+impl ProviderErrorKind {
+    /// The kind in `snake_case`, for logs and machine-readable output.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ProviderErrorKind::Failed => "failed",
+            ProviderErrorKind::InvalidConfiguration => "invalid_configuration",
+            ProviderErrorKind::MissingProfile => "missing_profile",
+            ProviderErrorKind::Unsupported => "unsupported",
+        }
+    }
+}
+
+impl fmt::Display for ProviderErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

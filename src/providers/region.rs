@@ -1,0 +1,81 @@
+//! Which region to sign for.
+
+use super::{BoxFuture, Ports, ProfileProvider, ProviderError};
+
+/// The places that may name a region, in the order in which they count: code, `AWS_REGION`,
+/// `AWS_DEFAULT_REGION`, the selected profile's `region`, and that of the profiles it builds upon
+/// (`source_profile`).
+///
+/// A profile that does not exist names no region. That it is missing is the credential
+/// [`Chain`](super::Chain)'s business, which may do without it.
+///
+/// ```
+/// use std::{collections::HashMap, path::PathBuf};
+/// use countersign::providers::{Ports, RegionChain};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use std::{pin::pin, task::{Context, Poll, Waker}};
+/// # let future = pin!(async {
+/// let config = "[profile work]\nregion = eu-west-1\n";
+/// let ports = Ports::empty()
+///     .with_env(HashMap::from([("HOME", "/home/cat")]))
+///     .with_files(HashMap::from([(PathBuf::from("/home/cat/.aws/config"), config)]));
+/// let regions = RegionChain::standard(&ports);
+/// assert_eq!(regions.provide().await?, None);
+/// let regions = regions.with_profile("work");
+/// assert_eq!(regions.provide().await?.as_deref(), Some("eu-west-1"));
+/// let regions = regions.with_region("eu-central-1");
+/// assert_eq!(regions.provide().await?.as_deref(), Some("eu-central-1"));
+/// # Ok(())
+/// # });
+/// # let Poll::Ready(done) = Future::poll(future, &mut Context::from_waker(Waker::noop())) else { panic!() };
+/// # done
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct RegionChain {
+    ports: Ports,
+    region: Option<String>,
+    profile: ProfileProvider,
+}
+
+impl RegionChain {
+    /// The standard places, seen through these ports.
+    pub fn standard(ports: &Ports) -> RegionChain {
+        RegionChain { ports: ports.clone(), region: None, profile: ProfileProvider::new(ports) }
+    }
+
+    /// The same places with the profile named here instead of `AWS_PROFILE`.
+    #[must_use]
+    pub fn with_profile(self, name: impl Into<String>) -> RegionChain {
+        RegionChain { profile: self.profile.with_name(name), ..self }
+    }
+
+    /// The same places with a region that goes before all others.
+    #[must_use]
+    pub fn with_region(self, region: impl Into<String>) -> RegionChain {
+        RegionChain { region: Some(region.into()), ..self }
+    }
+
+    /// The first region that is named; `Ok(None)` if none is.
+    ///
+    /// # Errors
+    /// A shared file that cannot be parsed, or a variable that is not UTF-8.
+    pub fn provide(&self) -> BoxFuture<'_, Result<Option<String>, ProviderError>> {
+        Box::pin(async { self.find() })
+    }
+
+    fn find(&self) -> Result<Option<String>, ProviderError> {
+        if let Some(region) = &self.region {
+            return Ok(Some(region.clone()));
+        }
+        for name in ["AWS_REGION", "AWS_DEFAULT_REGION"] {
+            if let Some(region) = self.ports.text("region", name)? {
+                return Ok(Some(region));
+            }
+        }
+        let name = self.profile.selected()?;
+        let profiles = self.profile.load()?;
+        Ok(profiles.region(&name).map(str::to_owned))
+    }
+}
