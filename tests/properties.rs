@@ -34,7 +34,11 @@ proptest! {
     #![proptest_config(cases(400))]
 
     #[test]
-    fn a_server_accepts_what_was_signed(sample in any_sample(Faults::None)) {
+    fn a_server_accepts_what_was_signed(mut sample in any_sample(Faults::None)) {
+        // A presigned URL says nothing of the body, so S3 takes it for unsigned but for this header.
+        if Rules::for_service(&sample.service) == Rules::S3 && sample.payload.is_some() {
+            sample.request.headers.push((b"x-amz-content-sha256".to_vec(), b"?".to_vec()));
+        }
         for form in sample.forms() {
             let mut request = sample.http();
             sample.sign_in_place(&mut request, form);
@@ -168,7 +172,7 @@ proptest! {
         (method, target, path, query, authority) in (bytes(), bytes(), bytes(), option::of(bytes()), option::of(bytes())),
         headers in vec((bytes(), bytes()), 0..6),
         (region, service, id, secret, token) in (name(), name(), name(), name(), option::of(name())),
-        (at, expires) in (any_time(), any::<Duration>()),
+        (at, expires) in (any_time(), any_life()),
         (https, express, minimal) in any::<(bool, bool, bool)>(),
     ) {
         let pairs: Vec<(&[u8], &[u8])> =
@@ -687,8 +691,16 @@ fn name() -> impl Strategy<Value = String> {
     prop_oneof!["[a-zA-Z0-9-]{0,20}", any::<String>()]
 }
 
+fn any_life() -> impl Strategy<Value = Duration> {
+    prop_oneof![(1..=604_800_u64).prop_map(Duration::from_secs), any::<Duration>()]
+}
+
 fn any_time() -> impl Strategy<Value = SystemTime> {
-    let around = (any::<bool>(), prop_oneof![0..=LAST_SECOND, any::<u64>()], 0..1_000_000_000_u32);
+    let around = (
+        any::<bool>(),
+        prop_oneof![0..=LAST_SECOND, any::<u64>(), Just(i64::MAX as u64)],
+        0..1_000_000_000_u32,
+    );
     around.prop_map(|(before, seconds, nanoseconds)| {
         let distance = Duration::new(seconds, nanoseconds);
         let at = if before {

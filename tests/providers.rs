@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     error::Error,
     ffi::OsString,
-    fs, io, iter,
+    fs, io,
     path::{Path, PathBuf},
     pin::pin,
     sync::{Arc, Mutex},
@@ -889,8 +889,9 @@ fn json(path: &Path) -> Value {
     serde_json::from_slice(&text).unwrap()
 }
 
+/// The folder of the credential cases; it lies beside that of the signing cases.
 fn smithy(of: &str) -> Option<PathBuf> {
-    external_data(of).map(|data| data.join("credentials/smithy-rs"))
+    external_data(of).map(|signing| signing.with_file_name("credentials").join("smithy-rs"))
 }
 
 /// A home directory and the environment around it.
@@ -952,9 +953,13 @@ fn row(section: &countersign::providers::Section) -> (String, BTreeMap<String, S
 
 /// An error with all that caused it, as a program would print it.
 fn chain_of(error: &dyn Error) -> String {
-    let causes = iter::successors(Some(error), |error| error.source());
-    let texts: Vec<String> = causes.map(ToString::to_string).collect();
-    texts.join(": ")
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text += &format!(": {error}");
+        cause = error.source();
+    }
+    text
 }
 
 /// What a future that never waits comes to.
@@ -981,4 +986,4 @@ aws_secret_access_key = hush
 const NAME: &str = "[A-Za-z0-9_./%@:+-]{1,12}";
 
 /// A line of a value that is neither blank at its ends nor has a comment behind it.
-const LINE: &str = "[!-\"$-:<-~é]([ -\"$-:<-~é\t]{0,12}[!-~é])?";
+const LINE: &str = "[!-\"$-:<-~é]([ -\"$-:<-~é\t]{0,12}[!-\"$-:<-~é])?";

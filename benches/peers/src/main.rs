@@ -65,8 +65,9 @@ fn repeat(only: &str, count: u64) -> Result<(), Box<dyn Error>> {
     let case = CASES.into_iter().find(|case| case.id == id).ok_or("no such request")?;
     let mut rows = peers::rows(&case);
     let row = rows.iter_mut().find(|row| row.name() == name).ok_or("no such row")?;
-    for n in 0..count {
-        row.time(&[case.call(n)]);
+    let calls: Vec<_> = (0..count).map(|n| case.call(n)).collect();
+    for batch in calls.chunks(measure::BATCH) {
+        row.time(batch);
     }
     Ok(())
 }

@@ -79,9 +79,9 @@ fn sign_all<P: Peer>(peer: &mut P, inputs: &mut [P::Input<'_>]) {
 /// Measures all rows by turns, so that whatever else the machine does befalls all of them alike.
 ///
 /// Each turn signs requests that none before it signed.
-pub(crate) fn measure(case: &Case, rows: &mut [Box<dyn Row>], rounds: u64) -> Vec<Measured> {
-    let batch = |round: u64| -> Vec<Call> {
-        (round * BATCH..(round + 1) * BATCH).map(|n| case.call(n)).collect()
+pub(crate) fn measure(case: &Case, rows: &mut [Box<dyn Row>], rounds: usize) -> Vec<Measured> {
+    let batch = |round: usize| -> Vec<Call> {
+        (round * BATCH..(round + 1) * BATCH).map(|n| case.call(n as u64)).collect()
     };
     let mut times = vec![Vec::new(); rows.len()];
     for round in 0..rounds + WARM_UP {
@@ -112,6 +112,6 @@ pub(crate) fn measure(case: &Case, rows: &mut [Box<dyn Row>], rounds: u64) -> Ve
 
 /// Enough that reading the clock costs less than a nanosecond of each call, and few enough that their
 /// requests stay in the cache.
-const BATCH: u64 = 64;
+pub(crate) const BATCH: usize = 64;
 
-const WARM_UP: u64 = 50;
+const WARM_UP: usize = 50;

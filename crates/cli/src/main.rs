@@ -43,6 +43,7 @@ enum Command {
     /// Sign, send and check requests on loopback, without an AWS account
     Demo(demo::Demo),
     /// Print a completion script for a shell
+    #[command(after_help = "Example:\n  source <(countersign completions bash)")]
     Completions {
         /// The shell to print it for
         shell: clap_complete::Shell,
@@ -54,13 +55,13 @@ enum Command {
 const EXAMPLES: &str = "\
 Examples:
   countersign demo
-  countersign curl https://sts.eu-central-1.amazonaws.com/ -d 'Action=GetCallerIdentity&Version=2011-06-15'
-  countersign presign https://bucket.s3.eu-central-1.amazonaws.com/cat.jpg --expires 15m
+  countersign curl https://sts.amazonaws.com/ -d 'Action=GetCallerIdentity&Version=2011-06-15'
+  countersign presign https://bucket.s3.amazonaws.com/cat.jpg --expires 15m
   countersign sign https://iam.amazonaws.com/ -d 'Action=ListUsers&Version=2010-05-08' --output json
 
-Credentials come from AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, from the shared
-credentials and config files, or from --credentials-file. They are no options: every process can read
-another's command line.
+Credentials come from AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, from the \
+shared credentials and config files, or from --credentials-file. They are no options: every process \
+can read another's command line.
 
 Exit codes: 0 done, 1 the answer is no, 2 bad input, 3 no credentials, 4 network.";
 

@@ -20,9 +20,9 @@ use crate::{
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  countersign presign https://bucket.s3.eu-central-1.amazonaws.com/cat.jpg --expires 15m
-  countersign presign https://bucket.s3.eu-central-1.amazonaws.com/cat.jpg -X PUT -H 'content-type: image/jpeg'
-  curl -o cat.jpg \"$(countersign presign https://bucket.s3.eu-central-1.amazonaws.com/cat.jpg)\"")]
+  countersign presign https://bucket.s3.amazonaws.com/cat.jpg --expires 15m
+  countersign presign https://bucket.s3.amazonaws.com/cat.jpg -X PUT -H 'content-type: image/jpeg'
+  curl -o cat.jpg \"$(countersign presign https://bucket.s3.amazonaws.com/cat.jpg)\"")]
 pub(crate) struct PresignCommand {
     #[command(flatten)]
     request: RequestArgs,

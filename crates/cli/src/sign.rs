@@ -22,9 +22,9 @@ use crate::{
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  countersign sign https://sts.eu-central-1.amazonaws.com/ -d 'Action=GetCallerIdentity&Version=2011-06-15'
-  countersign sign https://bucket.s3.eu-central-1.amazonaws.com/cat.jpg -X PUT -d @cat.jpg --output json
-  countersign sign --http request.http --service execute-api --region eu-west-1 --output http | nc …
+  countersign sign https://sts.amazonaws.com/ -d 'Action=GetCallerIdentity&Version=2011-06-15'
+  countersign sign https://bucket.s3.amazonaws.com/cat.jpg -X PUT -d @cat.jpg --output json
+  countersign sign --http request.http --service execute-api --region eu-west-1 --output http
   countersign sign --jsonl <requests.jsonl >signed.jsonl")]
 pub(crate) struct Sign {
     #[command(flatten)]
@@ -46,7 +46,7 @@ pub(crate) struct Sign {
 #[derive(Args)]
 pub(crate) struct RequestArgs {
     /// The absolute URL; its path and query are signed byte for byte as written
-    #[arg(required_unless_present_any = ["http", "jsonl"], conflicts_with = "http")]
+    #[arg(conflicts_with = "http")]
     url: Option<String>,
 
     /// The method [default: GET, with a body POST]
@@ -104,7 +104,11 @@ impl RequestArgs {
         if let Some(path) = self.http {
             return raw_http::parse(&body::read_text(&path)?);
         }
-        let url = self.url.unwrap_or_default();
+        let Some(url) = self.url else {
+            return Err(Failure::input(
+                "there is no request to sign: give a URL, or --http with a file",
+            ));
+        };
         let body = match self.data {
             None => Body::None,
             Some(data) => match data.strip_prefix('@') {

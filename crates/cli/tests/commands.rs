@@ -1,5 +1,7 @@
 //! The commands as users type them: `tests/cmd/*.toml`, each with its output.
 
+use crate::support::{SECRET, TOKEN, countersign, run};
+
 #[test]
 fn commands_print_what_their_files_say() {
     let cases = trycmd::TestCases::new();
@@ -9,4 +11,86 @@ fn commands_print_what_their_files_say() {
     cases.env("AWS_CONFIG_FILE", "/nonexistent/config");
     cases.env("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent/credentials");
     cases.run();
+}
+
+#[test]
+fn without_credentials_the_exit_code_is_3_and_each_provider_says_why() {
+    let mut command = countersign(&["sign", "https://sqs.eu-west-1.amazonaws.com/"]);
+    command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
+    let output = run(command, b"");
+    assert_eq!(output.status.code(), Some(3));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("environment") && said.contains("profile"), "{said}");
+}
+
+#[test]
+fn keys_of_the_profile_sign_and_its_region_counts() {
+    let folder = std::env::temp_dir().join(format!("countersign-profile-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let credentials = file("credentials", "[work]\naws_access_key_id = AKIDWORK\naws_secret_access_key = s\n");
+    let config = file("config", "[profile work]\nregion = eu-north-1\n");
+    let mut command = countersign(&["sign", "http://localhost/", "--service", "sqs"]);
+    command
+        .env_remove("AWS_ACCESS_KEY_ID")
+        .env_remove("AWS_SECRET_ACCESS_KEY")
+        .env_remove("AWS_SESSION_TOKEN")
+        .env("AWS_PROFILE", "work")
+        .env("AWS_CONFIG_FILE", config)
+        .env("AWS_SHARED_CREDENTIALS_FILE", credentials);
+    let output = run(command, b"");
+    std::fs::remove_dir_all(folder).unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("Credential=AKIDWORK/") && said.contains("/eu-north-1/sqs/"), "{said}");
+}
+
+#[test]
+fn explain_masks_the_secret_and_the_token() {
+    for args in [&["explain", "https://sqs.eu-west-1.amazonaws.com/"][..], &["explain", "--output", "json", "https://sqs.eu-west-1.amazonaws.com/"]] {
+        let output = run(countersign(args), b"");
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(said.contains("x-amz-security-token:<session token of "), "{said}");
+        assert!(!said.contains(SECRET) && !said.contains(TOKEN), "{said}");
+    }
+}
+
+#[test]
+fn a_large_standard_input_is_spooled_and_hashed() {
+    let body = vec![b'x'; 9 << 20];
+    let args = ["sign", "https://sqs.eu-west-1.amazonaws.com/", "-d", "@-", "--time", "20150830T123600Z"];
+    let piped = run(countersign(&args), &body);
+    let path = std::env::temp_dir().join(format!("countersign-large-{}", std::process::id()));
+    std::fs::write(&path, &body).unwrap();
+    let at = format!("@{}", path.display());
+    let read = run(countersign(&[&args[..3], &[&at], &args[4..]].concat()), b"");
+    std::fs::remove_file(path).unwrap();
+    assert!(piped.status.success());
+    assert_eq!(piped.stdout, read.stdout);
+}
+
+#[test]
+fn the_demonstration_accepts_what_is_right_and_refuses_what_was_altered() {
+    let output = run(countersign(&["demo"]), b"");
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{said}");
+    assert_eq!(said.matches("accepted (200)").count(), 6, "{said}");
+    assert_eq!(said.matches("refused (403): SignatureDoesNotMatch").count(), 1, "{said}");
+}
+
+#[test]
+fn completions_and_manual_pages_are_made_for_every_command() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let output = run(countersign(&["completions", shell]), b"");
+        assert!(String::from_utf8(output.stdout).unwrap().contains("presign"), "{shell}");
+    }
+    let folder = std::env::temp_dir().join(format!("countersign-man-{}", std::process::id()));
+    let output = run(countersign(&["man", folder.to_str().unwrap()]), b"");
+    assert!(output.status.success());
+    let pages = std::fs::read_dir(&folder).unwrap().count();
+    std::fs::remove_dir_all(folder).unwrap();
+    assert!(pages >= 8, "{pages} pages");
 }
