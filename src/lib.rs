@@ -1,6 +1,98 @@
-//! Signs AWS Signature Version 4 requests: a pure core that knows no clock, no I/O and no async.
+//! Signs requests to AWS with [Signature Version 4][docs]: in headers or in a presigned URL, for every
+//! service, without an SDK.
+//!
+//! The core is pure: it reads no clock, no environment, no file and no socket, and it is not async. The
+//! time is an argument, credentials are a value, and what is signed is a borrowed request head. On that
+//! floor stand thin adapters for the `http` crate and for `reqwest`, and the providers that find
+//! credentials.
+//!
+//! # Sign a request
+//!
+//! A [`Signer`] knows a region and a service, and so the [`Rules`] of that service. It takes the request,
+//! a [`Payload`] that says what the signature covers of the body, [`Credentials`] and the time:
+//!
+//! ```
+//! use std::time::SystemTime;
+//! use countersign::{Credentials, Payload, Signer};
+//!
+//! let credentials = Credentials::new("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY");
+//! let signer = Signer::new("eu-central-1", "monitoring");
+//!
+//! let mut request = http::Request::post("https://monitoring.eu-central-1.amazonaws.com/")
+//!     .header("content-type", "application/x-www-form-urlencoded; charset=utf-8")
+//!     .body("Action=ListMetrics&Version=2010-08-01")?;
+//! let payload = Payload::hash(request.body());
+//! signer.sign(&mut request, payload, &credentials, SystemTime::now())?;
+//!
+//! assert!(request.headers().contains_key("authorization"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! The request is edited in place, wholly or, on an error, not at all. Signing it again replaces the
+//! signature, so a retry signs the same request anew. Keep the signer: it and its clones share a
+//! bounded cache of derived keys.
+//!
+//! `reqwest::Request` is signed by the same call under feature `reqwest`; whatever HTTP library you use
+//! instead, [`Signer::sign_head`] signs raw bytes into buffers of yours and allocates nothing.
+//!
+//! # Presign a URL
+//!
+//! ```
+//! use std::time::{Duration, SystemTime};
+//! use countersign::{Credentials, Presign, Signer};
+//!
+//! let credentials = Credentials::new("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY");
+//! let mut get = http::Request::get("https://bucket.s3.eu-central-1.amazonaws.com/cat.jpg").body(())?;
+//! let a_quarter = Presign::expires_in(Duration::from_secs(15 * 60));
+//! Signer::new("eu-central-1", "s3").presign(&mut get, a_quarter, &credentials, SystemTime::now())?;
+//!
+//! println!("{}", get.uri());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What is signed
+//!
+//! The signature is an HMAC over a *string to sign*: the algorithm, the time, the *credential scope*
+//! (date, region, service) and the SHA-256 of the *canonical request*. That is the request in the one
+//! form on which both sides must agree byte for byte:
+//!
+//! ```text
+//! GET                                   the method
+//! /cat.jpg                              the path
+//! list-type=2&prefix=a%2Fb              the query, decoded, encoded anew and sorted
+//! host:bucket.s3.amazonaws.com          each signed header, trimmed and folded, sorted by name
+//! x-amz-date:20150830T123600Z
+//!
+//! host;x-amz-date                       the names of the signed headers
+//! e3b0c44298fc1c149afbf4c8996fb924…     the SHA-256 of the body, or a word in its place
+//! ```
+//!
+//! - **Path.** Most services want it normalized and percent-encoded once more than it is on the wire.
+//!   The S3 family wants it as it is, encoded once. [`Rules`] holds what a service wants.
+//! - **Headers.** All that the request has are signed, but those that something on the way may change,
+//!   as `user-agent` and `connection`. [`Signer::with_unsigned_headers`] leaves out more, and
+//!   [`Signer::with_minimal_headers`] all that AWS does not insist on. A header that is added after
+//!   signing is not signed; S3 refuses such ones that begin with `x-amz-`.
+//! - **Body.** [`Payload::hash`] for one in memory, [`Payload::Sha256`] for one that was hashed while it
+//!   was read, [`Payload::Unsigned`] where a service takes that.
+//!
+//! When AWS answers `SignatureDoesNotMatch`, look at [`Signer::explain`]: it shows each of these steps.
+//!
+//! # Secrets
+//!
+//! Secrets and session tokens are wiped from memory when the last copy is dropped, as are derived keys
+//! and buffers; no `Debug`, error or log of this crate shows them. Header values and URLs that were
+//! handed to other crates are theirs: they are marked sensitive, but cannot be wiped.
+//!
+//! # Features
+//!
+//! None is on by default, and none changes what another does.
+//!
+//! - `providers`: credentials from the environment and the shared files.
+//! - `reqwest`: [`SignRequest`] for `reqwest::Request`. TLS stays your choice.
+//!
+//! [docs]: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html
 #![forbid(unsafe_code)]
-#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod canonical;
 mod credentials;

@@ -751,6 +751,7 @@ struct Found {
 }
 
 /// Which query is signed.
+#[derive(Clone, Copy)]
 enum Query<'a> {
     Buffered,
     Sent(&'a [u8]),

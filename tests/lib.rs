@@ -6,5 +6,7 @@ mod external;
 mod properties;
 #[cfg(feature = "providers")]
 mod providers;
+mod regressions;
 mod support;
+mod types;
 mod vectors;

@@ -400,7 +400,8 @@ fn only_space_and_tab_are_white_space() {
 fn services_sections_hold_nested_properties() {
     let profiles = Home::default()
         .config(
-            "[services local]\nsts =\n  Endpoint_Url = http://a # b\n  endpoint_url = http://c ; d\n\
+            "[services local]\nsts =\n\
+             \x20 Endpoint_Url = http://a # b\n  endpoint_url = http://c ; d\n\
              plain = x\n  endpoint_url = http://e\n",
         )
         .load();
@@ -450,7 +451,10 @@ proptest! {
     #[test]
     fn no_text_makes_the_parser_panic(
         config in "(\\PC|[\n\r\t \\[\\]=#;])*",
-        lines in collection::vec("[ \t]?(\\[(profile|default|x)?|\\]|[a-z]?=?|[#;]|\u{feff}|é){0,6}\r?", 0..12),
+        lines in collection::vec(
+            "[ \t]?(\\[(profile|default|x)?|\\]|[a-z]?=?|[#;]|\u{feff}|é){0,6}\r?",
+            0..12,
+        ),
     ) {
         let home = Home::default().config(&config).credentials(&lines.join("\n"));
         if let Ok(profiles) = ProfileSet::load(&home.ports()) {
@@ -654,7 +658,10 @@ fn a_profile_without_a_region_has_that_of_its_source_profile() {
 #[test]
 fn a_circle_of_profiles_has_no_region() {
     let profiles = Home::default()
-        .config("[profile a]\nsource_profile = b\n[profile b]\nsource_profile = a\n[profile c]\nsource_profile = c")
+        .config(
+            "[profile a]\nsource_profile = b\n[profile b]\nsource_profile = a\n\
+             [profile c]\nsource_profile = c",
+        )
         .load();
     assert_eq!(profiles.region("a"), None);
     assert_eq!(profiles.region("c"), None);

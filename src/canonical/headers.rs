@@ -118,7 +118,7 @@ impl Line<'_> {
             let rest = |line: &Self| line.name.get(8..).unwrap_or_default().iter();
             rest(self)
                 .map(u8::to_ascii_lowercase)
-                .cmp(rest(other).map(|b| b.to_ascii_lowercase()))
+                .cmp(rest(other).map(u8::to_ascii_lowercase))
         })
     }
 

@@ -14,8 +14,8 @@ use crate::Credentials;
 /// The first that has credentials answers. Only `Ok(None)` moves on to the next; an error stops the
 /// chain, for what comes after it are other credentials than the ones that were configured.
 ///
-/// Keys in the environment win over `AWS_PROFILE`. A profile [named in code](Chain::with_profile) wins
-/// over keys in the environment, which are then not looked at.
+/// Keys in the environment win over `AWS_PROFILE`. A profile [named in code](Chain::with_profile)
+/// wins over keys in the environment, which are then not looked at.
 ///
 /// ```
 /// use std::{collections::HashMap, path::PathBuf};
@@ -37,7 +37,8 @@ use crate::Credentials;
 /// assert_eq!(credentials.access_key_id(), "AKIDWORK");
 /// # Ok(())
 /// # });
-/// # let Poll::Ready(done) = Future::poll(future, &mut Context::from_waker(Waker::noop())) else { panic!() };
+/// # let mut context = Context::from_waker(Waker::noop());
+/// # let Poll::Ready(done) = future.poll(&mut context) else { panic!() };
 /// # done
 /// # }
 /// ```
@@ -62,7 +63,8 @@ impl Chain {
         }
     }
 
-    /// The standard chain with the profile named here, by a flag or in code, instead of `AWS_PROFILE`.
+    /// The standard chain with the profile named here, by a flag or in code, instead of
+    /// `AWS_PROFILE`.
     ///
     /// Whoever names a profile means it: keys in the environment no longer count.
     ///

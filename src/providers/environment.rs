@@ -33,7 +33,8 @@ use crate::{Credentials, Timestamp};
 /// assert_eq!(credentials.unwrap().access_key_id(), "AKIDEXAMPLE");
 /// # Ok(())
 /// # });
-/// # let Poll::Ready(done) = Future::poll(future, &mut Context::from_waker(Waker::noop())) else { panic!() };
+/// # let mut context = Context::from_waker(Waker::noop());
+/// # let Poll::Ready(done) = future.poll(&mut context) else { panic!() };
 /// # done
 /// # }
 /// ```

@@ -22,7 +22,8 @@ pub struct ProviderError {
 }
 
 impl ProviderError {
-    /// An error of the provider named; the message says what was seen, in lower case, without secrets.
+    /// An error of the provider named; the message says what was seen, in lower case, without
+    /// secrets.
     pub fn new(
         provider: impl Into<Cow<'static, str>>,
         kind: ProviderErrorKind,

@@ -1,4 +1,5 @@
-//! Where credentials come from: the environment, the shared files, and the chain that asks them in turn.
+//! Where credentials come from: the environment, the shared files, and the chain that asks them in
+//! turn.
 //!
 //! A provider has three answers, and a caller should keep them apart:
 //! - `Ok(Some(credentials))`: here they are;
@@ -6,8 +7,8 @@
 //! - `Err(error)`: something is configured here and it is broken. Stop: going on would find other
 //!   credentials than the ones that were meant.
 //!
-//! Providers never touch the process themselves. They see it through [`Ports`]: [`Ports::system`] is the
-//! real one, and a `HashMap` stands in for an environment or a file system in tests.
+//! Providers never touch the process themselves. They see it through [`Ports`]: [`Ports::system`]
+//! is the real one, and a `HashMap` stands in for an environment or a file system in tests.
 //!
 //! ```
 //! use countersign::Credentials;
@@ -45,8 +46,8 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// A source of credentials.
 ///
-/// Only [`provide`](ProvideCredentials::provide) must be written; the rest has defaults. [`Credentials`]
-/// are a provider themselves: of themselves, for ever.
+/// Only [`provide`](ProvideCredentials::provide) must be written; the rest has defaults.
+/// [`Credentials`] are a provider themselves: of themselves, for ever.
 ///
 /// ```
 /// use countersign::Credentials;
@@ -74,8 +75,8 @@ pub trait ProvideCredentials: Debug + Send + Sync {
 
     /// Says that a service refused these credentials as expired or unknown.
     ///
-    /// A provider that keeps credentials forgets them if they have this access key id, and only then;
-    /// one that keeps nothing has nothing to do.
+    /// A provider that keeps credentials forgets them if they have this access key id, and only
+    /// then; one that keeps nothing has nothing to do.
     fn invalidate(&self, _access_key_id: &str) {}
 
     /// What messages call this provider.

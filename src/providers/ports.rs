@@ -142,9 +142,9 @@ impl fmt::Debug for Ports {
 
 /// Environment variables.
 ///
-/// Values are what the platform holds, UTF-8 or not: a path may be neither. Providers that need text
-/// refuse a variable that is none, rather than call it unset. A variable that is blank (nothing but
-/// white space) counts as unset everywhere.
+/// Values are what the platform holds, UTF-8 or not: a path may be neither. Providers that need
+/// text refuse a variable that is none, rather than call it unset. A variable that is blank
+/// (nothing but white space) counts as unset everywhere.
 ///
 /// A `HashMap` is an environment:
 ///

@@ -28,7 +28,8 @@ use super::{BoxFuture, Ports, ProfileProvider, ProviderError};
 /// assert_eq!(regions.provide().await?.as_deref(), Some("eu-central-1"));
 /// # Ok(())
 /// # });
-/// # let Poll::Ready(done) = Future::poll(future, &mut Context::from_waker(Waker::noop())) else { panic!() };
+/// # let mut context = Context::from_waker(Waker::noop());
+/// # let Poll::Ready(done) = future.poll(&mut context) else { panic!() };
 /// # done
 /// # }
 /// ```

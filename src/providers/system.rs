@@ -7,8 +7,8 @@ use super::{Env, Files, Ports};
 impl Ports {
     /// The world this process lives in: its environment and its file system.
     ///
-    /// Nothing is read before a provider asks, and each time afresh. Reading a file blocks the thread
-    /// for as long as the file system takes.
+    /// Nothing is read before a provider asks, and each time afresh. Reading a file blocks the
+    /// thread for as long as the file system takes.
     ///
     /// ```
     /// use countersign::providers::{EnvironmentProvider, Ports};

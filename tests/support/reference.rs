@@ -1,6 +1,6 @@
 //! The rules a second time, to be read and not to be fast: what the library is checked against.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use countersign::ErrorKind;
 use hmac::{Hmac, KeyInit, Mac};
@@ -22,7 +22,7 @@ pub(crate) struct Dialect {
 }
 
 /// A request as bytes.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Request {
     pub(crate) method: Vec<u8>,
     pub(crate) https: bool,
@@ -62,6 +62,21 @@ pub(crate) struct Answer {
     /// The request to send.
     pub(crate) query: Option<Vec<u8>>,
     pub(crate) set: BTreeMap<String, String>,
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |text: &[u8]| text.escape_ascii().to_string();
+        let headers = self.headers.iter().map(|(name, value)| (shown(name), shown(value)));
+        f.debug_struct("Request")
+            .field("method", &shown(&self.method))
+            .field("https", &self.https)
+            .field("authority", &self.authority.as_deref().map(shown))
+            .field("path", &shown(&self.path))
+            .field("query", &self.query.as_deref().map(shown))
+            .field("headers", &headers.collect::<Vec<_>>())
+            .finish()
+    }
 }
 
 impl Dialect {
@@ -266,7 +281,8 @@ pub(crate) fn accepts(request: &Request, body: &str, dialect: Dialect, secret: &
     }
     let kept = query.split(|&byte| byte == b'&').filter(|piece| {
         let is = |name: &str| piece.starts_with(format!("{name}=").as_bytes());
-        !is("X-Amz-Signature") && !(dialect.token_after_signing && is("X-Amz-Security-Token"))
+        let is_token = is("X-Amz-Security-Token") || is("X-Amz-S3session-Token");
+        !is("X-Amz-Signature") && !(dialect.token_after_signing && is_token)
     });
     let query = kept.collect::<Vec<_>>().join(&b'&');
     let canonical_request = [

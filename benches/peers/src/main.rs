@@ -12,7 +12,7 @@ use std::{env, error::Error, str::FromStr};
 use countersign_allocations::counting::Counting;
 
 use crate::{
-    measure::{Row, measure},
+    measure::{BATCH, Row, measure},
     support::{Case, DYNAMODB, HEADER_HEAVY, PRESIGNED, S3_GET},
 };
 
@@ -60,13 +60,13 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Signs as one row does, for a profiler to look at.
-fn repeat(only: &str, count: u64) -> Result<(), Box<dyn Error>> {
+fn repeat(only: &str, count: usize) -> Result<(), Box<dyn Error>> {
     let (id, name) = only.split_once('/').ok_or(USAGE)?;
     let case = CASES.into_iter().find(|case| case.id == id).ok_or("no such request")?;
     let mut rows = peers::rows(&case);
     let row = rows.iter_mut().find(|row| row.name() == name).ok_or("no such row")?;
-    let calls: Vec<_> = (0..count).map(|n| case.call(n)).collect();
-    for batch in calls.chunks(measure::BATCH) {
+    let calls: Vec<_> = (0..1024).map(|n| case.call(n)).collect();
+    for batch in calls.chunks(BATCH).cycle().take(count.div_ceil(BATCH)) {
         row.time(batch);
     }
     Ok(())

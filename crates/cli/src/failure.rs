@@ -1,6 +1,6 @@
 //! Why the program stops, and with which exit code.
 
-use std::{fmt, path::Path};
+use std::{error::Error, fmt, path::Path};
 
 /// One sentence for stderr and the exit code that goes with it.
 #[derive(Debug)]
@@ -37,6 +37,21 @@ impl Failure {
     pub(crate) fn with_code(self, code: u8) -> Failure {
         Failure { code, ..self }
     }
+}
+
+/// An error and all that led to it, in one line.
+pub(crate) fn with_sources(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        // Some errors say what their source says.
+        let said = error.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        source = error.source();
+    }
+    text
 }
 
 impl fmt::Display for Failure {

@@ -10,7 +10,11 @@ use countersign::{
 
 use zeroize::Zeroizing;
 
-use crate::{body, failure::Failure, host, process_json};
+use crate::{
+    body,
+    failure::{Failure, with_sources},
+    host, process_json,
+};
 
 /// Who signs, where, when and how.
 #[derive(Args, Clone, Debug, Default)]
@@ -153,7 +157,7 @@ impl Ambient<'_> {
         match pollster::block_on(chain.provide()) {
             Ok(Some(credentials)) => Ok(credentials),
             Ok(None) => Err(Failure::credentials(chain.explain())),
-            Err(error) => Err(Failure::credentials(error)),
+            Err(error) => Err(Failure::credentials(with_sources(&error))),
         }
     }
 
@@ -163,7 +167,8 @@ impl Ambient<'_> {
             Some(profile) => chain.with_profile(profile),
             None => chain,
         };
-        pollster::block_on(chain.provide()).map_err(Failure::credentials)
+        pollster::block_on(chain.provide())
+            .map_err(|error| Failure::credentials(with_sources(&error)))
     }
 }
 

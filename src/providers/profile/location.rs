@@ -16,9 +16,9 @@ use crate::providers::{Platform, Ports, ProviderError, ProviderErrorKind};
 
 /// Where the config file and the credentials file lie.
 ///
-/// `AWS_CONFIG_FILE` and `AWS_SHARED_CREDENTIALS_FILE`, else `.aws/config` and `.aws/credentials` in
-/// the [home directory](Ports::home). A `~` that is the whole first component of a variable's path
-/// stands for the home directory.
+/// `AWS_CONFIG_FILE` and `AWS_SHARED_CREDENTIALS_FILE`, else `.aws/config` and `.aws/credentials`
+/// in the [home directory](Ports::home). A `~` that is the whole first component of a variable's
+/// path stands for the home directory.
 ///
 /// ```
 /// use std::{collections::HashMap, path::Path};

@@ -14,12 +14,12 @@ pub use set::{ProfileSet, Section, Warning};
 /// `aws_session_token` and `aws_account_id`.
 ///
 /// The profile is the one [named in code](ProfileProvider::with_name), else in `AWS_PROFILE`, else
-/// `default`. A profile that was named and does not exist is an error; a missing `default`, or a profile
-/// that holds settings but nothing about credentials, is `Ok(None)`.
+/// `default`. A profile that was named and does not exist is an error; a missing `default`, or a
+/// profile that holds settings but nothing about credentials, is `Ok(None)`.
 ///
-/// A profile that gets its credentials in another way (a role, SSO, a process) is an error that names
-/// the setting. `role_arn` goes before the profile's own keys, so a profile with both is such an error
-/// too, rather than a signature by another identity than the one configured.
+/// A profile that gets its credentials in another way (a role, SSO, a process) is an error that
+/// names the setting. `role_arn` goes before the profile's own keys, so a profile with both is such
+/// an error too, rather than a signature by another identity than the one configured.
 ///
 /// The files are read anew each time.
 ///
@@ -44,7 +44,8 @@ pub use set::{ProfileSet, Section, Warning};
 /// assert_eq!(work.provide().await?.unwrap().access_key_id(), "AKIDWORK");
 /// # Ok(())
 /// # });
-/// # let Poll::Ready(done) = Future::poll(future, &mut Context::from_waker(Waker::noop())) else { panic!() };
+/// # let mut context = Context::from_waker(Waker::noop());
+/// # let Poll::Ready(done) = future.poll(&mut context) else { panic!() };
 /// # done
 /// # }
 /// ```

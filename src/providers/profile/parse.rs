@@ -1,10 +1,11 @@
 //! The grammar of the shared files: lines to sections and properties, not yet what they mean.
 //!
 //! - A section is a line that begins with `[`; a property is a line with `=`; neither is indented.
-//! - A line that begins with `#` or `;` is a comment. Behind a section `#` and `;` begin one anywhere,
-//!   behind a property only after white space. White space is space and tab, nothing else.
-//! - An indented line goes on with the property above it, comment characters and all. Under a property
-//!   without a value, each indented line must be a property itself.
+//! - A line that begins with `#` or `;` is a comment. Behind a section `#` and `;` begin one
+//!   anywhere, behind a property only after white space. White space is space and tab, nothing
+//!   else.
+//! - An indented line goes on with the property above it, comment characters and all. Under a
+//!   property without a value, each indented line must be a property itself.
 
 /// A section as written.
 pub(super) struct RawSection<'a> {
@@ -22,7 +23,8 @@ pub(super) struct RawProperty<'a> {
     pub(super) value: Vec<&'a str>,
 }
 
-/// Where and how a file breaks the grammar. The message never quotes the line: it may hold a secret.
+/// Where and how a file breaks the grammar. The message never quotes the line: it may hold a
+/// secret.
 #[derive(Debug)]
 pub(super) struct SyntaxError {
     pub(super) line: usize,

@@ -16,8 +16,9 @@ use crate::providers::{Ports, ProviderError, ProviderErrorKind};
 
 /// The profiles of the config file and the credentials file, merged.
 ///
-/// Sections of one name are one section, and the last value of a property counts; the credentials file
-/// counts more than the config file. What is ignored on the way is told as [warnings](Self::warnings).
+/// Sections of one name are one section, and the last value of a property counts; the credentials
+/// file counts more than the config file. What is ignored on the way is told as
+/// [warnings](Self::warnings).
 ///
 /// ```
 /// use std::{collections::HashMap, path::PathBuf};
@@ -76,13 +77,14 @@ impl ProfileSet {
         self.services.get(name)
     }
 
-    /// The region of a profile: its own, else that of the profile it builds upon (`source_profile`), and
-    /// so on. A circle of profiles ends the search.
+    /// The region of a profile: its own, else that of the profile it builds upon
+    /// (`source_profile`), and so on. A circle of profiles ends the search.
     ///
     /// ```
     /// # use std::{collections::HashMap, path::PathBuf};
     /// # use countersign::providers::{Ports, ProfileSet};
-    /// # let config = "[profile role]\nsource_profile = base\n[profile base]\nregion = eu-west-1\n";
+    /// # let config =
+    /// #     "[profile role]\nsource_profile = base\n[profile base]\nregion = eu-west-1\n";
     /// # let ports = Ports::empty()
     /// #     .with_env(HashMap::from([("HOME", "/home/cat")]))
     /// #     .with_files(HashMap::from([(PathBuf::from("/home/cat/.aws/config"), config)]));
@@ -104,8 +106,9 @@ impl ProfileSet {
             .find_map(|profile| profile.get("region").filter(|region| !region.is_empty()))
     }
 
-    /// What was ignored, and why: sections and properties whose names mean nothing, files that could not
-    /// be read. None of it is an error, and each may be the reason why something was not found.
+    /// What was ignored, and why: sections and properties whose names mean nothing, files that
+    /// could not be read. None of it is an error, and each may be the reason why something was not
+    /// found.
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
     }
@@ -172,8 +175,8 @@ impl ProfileSet {
 
 /// A named group of properties: a profile, an SSO session or a services section.
 ///
-/// `Debug` shows the names of the properties and not their values, which may be secrets. The values are
-/// wiped from memory when dropped.
+/// `Debug` shows the names of the properties and not their values, which may be secrets. The values
+/// are wiped from memory when dropped.
 ///
 /// ```
 /// # use std::{collections::HashMap, path::PathBuf};
@@ -209,8 +212,8 @@ impl Section {
 
     /// The value of a property, which may be empty. The case of its name does not matter.
     ///
-    /// Continuation lines are joined with `\n`; a property with [nested](Section::nested) ones begins
-    /// with it.
+    /// Continuation lines are joined with `\n`; a property with [nested](Section::nested) ones
+    /// begins with it.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.properties.get(&name.to_ascii_lowercase()).map(|value| value.as_str())
     }

@@ -1,0 +1,134 @@
+//! What the types promise before anything runs.
+
+use std::{error::Error as StdError, fmt, hash::Hash};
+
+use countersign::{
+    Credentials, Error, ErrorKind, Explanation, Head, Headers, KeyCache, Life, Payload,
+    PayloadLine, Presign, Presigned, Rules, Scope, Scratch, SignRequest, Signed, Signer,
+    SigningKey, Timestamp,
+};
+
+fn crosses_threads<T: Send + Sync>() {}
+fn is_owned<T: Send + Sync + Unpin + 'static>() {}
+fn is_cloned<T: Clone>() {}
+fn is_copied<T: Copy>() {}
+fn is_compared<T: Eq + Hash>() {}
+fn is_shown<T: fmt::Debug>() {}
+
+#[test]
+fn owning_types_go_wherever_a_task_goes() {
+    is_owned::<Credentials>();
+    is_owned::<Error>();
+    is_owned::<ErrorKind>();
+    is_owned::<Explanation>();
+    is_owned::<KeyCache>();
+    is_owned::<Life>();
+    is_owned::<Payload>();
+    is_owned::<PayloadLine>();
+    is_owned::<Presign>();
+    is_owned::<Rules>();
+    is_owned::<Scope<'static>>();
+    is_owned::<Scratch>();
+    is_owned::<Signer>();
+    is_owned::<SigningKey>();
+    is_owned::<Timestamp>();
+}
+
+#[test]
+fn borrowing_types_cross_threads_too() {
+    crosses_threads::<Head<'_>>();
+    crosses_threads::<Headers<'_>>();
+    crosses_threads::<Presigned<'_>>();
+    crosses_threads::<Scope<'_>>();
+    crosses_threads::<Signed<'_>>();
+}
+
+#[test]
+fn small_values_are_copied() {
+    is_copied::<ErrorKind>();
+    is_copied::<Head<'_>>();
+    is_copied::<Headers<'_>>();
+    is_copied::<Life>();
+    is_copied::<Payload>();
+    is_copied::<PayloadLine>();
+    is_copied::<Presign>();
+    is_copied::<Rules>();
+    is_copied::<Scope<'_>>();
+    is_copied::<Timestamp>();
+}
+
+#[test]
+fn shared_values_are_cloned() {
+    is_cloned::<Credentials>();
+    is_cloned::<Explanation>();
+    is_cloned::<KeyCache>();
+    is_cloned::<Signer>();
+    is_cloned::<SigningKey>();
+}
+
+#[test]
+fn values_are_compared_by_what_they_say() {
+    is_compared::<ErrorKind>();
+    is_compared::<Payload>();
+    is_compared::<Rules>();
+    is_compared::<Scope<'_>>();
+    is_compared::<Timestamp>();
+}
+
+#[test]
+fn every_type_can_be_shown() {
+    is_shown::<Credentials>();
+    is_shown::<Error>();
+    is_shown::<ErrorKind>();
+    is_shown::<Explanation>();
+    is_shown::<Head<'_>>();
+    is_shown::<Headers<'_>>();
+    is_shown::<KeyCache>();
+    is_shown::<Life>();
+    is_shown::<Payload>();
+    is_shown::<PayloadLine>();
+    is_shown::<Presign>();
+    is_shown::<Presigned<'_>>();
+    is_shown::<Rules>();
+    is_shown::<Scope<'_>>();
+    is_shown::<Scratch>();
+    is_shown::<Signed<'_>>();
+    is_shown::<Signer>();
+    is_shown::<SigningKey>();
+    is_shown::<Timestamp>();
+}
+
+#[test]
+fn an_error_is_an_error_that_any_task_can_return() {
+    fn is_error<T: StdError + Send + Sync + 'static>() {}
+    is_error::<Error>();
+}
+
+#[test]
+fn the_requests_of_the_http_ecosystem_can_be_signed() {
+    fn is_request<T: SignRequest>() {}
+    is_request::<http::Request<()>>();
+    is_request::<http::Request<Vec<u8>>>();
+    is_request::<http::request::Parts>();
+    #[cfg(feature = "reqwest")]
+    is_request::<reqwest::Request>();
+}
+
+#[test]
+fn a_signature_outlives_the_signer_that_made_it() {
+    fn sign<'s>(
+        credentials: &'s Credentials,
+        scratch: &'s mut Scratch,
+    ) -> Result<Signed<'s>, Error> {
+        let target = "https://iam.amazonaws.com/".to_owned();
+        let head = Head::parse(b"GET", target.as_bytes(), Headers::Pairs(&[]))?;
+        let at = "20150830T123600Z".parse::<Timestamp>()?.into();
+        Signer::new("us-east-1", "iam").sign_head(head, Payload::EMPTY, credentials, at, scratch)
+    }
+    let (credentials, mut scratch) = (Credentials::new("AKIDEXAMPLE", "secret"), Scratch::new());
+    let signed = sign(&credentials, &mut scratch).unwrap();
+    let (names, canonical) = (signed.signed_headers(), signed.canonical_request());
+    drop(signed);
+    assert!(canonical.ends_with(Payload::EMPTY.line().as_str().as_bytes()));
+    assert_eq!(names, "host;x-amz-date");
+}
