@@ -1,8 +1,8 @@
 //! Each step on the way to a signature, for people.
 
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::percent_decode_str;
 
-use crate::signed::Form;
+use crate::{canonical::query, signed::Form};
 
 /// Each step on the way to a signature, as text for people to read.
 ///
@@ -21,22 +21,10 @@ pub struct Explanation {
 
 impl Explanation {
     pub(crate) fn new(form: &Form<'_>) -> Explanation {
-        let mut text = String::from_utf8_lossy(form.canonical_request()).into_owned();
-        if let Some(token) = form
-            .credentials
-            .session_token()
-            .filter(|token| !token.is_empty())
-        {
-            // In a header the token stands as it is, in the query percent-encoded.
-            let mask = format!("<session token of {} bytes>", token.len());
-            let encoded = utf8_percent_encode(token, RESERVED).to_string();
-            let header = format!("-token:{token}\n");
-            text = text
-                .replace(&header, &format!("-token:{mask}\n"))
-                .replace(&format!("-Token={encoded}"), &format!("-Token={mask}"));
-        }
+        let text = String::from_utf8_lossy(form.canonical_request());
+        let lines: Vec<String> = (0..).zip(text.split('\n')).map(masked).collect();
         Explanation {
-            canonical_request: text,
+            canonical_request: lines.join("\n"),
             string_to_sign: form.string_to_sign().to_owned(),
             scope: form.scope().to_owned(),
             access_key_id: form.credentials.access_key_id().to_owned(),
@@ -75,7 +63,7 @@ impl Explanation {
 
     /// The canonical query.
     pub fn query(&self) -> &str {
-        self.line(2)
+        self.line(QUERY_LINE)
     }
 
     /// The canonical headers, as `name:value`.
@@ -105,8 +93,28 @@ impl Explanation {
     }
 }
 
-const RESERVED: &percent_encoding::AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
+/// A line of a canonical request without the session token that it may carry.
+fn masked((number, line): (usize, &str)) -> String {
+    let mask = |len: usize| format!("<session token of {len} bytes>");
+    if number == QUERY_LINE {
+        let pieces = line.split('&').map(|piece| match piece.split_once('=') {
+            Some((name @ (query::SECURITY_TOKEN | query::S3_SESSION_TOKEN), value)) => {
+                let len = percent_decode_str(value).count();
+                format!("{name}={}", mask(len))
+            }
+            _ => piece.to_owned(),
+        });
+        return pieces.collect::<Vec<_>>().join("&");
+    }
+    match line.split_once(':') {
+        Some((name @ ("x-amz-security-token" | "x-amz-s3session-token"), value))
+            if number > QUERY_LINE =>
+        {
+            format!("{name}:{}", mask(value.len()))
+        }
+        _ => line.to_owned(),
+    }
+}
+
+/// Method and path stand before it, the headers behind.
+const QUERY_LINE: usize = 2;

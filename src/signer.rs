@@ -312,8 +312,11 @@ impl Signer {
     ) -> Result<Presigned<'s>, Error> {
         self.check(credentials)?;
         let seconds = presign.seconds()?;
-        let life = Life::new(at, presign.expires_in, credentials.expires_at());
         let at = Timestamp::try_from(at)?;
+        let life = Life {
+            expires_at: SystemTime::from(at) + presign.expires_in,
+            credentials_expire_at: credentials.expires_at(),
+        };
         let payload = match presign.payload {
             _ if self.rules.always_unsigned => Payload::Unsigned,
             Some(payload) => payload,
@@ -531,6 +534,7 @@ impl Signer {
             text,
             request.bound() + 2 * scope_len + id_len + lines.bound() + 256,
         );
+        let capacity = text.capacity();
         let layout = request.write(text, spare)?;
         let hash = sha256::hex(&sha256::digest(text));
         let start = text.len();
@@ -550,6 +554,7 @@ impl Signer {
             remembered,
         );
         let hex = sha256::hex(&key.sign(&text[start..]));
+        debug_assert_eq!(text.capacity(), capacity, "a buffer that grows leaves a token behind");
         Ok(Signature {
             layout,
             string_to_sign: start..text.len(),
@@ -698,13 +703,6 @@ pub struct Life {
 }
 
 impl Life {
-    fn new(at: SystemTime, lasts: Duration, credentials: Option<SystemTime>) -> Life {
-        Life {
-            expires_at: at + lasts,
-            credentials_expire_at: credentials,
-        }
-    }
-
     /// The moment that the URL names as its end.
     pub fn expires_at(&self) -> SystemTime {
         self.expires_at

@@ -224,7 +224,6 @@ fn two_thousand_differential_cases_sign_as_expected() {
             assert_eq!(sent, outcome.sent.as_http(), "{line}");
             in_http += 1;
         }
-        #[cfg(feature = "reqwest")]
         if let Some(sent) = case.sign_reqwest() {
             let sent = sent.unwrap_or_else(|kind| panic!("{kind}, in reqwest: {line}"));
             assert_eq!(sent, outcome.sent.as_reqwest(), "{line}");
@@ -233,9 +232,9 @@ fn two_thousand_differential_cases_sign_as_expected() {
         count += 1;
     }
     println!("{count} cases, {in_http} of them in http, {in_reqwest} in reqwest");
-    assert_eq!(count, 2000);
-    assert!(in_http > 1000, "{in_http}");
-    assert!(in_reqwest > 500 || cfg!(not(feature = "reqwest")), "{in_reqwest}");
+    assert_eq!((count, in_http), (2000, 2000));
+    // The `url` crate writes the others otherwise.
+    assert!(in_reqwest > 1500 || cfg!(not(feature = "reqwest")), "{in_reqwest}");
 }
 
 #[test]

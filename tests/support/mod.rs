@@ -9,8 +9,8 @@ use std::{
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use countersign::{
-    Credentials, Error, ErrorKind, Head, Headers, Payload, Presign, Rules, Scratch, Signer,
-    Timestamp,
+    Credentials, Error, ErrorKind, Head, Headers, Payload, Presign, Rules, Scratch, SignRequest,
+    Signer, Timestamp,
 };
 use serde_json::Value;
 
@@ -162,7 +162,7 @@ impl Case {
         }
         let mut request = builder.body(()).ok()?;
         let result = self.sign(&mut request);
-        Some(result.map(|()| Sent::new(request.uri(), request.headers())))
+        Some(result.map(|()| Sent::new(&request.uri().to_string(), request.headers())))
     }
 
     /// Signs as a `reqwest::Request`; `None` where that cannot hold the request, or not as written.
@@ -180,10 +180,15 @@ impl Case {
             request.headers_mut().append(name, value);
         }
         let result = self.sign(&mut request);
-        Some(result.map(|()| Sent::new(request.url(), request.headers()).as_reqwest()))
+        Some(result.map(|()| Sent::new(request.url().as_str(), request.headers()).as_reqwest()))
     }
 
-    fn sign(&self, request: &mut impl countersign::SignRequest) -> Result<(), ErrorKind> {
+    #[cfg(not(feature = "reqwest"))]
+    pub(crate) fn sign_reqwest(&self) -> Option<Result<Sent, ErrorKind>> {
+        None
+    }
+
+    fn sign(&self, request: &mut impl SignRequest) -> Result<(), ErrorKind> {
         let mut sign = || {
             let at = self.at()?;
             if self.presign {
@@ -249,9 +254,9 @@ impl Case {
 }
 
 impl Sent {
-    pub(crate) fn new(url: impl ToString, headers: &http::HeaderMap) -> Sent {
+    pub(crate) fn new(url: &str, headers: &http::HeaderMap) -> Sent {
         Sent {
-            url: url.to_string(),
+            url: url.to_owned(),
             headers: headers
                 .iter()
                 .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
@@ -283,7 +288,6 @@ impl Sent {
     }
 
     /// The same request with its URL as the `url` crate spells it, less the fragment.
-    #[cfg(feature = "reqwest")]
     pub(crate) fn as_reqwest(&self) -> Sent {
         let url = with_path(&self.url);
         Sent {
@@ -317,7 +321,6 @@ pub(crate) fn text(bytes: &[u8]) -> String {
 }
 
 /// The URL with the `/` that the `url` crate gives to one without a path.
-#[cfg(feature = "reqwest")]
 fn with_path(url: &str) -> String {
     let authority = url.find("://").map_or(0, |at| at + 3);
     match url[authority..].find(['/', '?', '#']).map(|at| at + authority) {

@@ -14,10 +14,10 @@ pub(crate) struct Dialect {
     pub(crate) normalize_path: bool,
     strict_path: bool,
     /// Always, never, or where the payload line is not a plain hash.
-    content_sha256: Option<bool>,
+    pub(crate) content_sha256: Option<bool>,
     always_unsigned: bool,
     presigned_unsigned: bool,
-    token_after_signing: bool,
+    pub(crate) token_after_signing: bool,
     content_length_unsigned: bool,
 }
 
@@ -29,8 +29,11 @@ pub(crate) struct Request {
     pub(crate) authority: Option<Vec<u8>>,
     pub(crate) path: Vec<u8>,
     pub(crate) query: Option<Vec<u8>>,
-    pub(crate) headers: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(crate) headers: Vec<Pair>,
 }
+
+/// A name and a value.
+pub(crate) type Pair = (Vec<u8>, Vec<u8>);
 
 #[derive(Clone, Debug)]
 pub(crate) struct Keys {
@@ -217,7 +220,7 @@ pub(crate) fn sign(
 /// message alone, and at what the body hashes to.
 pub(crate) fn accepts(request: &Request, body: &str, dialect: Dialect, secret: &str) -> bool {
     let header = |name: &str| -> Vec<Vec<u8>> {
-        let named = |pair: &&(Vec<u8>, Vec<u8>)| pair.0.eq_ignore_ascii_case(name.as_bytes());
+        let named = |pair: &&Pair| pair.0.eq_ignore_ascii_case(name.as_bytes());
         let found = request.headers.iter().filter(named);
         found.map(|(_, value)| value.clone()).collect()
     };
@@ -282,7 +285,7 @@ pub(crate) fn accepts(request: &Request, body: &str, dialect: Dialect, secret: &
     let kept = query.split(|&byte| byte == b'&').filter(|piece| {
         let is = |name: &str| piece.starts_with(format!("{name}=").as_bytes());
         let is_token = is("X-Amz-Security-Token") || is("X-Amz-S3session-Token");
-        !is("X-Amz-Signature") && !(dialect.token_after_signing && is_token)
+        !(is("X-Amz-Signature") || (dialect.token_after_signing && is_token))
     });
     let query = kept.collect::<Vec<_>>().join(&b'&');
     let canonical_request = [
@@ -350,7 +353,7 @@ fn host(request: &Request) -> Result<Vec<u8>, ErrorKind> {
         let host = authority.rsplit(|&byte| byte == b'@').next();
         bare(host.unwrap_or_default())
     });
-    let is_host = |pair: &&(Vec<u8>, Vec<u8>)| pair.0.eq_ignore_ascii_case(b"host");
+    let is_host = |pair: &&Pair| pair.0.eq_ignore_ascii_case(b"host");
     let mut sent = request.headers.iter().filter(is_host);
     match (sent.next(), sent.next(), from_url) {
         (_, Some(_), _) => Err(ErrorKind::ConflictingHost),
@@ -438,7 +441,7 @@ fn canonical_query(query: &[u8]) -> Result<String, ErrorKind> {
 }
 
 /// The decoded names and values of a query, in order.
-fn parameters(query: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, ErrorKind> {
+fn parameters(query: &[u8]) -> Result<Vec<Pair>, ErrorKind> {
     let mut pairs = Vec::new();
     for piece in query.split(|&byte| byte == b'&') {
         let mut halves = piece.splitn(2, |&byte| byte == b'=');
