@@ -17,7 +17,12 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let url = "https://bucket.s3.eu-central-1.amazonaws.com/cat%20%281%29.jpg";
     let mut download = http::Request::get(url).body(())?;
-    signer.presign(&mut download, Presign::expires_in(Duration::from_secs(900)), &credentials, now)?;
+    signer.presign(
+        &mut download,
+        Presign::expires_in(Duration::from_secs(900)),
+        &credentials,
+        now,
+    )?;
     println!("curl '{}'", download.uri());
 
     // The header is signed, so whoever uploads must send it.

@@ -147,10 +147,7 @@ impl fmt::Debug for Credentials {
         f.debug_struct("Credentials")
             .field("access_key_id", &self.0.access_key_id)
             .field("secret_access_key", &"<redacted>")
-            .field(
-                "session_token",
-                &self.0.session_token.as_ref().map(|_| "<redacted>"),
-            )
+            .field("session_token", &self.0.session_token.as_ref().map(|_| "<redacted>"))
             .field("expires_at", &self.0.expires_at)
             .field("account_id", &self.0.account_id)
             .finish_non_exhaustive()
@@ -166,10 +163,7 @@ mod tests {
         let credentials = Credentials::new("AKID", "hush").with_session_token("whisper");
         let shown = format!("{credentials:?}");
         assert!(shown.contains("AKID"));
-        assert!(
-            !shown.contains("hush") && !shown.contains("whisper"),
-            "{shown}"
-        );
+        assert!(!shown.contains("hush") && !shown.contains("whisper"), "{shown}");
     }
 
     #[test]

@@ -68,10 +68,7 @@ impl Explanation {
 
     /// The canonical headers, as `name:value`.
     pub fn headers(&self) -> impl Iterator<Item = &str> {
-        self.canonical_request
-            .split('\n')
-            .skip(3)
-            .take_while(|line| !line.is_empty())
+        self.canonical_request.split('\n').skip(3).take_while(|line| !line.is_empty())
     }
 
     /// The names of the signed headers.
@@ -86,10 +83,7 @@ impl Explanation {
 
     /// No value in a canonical request holds a line's end, so its lines are its parts.
     fn line(&self, at: usize) -> &str {
-        self.canonical_request
-            .split('\n')
-            .nth(at)
-            .unwrap_or_default()
+        self.canonical_request.split('\n').nth(at).unwrap_or_default()
     }
 }
 

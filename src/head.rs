@@ -71,26 +71,15 @@ impl<'a> Head<'a> {
         };
         let path = until(rest, |byte| byte == b'?');
         let query = rest.get(path.len() + 1..);
-        Ok(Head {
-            method,
-            https,
-            authority,
-            path,
-            query,
-            headers,
-        })
+        Ok(Head { method, https, authority, path, query, headers })
     }
 
     /// The value that is signed as `host`, and whether a Host header holds it.
     pub(crate) fn host(&self, header: Option<&'a [u8]>) -> Result<&'a [u8], Error> {
-        let authority = self
-            .authority
-            .map(without_userinfo)
-            .filter(|text| !text.is_empty());
-        if let Some(bad) = authority.and_then(|text| {
-            text.iter()
-                .find(|byte| !byte.is_ascii_graphic() && byte.is_ascii())
-        }) {
+        let authority = self.authority.map(without_userinfo).filter(|text| !text.is_empty());
+        if let Some(bad) = authority
+            .and_then(|text| text.iter().find(|byte| !byte.is_ascii_graphic() && byte.is_ascii()))
+        {
             return Err(Error::new(
                 ErrorKind::InvalidUrl,
                 format!("the authority of the URL contains byte 0x{bad:02x}, which no host has"),
@@ -137,10 +126,7 @@ impl fmt::Debug for Head<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Head")
             .field("method", &self.method.escape_ascii().to_string())
-            .field(
-                "authority",
-                &self.authority.map(|text| text.escape_ascii().to_string()),
-            )
+            .field("authority", &self.authority.map(|text| text.escape_ascii().to_string()))
             .field("path", &self.path.escape_ascii().to_string())
             .field("headers", &self.headers)
             .finish_non_exhaustive()
@@ -172,20 +158,14 @@ impl fmt::Debug for Headers<'_> {
             Headers::Map(map) => f.debug_list().entries(map.keys()).finish(),
             Headers::Pairs(pairs) => f
                 .debug_list()
-                .entries(
-                    pairs
-                        .iter()
-                        .map(|(name, _)| name.escape_ascii().to_string()),
-                )
+                .entries(pairs.iter().map(|(name, _)| name.escape_ascii().to_string()))
                 .finish(),
         }
     }
 }
 
 fn from_http<'a>(method: &'a http::Method, uri: &'a http::Uri, headers: &'a HeaderMap) -> Head<'a> {
-    let authority = uri
-        .authority()
-        .map(|authority| authority.as_str().as_bytes());
+    let authority = uri.authority().map(|authority| authority.as_str().as_bytes());
     let (authority, path) = match (uri.scheme(), authority) {
         // `http::Uri` takes a bare word for an authority; to a signer it is a relative URL.
         (None, Some(word)) => (None, word),
@@ -245,10 +225,7 @@ fn check_header(name: &[u8], value: &[u8]) -> Result<(), Error> {
             format!("the header name `{}` is not a token", name.escape_ascii()),
         ));
     }
-    match value
-        .iter()
-        .position(|byte| matches!(byte, b'\r' | b'\n' | 0))
-    {
+    match value.iter().position(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
         Some(at) => Err(Error::new(
             ErrorKind::InvalidHeader,
             format!(
@@ -262,8 +239,7 @@ fn check_header(name: &[u8], value: &[u8]) -> Result<(), Error> {
 }
 
 fn is_scheme(text: &[u8]) -> bool {
-    text.iter()
-        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
+    text.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
 }
 
 fn is_https(scheme: &[u8]) -> Result<bool, Error> {
@@ -273,10 +249,7 @@ fn is_https(scheme: &[u8]) -> Result<bool, Error> {
         () if is(b"http") || is(b"ws") => Ok(false),
         () => Err(Error::new(
             ErrorKind::InvalidUrl,
-            format!(
-                "the scheme `{}` is none of http, https, ws and wss",
-                scheme.escape_ascii()
-            ),
+            format!("the scheme `{}` is none of http, https, ws and wss", scheme.escape_ascii()),
         )),
     }
 }
@@ -302,15 +275,11 @@ fn without_default_port(authority: &[u8], https: bool) -> &[u8] {
 }
 
 fn until(text: &[u8], end: impl Fn(u8) -> bool) -> &[u8] {
-    &text[..text
-        .iter()
-        .position(|&byte| end(byte))
-        .unwrap_or(text.len())]
+    &text[..text.iter().position(|&byte| end(byte)).unwrap_or(text.len())]
 }
 
 fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
-    text.windows(wanted.len())
-        .position(|window| window == wanted)
+    text.windows(wanted.len()).position(|window| window == wanted)
 }
 
 #[cfg(test)]
@@ -343,10 +312,7 @@ mod tests {
         let head = parse(b"https://h?a=/b?c#d").expect("a target");
         assert_eq!((head.path, head.query), (&b""[..], Some(&b"a=/b?c"[..])));
         let head = parse(b"/a://b?").expect("a target");
-        assert_eq!(
-            (head.path, head.query, head.authority),
-            (&b"/a://b"[..], Some(&b""[..]), None)
-        );
+        assert_eq!((head.path, head.query, head.authority), (&b"/a://b"[..], Some(&b""[..]), None));
     }
 
     #[test]

@@ -62,18 +62,12 @@ impl SigningKey {
     pub fn from_bytes(key: &[u8; 32]) -> SigningKey {
         let padded = |pad: u8| {
             let mut block = Zeroizing::new([pad; BLOCK]);
-            block
-                .iter_mut()
-                .zip(key)
-                .for_each(|(byte, key)| *byte ^= key);
+            block.iter_mut().zip(key).for_each(|(byte, key)| *byte ^= key);
             let mut state = INITIAL;
             compress256(&mut state, std::slice::from_ref(&block));
             state
         };
-        SigningKey {
-            inner: padded(0x36),
-            outer: padded(0x5c),
-        }
+        SigningKey { inner: padded(0x36), outer: padded(0x5c) }
     }
 
     /// The HMAC-SHA256 of a string to sign.
@@ -151,10 +145,7 @@ impl KeyCache {
     pub fn new(capacity: usize) -> KeyCache {
         let capacity = NonZeroUsize::new(capacity).map_or(1, NonZeroUsize::get);
         // A shard is searched from end to end, so it stays short; a lock is held for that long alone.
-        let shards = capacity
-            .div_ceil(ENTRIES_IN_A_SHARD)
-            .next_power_of_two()
-            .min(capacity);
+        let shards = capacity.div_ceil(ENTRIES_IN_A_SHARD).next_power_of_two().min(capacity);
         KeyCache(Arc::new(Shards {
             shards: (0..shards).map(|_| Mutex::default()).collect(),
             capacity_each: capacity / shards,
@@ -190,13 +181,11 @@ impl KeyCache {
 
     /// How many keys are in the cache.
     pub fn len(&self) -> usize {
-        let lengths = self.0.shards.iter().map(|shard| {
-            shard
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .entries
-                .len()
-        });
+        let lengths = self
+            .0
+            .shards
+            .iter()
+            .map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner).entries.len());
         lengths.sum()
     }
 
@@ -215,9 +204,7 @@ impl Default for KeyCache {
 
 impl fmt::Debug for KeyCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeyCache")
-            .field("len", &self.len())
-            .finish_non_exhaustive()
+        f.debug_struct("KeyCache").field("len", &self.len()).finish_non_exhaustive()
     }
 }
 
@@ -285,12 +272,10 @@ mod tests {
     #[test]
     fn the_published_example_derives_rightly() {
         // AWS General Reference, "Examples of how to derive a signing key".
-        let key = ["20150830", "us-east-1", "iam", "aws4_request"]
-            .iter()
-            .fold(
-                Zeroizing::new(b"AWS4wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY".to_vec()),
-                |key, part| Zeroizing::new(hmac(&key, part).to_vec()),
-            );
+        let key = ["20150830", "us-east-1", "iam", "aws4_request"].iter().fold(
+            Zeroizing::new(b"AWS4wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY".to_vec()),
+            |key, part| Zeroizing::new(hmac(&key, part).to_vec()),
+        );
         assert_eq!(
             ::hex::encode(&*key),
             "c4afb1cc5771d871763a393e44b703571b55cc28424d1a5e86da6ed3c154a4b9"
@@ -303,11 +288,7 @@ mod tests {
         let signing = SigningKey::from_bytes(&key);
         for len in 0..300 {
             let text = "x".repeat(len);
-            assert_eq!(
-                signing.sign(text.as_bytes()),
-                *hmac(&key, &text),
-                "{len} bytes"
-            );
+            assert_eq!(signing.sign(text.as_bytes()), *hmac(&key, &text), "{len} bytes");
         }
     }
 
@@ -325,12 +306,7 @@ mod tests {
     fn the_key_changes_at_midnight() {
         let cache = KeyCache::new(16);
         let before = mark(&cache, "AKID", "secret", SCOPE);
-        let after = mark(
-            &cache,
-            "AKID",
-            "secret",
-            "20150831/us-east-1/iam/aws4_request",
-        );
+        let after = mark(&cache, "AKID", "secret", "20150831/us-east-1/iam/aws4_request");
         assert_ne!(before, after);
         assert_eq!(before, mark(&cache, "AKID", "secret", SCOPE));
     }
@@ -339,12 +315,7 @@ mod tests {
     fn interleaved_tenants_get_their_own_keys() {
         let cache = KeyCache::new(2);
         for _ in 0..10 {
-            for (id, secret) in [
-                ("AKIDA", "a"),
-                ("AKIDB", "b"),
-                ("AKIDC", "c"),
-                ("AKIDA", "b"),
-            ] {
+            for (id, secret) in [("AKIDA", "a"), ("AKIDB", "b"), ("AKIDC", "c"), ("AKIDA", "b")] {
                 let expected = SigningKey::derive(secret, &scope(SCOPE)).sign(b"text");
                 assert_eq!(mark(&cache, id, secret, SCOPE), expected);
             }
@@ -354,18 +325,8 @@ mod tests {
     #[test]
     fn parts_that_join_to_the_same_text_do_not_collide() {
         let cache = KeyCache::new(16);
-        let one = mark(
-            &cache,
-            "AKID",
-            "secret",
-            "20150830/us-east-1/iam/aws4_request",
-        );
-        let two = mark(
-            &cache,
-            "AKID",
-            "secret",
-            "20150830/us-east-1i/am/aws4_request",
-        );
+        let one = mark(&cache, "AKID", "secret", "20150830/us-east-1/iam/aws4_request");
+        let two = mark(&cache, "AKID", "secret", "20150830/us-east-1i/am/aws4_request");
         assert_ne!(one, two);
         assert_eq!(cache.len(), 2);
     }
@@ -376,11 +337,7 @@ mod tests {
             let cache = KeyCache::new(capacity);
             for tenant in 0..1000 {
                 cache.key(&format!("AKID{tenant}"), "secret", &scope(SCOPE));
-                assert!(
-                    cache.len() <= capacity.max(1),
-                    "{} of {capacity}",
-                    cache.len()
-                );
+                assert!(cache.len() <= capacity.max(1), "{} of {capacity}", cache.len());
             }
             assert!(!cache.is_empty());
         }
@@ -389,11 +346,7 @@ mod tests {
             cache.key(id, "secret", &scope(SCOPE));
         }
         let shard = cache.0.shards[0].lock().expect("not poisoned");
-        let mut kept: Vec<&str> = shard
-            .entries
-            .iter()
-            .map(|entry| &*entry.access_key_id)
-            .collect();
+        let mut kept: Vec<&str> = shard.entries.iter().map(|entry| &*entry.access_key_id).collect();
         kept.sort_unstable();
         assert_eq!(kept, ["A", "C"]);
     }
@@ -406,10 +359,8 @@ mod tests {
                 let cache = cache.clone();
                 threads.spawn(move || {
                     for round in 0..500 {
-                        let (id, secret) = (
-                            format!("AKID{}", round % 12),
-                            format!("s{}", (round + thread) % 3),
-                        );
+                        let (id, secret) =
+                            (format!("AKID{}", round % 12), format!("s{}", (round + thread) % 3));
                         let expected = SigningKey::derive(&secret, &scope(SCOPE)).sign(b"text");
                         assert_eq!(mark(&cache, &id, &secret, SCOPE), expected);
                     }

@@ -76,10 +76,7 @@ impl Payload {
 
     /// The line as it stands in a canonical request and in `x-amz-content-sha256`.
     pub fn line(&self) -> PayloadLine {
-        let mut line = PayloadLine {
-            text: [0; LONGEST],
-            len: 0,
-        };
+        let mut line = PayloadLine { text: [0; LONGEST], len: 0 };
         match self {
             Payload::Sha256(digest) => {
                 line.len = 64;
@@ -130,14 +127,8 @@ const LONGEST: usize = 64;
 const MARKERS: [(Payload, &str); 5] = [
     (Payload::Events, "STREAMING-AWS4-HMAC-SHA256-EVENTS"),
     (Payload::Streaming, "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"),
-    (
-        Payload::StreamingTrailer,
-        "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER",
-    ),
-    (
-        Payload::StreamingUnsignedTrailer,
-        "STREAMING-UNSIGNED-PAYLOAD-TRAILER",
-    ),
+    (Payload::StreamingTrailer, "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER"),
+    (Payload::StreamingUnsignedTrailer, "STREAMING-UNSIGNED-PAYLOAD-TRAILER"),
     (Payload::Unsigned, "UNSIGNED-PAYLOAD"),
 ];
 

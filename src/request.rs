@@ -34,10 +34,7 @@ impl<B> sealed::Request for http::Request<B> {
     }
 
     fn apply(&mut self, signed: &Signed<'_>) -> Result<(), Error> {
-        let uri = signed
-            .query()
-            .map(|query| with_query(self.uri(), query))
-            .transpose()?;
+        let uri = signed.query().map(|query| with_query(self.uri(), query)).transpose()?;
         set_headers(self.headers_mut(), signed)?;
         if let Some(uri) = uri {
             *self.uri_mut() = uri;
@@ -59,10 +56,7 @@ impl sealed::Request for Parts {
     }
 
     fn apply(&mut self, signed: &Signed<'_>) -> Result<(), Error> {
-        let uri = signed
-            .query()
-            .map(|query| with_query(&self.uri, query))
-            .transpose()?;
+        let uri = signed.query().map(|query| with_query(&self.uri, query)).transpose()?;
         set_headers(&mut self.headers, signed)?;
         if let Some(uri) = uri {
             self.uri = uri;
@@ -88,10 +82,8 @@ pub(crate) fn set_headers(headers: &mut HeaderMap, signed: &Signed<'_>) -> Resul
     let mut all = all.freeze();
     let mut values = [const { None }; 4];
     for (slot, (name, value)) in values.iter_mut().zip(signed.headers()) {
-        *slot = Some((
-            HeaderName::from_static(name),
-            header_value(name, all.split_to(value.len()))?,
-        ));
+        *slot =
+            Some((HeaderName::from_static(name), header_value(name, all.split_to(value.len()))?));
     }
     reserve(headers)?;
     for name in signed.replaced_headers() {
@@ -136,10 +128,7 @@ fn reserve(headers: &mut HeaderMap) -> Result<(), Error> {
     headers.try_reserve(4).map_err(|_| {
         Error::new(
             ErrorKind::InvalidHeader,
-            format!(
-                "the request has {} headers, too many to add a signature",
-                headers.len()
-            ),
+            format!("the request has {} headers, too many to add a signature", headers.len()),
         )
     })
 }

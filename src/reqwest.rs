@@ -26,8 +26,7 @@ impl sealed::Request for Request {
         let query = signed.query().map(text).transpose()?.map(str::to_owned);
         set_headers(self.headers_mut(), signed)?;
         if let Some(query) = query {
-            self.url_mut()
-                .set_query((!query.is_empty()).then_some(&query));
+            self.url_mut().set_query((!query.is_empty()).then_some(&query));
         }
         Ok(())
     }
@@ -42,10 +41,6 @@ impl sealed::Request for Request {
 
 /// A query that came out of a `Url`, and what was added to it, is ASCII.
 fn text(query: &[u8]) -> Result<&str, Error> {
-    std::str::from_utf8(query).map_err(|_| {
-        Error::new(
-            ErrorKind::InvalidUrl,
-            "the query is not text, which no `Url` is",
-        )
-    })
+    std::str::from_utf8(query)
+        .map_err(|_| Error::new(ErrorKind::InvalidUrl, "the query is not text, which no `Url` is"))
 }

@@ -63,28 +63,17 @@ impl Rules {
     };
 
     /// Glacier, which wants `x-amz-content-sha256`.
-    pub const GLACIER: Rules = Rules {
-        content_sha256: ContentSha256::Always,
-        ..Rules::GENERAL
-    };
+    pub const GLACIER: Rules = Rules { content_sha256: ContentSha256::Always, ..Rules::GENERAL };
 
     /// IoT's device gateway: the session token is added behind the signature.
-    pub const IOT_DEVICE_GATEWAY: Rules = Rules {
-        token_after_signing: true,
-        ..Rules::GENERAL
-    };
+    pub const IOT_DEVICE_GATEWAY: Rules = Rules { token_after_signing: true, ..Rules::GENERAL };
 
     /// OpenSearch Serverless: `x-amz-content-sha256`, and `content-length` left out.
-    pub const OPENSEARCH_SERVERLESS: Rules = Rules {
-        content_length_unsigned: true,
-        ..Rules::GLACIER
-    };
+    pub const OPENSEARCH_SERVERLESS: Rules =
+        Rules { content_length_unsigned: true, ..Rules::GLACIER };
 
     /// VPC Lattice, which supports no other payload than an unsigned one.
-    pub const VPC_LATTICE: Rules = Rules {
-        always_unsigned: true,
-        ..Rules::GLACIER
-    };
+    pub const VPC_LATTICE: Rules = Rules { always_unsigned: true, ..Rules::GLACIER };
 
     /// The rules of the service with this signing name; [`Rules::GENERAL`] for all that have none.
     pub fn for_service(signing_name: &str) -> Rules {
@@ -116,10 +105,7 @@ impl Rules {
     /// ```
     #[must_use]
     pub const fn with_double_encode(self, yes: bool) -> Rules {
-        Rules {
-            double_encode: yes,
-            ..self
-        }
+        Rules { double_encode: yes, ..self }
     }
 
     /// Whether empty and dot segments are taken out of the path.
@@ -130,10 +116,7 @@ impl Rules {
     /// ```
     #[must_use]
     pub const fn with_normalize_path(self, yes: bool) -> Rules {
-        Rules {
-            normalize_path: yes,
-            ..self
-        }
+        Rules { normalize_path: yes, ..self }
     }
 
     /// Writes `x-amz-content-sha256` always or never, whatever the payload.
@@ -144,15 +127,8 @@ impl Rules {
     /// ```
     #[must_use]
     pub const fn with_content_sha256_header(self, yes: bool) -> Rules {
-        let content_sha256 = if yes {
-            ContentSha256::Always
-        } else {
-            ContentSha256::Never
-        };
-        Rules {
-            content_sha256,
-            ..self
-        }
+        let content_sha256 = if yes { ContentSha256::Always } else { ContentSha256::Never };
+        Rules { content_sha256, ..self }
     }
 
     /// Whether the session token is added behind the signature and is no part of what is signed.
@@ -163,9 +139,6 @@ impl Rules {
     /// ```
     #[must_use]
     pub const fn with_token_after_signing(self, yes: bool) -> Rules {
-        Rules {
-            token_after_signing: yes,
-            ..self
-        }
+        Rules { token_after_signing: yes, ..self }
     }
 }

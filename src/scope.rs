@@ -40,11 +40,7 @@ impl<'a> Scope<'a> {
     pub(crate) fn new_unchecked(at: Timestamp, region: &'a str, service: &'a str) -> Scope<'a> {
         let mut date = [0; 8];
         date.copy_from_slice(at.date().as_bytes());
-        Scope {
-            date,
-            region,
-            service,
-        }
+        Scope { date, region, service }
     }
 
     /// Reads a scope as it stands in an Authorization header.
@@ -53,13 +49,9 @@ impl<'a> Scope<'a> {
     /// [`ErrorKind::InvalidScope`] if it is not a date, a region, a service and `aws4_request`.
     pub fn parse(text: &'a str) -> Result<Scope<'a>, Error> {
         let mut parts = text.split('/');
-        let (Some(date), Some(region), Some(service), Some(TERMINATOR), None) = (
-            parts.next(),
-            parts.next(),
-            parts.next(),
-            parts.next(),
-            parts.next(),
-        ) else {
+        let (Some(date), Some(region), Some(service), Some(TERMINATOR), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next(), parts.next())
+        else {
             return Err(Error::new(
                 ErrorKind::InvalidScope,
                 format!(
@@ -82,11 +74,7 @@ impl<'a> Scope<'a> {
             })?;
         check_name("region", region)?;
         check_name("service", service)?;
-        Ok(Scope {
-            date,
-            region,
-            service,
-        })
+        Ok(Scope { date, region, service })
     }
 
     /// The day of the signature in UTC, eight digits.
@@ -116,23 +104,14 @@ impl<'a> Scope<'a> {
 
 impl fmt::Display for Scope<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}/{}/{}/{TERMINATOR}",
-            self.date(),
-            self.region,
-            self.service
-        )
+        write!(f, "{}/{}/{}/{TERMINATOR}", self.date(), self.region, self.service)
     }
 }
 
 /// Whether a region or service may stand in a scope.
 pub(crate) fn check_name(what: &str, name: &str) -> Result<(), Error> {
     if name.is_empty() {
-        return Err(Error::new(
-            ErrorKind::InvalidScope,
-            format!("the {what} is empty"),
-        ));
+        return Err(Error::new(ErrorKind::InvalidScope, format!("the {what} is empty")));
     }
     match name.chars().find(|&c| c == '/' || c.is_ascii_control()) {
         Some(bad) => Err(Error::new(

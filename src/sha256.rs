@@ -30,10 +30,7 @@ pub(crate) fn digest(data: &[u8]) -> [u8; 32] {
 
 /// The hash of all that led to `state`, which is `before` bytes, and of `data` behind it.
 pub(crate) fn finish(mut state: State, before: usize, data: &[u8]) -> [u8; 32] {
-    debug_assert!(
-        before.is_multiple_of(BLOCK),
-        "a state stands between two blocks"
-    );
+    debug_assert!(before.is_multiple_of(BLOCK), "a state stands between two blocks");
     let (blocks, tail) = data.as_chunks::<BLOCK>();
     if !blocks.is_empty() {
         compress256(&mut state, blocks);
@@ -61,10 +58,7 @@ fn to_bytes(state: &State) -> [u8; 32] {
 pub(crate) fn hex(digest: &[u8; 32]) -> [u8; 64] {
     let mut text = [0; 64];
     for (pair, byte) in text.as_chunks_mut::<2>().0.iter_mut().zip(digest) {
-        *pair = [
-            DIGITS[usize::from(byte >> 4)],
-            DIGITS[usize::from(byte & 15)],
-        ];
+        *pair = [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
     }
     text
 }

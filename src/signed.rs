@@ -75,14 +75,9 @@ impl<'s> Signed<'s> {
     /// [`Signed::replaced_headers`].
     pub fn headers(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let date = Some(("x-amz-date", self.form.at.as_str()));
-        let hash = self
-            .content_sha256
-            .as_ref()
-            .map(|line| ("x-amz-content-sha256", line.as_str()));
+        let hash = self.content_sha256.as_ref().map(|line| ("x-amz-content-sha256", line.as_str()));
         let authorization = Some(("authorization", self.authorization()));
-        [date, hash, self.token, authorization]
-            .into_iter()
-            .flatten()
+        [date, hash, self.token, authorization].into_iter().flatten()
     }
 
     /// The headers to remove from the request before [`Signed::headers`] are set: those of an earlier
@@ -111,10 +106,7 @@ impl<'s> Presigned<'s> {
 
     /// The headers to set on the request: `x-amz-content-sha256` if it had one, nothing else.
     pub fn headers(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        self.content_sha256
-            .as_ref()
-            .map(|line| ("x-amz-content-sha256", line.as_str()))
-            .into_iter()
+        self.content_sha256.as_ref().map(|line| ("x-amz-content-sha256", line.as_str())).into_iter()
     }
 
     /// The headers to remove from the request before [`Presigned::headers`] are set: those of an
@@ -135,9 +127,7 @@ impl<'s> Presigned<'s> {
 }
 
 fn replaced_headers() -> impl Iterator<Item = &'static str> {
-    crate::unsigned::REPLACED
-        .into_iter()
-        .chain(["authorization", "x-amz-content-sha256"])
+    crate::unsigned::REPLACED.into_iter().chain(["authorization", "x-amz-content-sha256"])
 }
 
 /// What can be read of either form.

@@ -115,13 +115,7 @@ impl Signer {
         names: impl IntoIterator<Item = impl Into<String>>,
     ) -> Signer {
         let left_out = names.into_iter().map(Into::into).collect();
-        Signer {
-            selection: Selection {
-                left_out,
-                ..self.selection
-            },
-            ..self
-        }
+        Signer { selection: Selection { left_out, ..self.selection }, ..self }
     }
 
     /// Signs no more of the caller's headers than AWS insists on: `host`, `content-type`,
@@ -134,13 +128,7 @@ impl Signer {
     /// ```
     #[must_use]
     pub fn with_minimal_headers(self) -> Signer {
-        Signer {
-            selection: Selection {
-                minimal: true,
-                ..self.selection
-            },
-            ..self
-        }
+        Signer { selection: Selection { minimal: true, ..self.selection }, ..self }
     }
 
     /// The region of the scope.
@@ -235,11 +223,7 @@ impl Signer {
     ) -> Result<Signed<'s>, Error> {
         self.check(credentials)?;
         let at = Timestamp::try_from(at)?;
-        let payload = if self.rules.always_unsigned {
-            Payload::Unsigned
-        } else {
-            payload
-        };
+        let payload = if self.rules.always_unsigned { Payload::Unsigned } else { payload };
         let payload = payload.line();
         let mut lines = Lines::new();
         let mut found = self.select(head, &mut lines)?;
@@ -258,39 +242,19 @@ impl Signer {
         }
         lines.sort();
 
-        let Scratch {
-            buffers,
-            remembered,
-        } = scratch;
+        let Scratch { buffers, remembered } = scratch;
         let sent = head.query.unwrap_or_default();
         let replaced = query::is_signed(sent);
         if replaced {
             room(&mut buffers.query, sent.len());
             query::write_unsigned(sent, &mut buffers.query);
         }
-        let query = if replaced {
-            Query::Buffered
-        } else {
-            Query::Sent(sent)
-        };
-        let signature = self.finish(
-            head,
-            query,
-            &lines,
-            &payload,
-            credentials,
-            at,
-            buffers,
-            remembered,
-        )?;
+        let query = if replaced { Query::Buffered } else { Query::Sent(sent) };
+        let signature =
+            self.finish(head, query, &lines, &payload, credentials, at, buffers, remembered)?;
         let authorization = buffers.write_authorization(credentials, &signature);
         Ok(Signed {
-            form: Form {
-                buffers,
-                signature,
-                at,
-                credentials,
-            },
+            form: Form { buffers, signature, at, credentials },
             authorization,
             content_sha256: found.content_sha256.then_some(payload),
             token: token.map(|token| (token.header, token.value)),
@@ -334,10 +298,7 @@ impl Signer {
         }
         lines.sort();
 
-        let Scratch {
-            buffers,
-            remembered,
-        } = scratch;
+        let Scratch { buffers, remembered } = scratch;
         let sent = head.query.unwrap_or_default();
         let token = Token::of(credentials);
         let scope = self.scope(at);
@@ -397,12 +358,7 @@ impl Signer {
             write_token(query);
         }
         Ok(Presigned {
-            form: Form {
-                buffers,
-                signature,
-                at,
-                credentials,
-            },
+            form: Form { buffers, signature, at, credentials },
             content_sha256: content_sha256.then_some(payload),
             life,
         })
@@ -432,9 +388,7 @@ impl Signer {
         at: SystemTime,
     ) -> Result<Explanation, Error> {
         let mut scratch = Scratch::new();
-        Ok(self
-            .sign_head(head, payload, credentials, at, &mut scratch)?
-            .explain())
+        Ok(self.sign_head(head, payload, credentials, at, &mut scratch)?.explain())
     }
 
     /// Refuses what no request could be signed with.
@@ -446,9 +400,8 @@ impl Signer {
         if id.is_empty() {
             return invalid("the access key id is empty".to_owned());
         }
-        if let Some(bad) = id
-            .bytes()
-            .find(|byte| matches!(byte, b'/' | b',' | b' ') || byte.is_ascii_control())
+        if let Some(bad) =
+            id.bytes().find(|byte| matches!(byte, b'/' | b',' | b' ') || byte.is_ascii_control())
         {
             return invalid(format!(
                 "the access key id contains byte 0x{bad:02x}, which no credential scope can hold"
@@ -494,10 +447,7 @@ impl Signer {
     }
 
     /// Writes the canonical request and the string to sign, and signs it.
-    #[allow(
-        clippy::too_many_arguments,
-        reason = "the one place where all that is signed meets"
-    )]
+    #[allow(clippy::too_many_arguments, reason = "the one place where all that is signed meets")]
     fn finish(
         &self,
         head: Head<'_>,
@@ -509,11 +459,7 @@ impl Signer {
         buffers: &mut Buffers,
         remembered: &mut Option<Remembered>,
     ) -> Result<Signature, Error> {
-        let Buffers {
-            text,
-            query: buffered,
-            spare,
-        } = buffers;
+        let Buffers { text, query: buffered, spare } = buffers;
         let request = canonical::Request {
             method: head.method,
             path: head.path,
@@ -530,10 +476,7 @@ impl Signer {
         // the scope in it.
         let scope_len = scope.region().len() + scope.service().len() + 32;
         let id_len = credentials.access_key_id().len();
-        room(
-            text,
-            request.bound() + 2 * scope_len + id_len + lines.bound() + 256,
-        );
+        room(text, request.bound() + 2 * scope_len + id_len + lines.bound() + 256);
         let capacity = text.capacity();
         let layout = request.write(text, spare)?;
         let hash = sha256::hex(&sha256::digest(text));
@@ -547,12 +490,7 @@ impl Signer {
         let scope_end = text.len();
         text.push(b'\n');
         text.extend_from_slice(&hash);
-        let key = self.key(
-            credentials,
-            scope,
-            &text[scope_start..scope_end],
-            remembered,
-        );
+        let key = self.key(credentials, scope, &text[scope_start..scope_end], remembered);
         let hex = sha256::hex(&key.sign(&text[start..]));
         debug_assert_eq!(text.capacity(), capacity, "a buffer that grows leaves a token behind");
         Ok(Signature {
@@ -575,29 +513,19 @@ impl Signer {
             last.scope == scope_text && is_same_identity(&last.credentials, credentials)
         });
         if !is_it {
-            let key = self.keys.key(
-                credentials.access_key_id(),
-                credentials.secret_access_key(),
-                &scope,
-            );
+            let key =
+                self.keys.key(credentials.access_key_id(), credentials.secret_access_key(), &scope);
             *remembered = Some(Remembered {
                 credentials: credentials.clone(),
                 scope: scope_text.to_vec(),
                 key,
             });
         }
-        &remembered
-            .as_ref()
-            .expect("remembered just now, if not before")
-            .key
+        &remembered.as_ref().expect("remembered just now, if not before").key
     }
 
     fn take_scratch(&self) -> Scratch {
-        self.pool
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop()
-            .unwrap_or_default()
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
     }
 
     fn give_back(&self, scratch: Scratch) {
@@ -623,10 +551,7 @@ impl Selection {
         if self.minimal && !unsigned::is_essential(name) {
             return false;
         }
-        !self
-            .left_out
-            .iter()
-            .any(|out| out.as_bytes().eq_ignore_ascii_case(name))
+        !self.left_out.iter().any(|out| out.as_bytes().eq_ignore_ascii_case(name))
     }
 }
 
@@ -650,19 +575,13 @@ impl Presign {
     ///
     /// Its body is unsigned for the S3 family and empty for all other services, unless said otherwise.
     pub fn expires_in(duration: Duration) -> Presign {
-        Presign {
-            expires_in: duration,
-            payload: None,
-        }
+        Presign { expires_in: duration, payload: None }
     }
 
     /// The same for a request with a body that is known now.
     #[must_use]
     pub fn with_payload(self, payload: Payload) -> Presign {
-        Presign {
-            payload: Some(payload),
-            ..self
-        }
+        Presign { payload: Some(payload), ..self }
     }
 
     fn seconds(&self) -> Result<u32, Error> {
@@ -711,8 +630,7 @@ impl Life {
     /// The moment at which the credentials expire and the URL with them, if that comes first: worth a
     /// warning to the user.
     pub fn cut_short_at(&self) -> Option<SystemTime> {
-        self.credentials_expire_at
-            .filter(|at| *at < self.expires_at)
+        self.credentials_expire_at.filter(|at| *at < self.expires_at)
     }
 }
 
@@ -767,17 +685,9 @@ impl<'a> Token<'a> {
     fn of(credentials: &'a Credentials) -> Option<Token<'a>> {
         let value = credentials.session_token()?;
         Some(if credentials.is_s3_express_session() {
-            Token {
-                header: "x-amz-s3session-token",
-                parameter: query::S3_SESSION_TOKEN,
-                value,
-            }
+            Token { header: "x-amz-s3session-token", parameter: query::S3_SESSION_TOKEN, value }
         } else {
-            Token {
-                header: "x-amz-security-token",
-                parameter: query::SECURITY_TOKEN,
-                value,
-            }
+            Token { header: "x-amz-security-token", parameter: query::SECURITY_TOKEN, value }
         })
     }
 }
@@ -790,10 +700,7 @@ struct Digits {
 
 impl Digits {
     fn of(mut number: u32) -> Digits {
-        let mut digits = Digits {
-            text: [b'0'; 10],
-            start: 10,
-        };
+        let mut digits = Digits { text: [b'0'; 10], start: 10 };
         while number > 0 {
             digits.start -= 1;
             digits.text[digits.start] = b'0' + (number % 10) as u8;
@@ -810,10 +717,7 @@ impl Digits {
 fn is_same_identity(a: &Credentials, b: &Credentials) -> bool {
     a.is_same(b)
         || (a.access_key_id() == b.access_key_id()
-            && is_same_secret(
-                a.secret_access_key().as_bytes(),
-                b.secret_access_key().as_bytes(),
-            ))
+            && is_same_secret(a.secret_access_key().as_bytes(), b.secret_access_key().as_bytes()))
 }
 
 pub(crate) const ALGORITHM: &str = "AWS4-HMAC-SHA256";

@@ -154,10 +154,7 @@ fn parse_rfc3339(text: &str) -> Option<UtcDateTime> {
     let date = date(&head[0..4], &head[5..7], &head[8..10])?;
     let time = time_of_day(&head[11..13], &head[14..16], &head[17..19])?;
     if let Some(fraction) = rest.strip_prefix(b".") {
-        let digits = fraction
-            .iter()
-            .take_while(|byte| byte.is_ascii_digit())
-            .count();
+        let digits = fraction.iter().take_while(|byte| byte.is_ascii_digit()).count();
         (digits > 0).then_some(())?;
         rest = &fraction[digits..];
     }
@@ -170,9 +167,7 @@ fn parse_rfc3339(text: &str) -> Option<UtcDateTime> {
         }
         _ => return None,
     };
-    PrimitiveDateTime::new(date, time)
-        .assume_offset(offset)
-        .checked_to_utc()
+    PrimitiveDateTime::new(date, time).assume_offset(offset).checked_to_utc()
 }
 
 fn date(year: &[u8], month: &[u8], day: &[u8]) -> Option<Date> {
@@ -181,20 +176,13 @@ fn date(year: &[u8], month: &[u8], day: &[u8]) -> Option<Date> {
 }
 
 fn time_of_day(hour: &[u8], minute: &[u8], second: &[u8]) -> Option<Time> {
-    Time::from_hms(
-        digits(hour)? as u8,
-        digits(minute)? as u8,
-        digits(second)? as u8,
-    )
-    .ok()
+    Time::from_hms(digits(hour)? as u8, digits(minute)? as u8, digits(second)? as u8).ok()
 }
 
 /// Up to four decimal digits; anything else is `None`.
 fn digits(text: &[u8]) -> Option<u16> {
-    text.iter().try_fold(0, |sum, byte| {
-        byte.is_ascii_digit()
-            .then(|| sum * 10 + u16::from(byte - b'0'))
-    })
+    text.iter()
+        .try_fold(0, |sum, byte| byte.is_ascii_digit().then(|| sum * 10 + u16::from(byte - b'0')))
 }
 
 #[cfg(test)]
@@ -207,10 +195,7 @@ mod tests {
             let at = SystemTime::UNIX_EPOCH + Duration::from_secs(day * 86_400 + day % 86_400);
             let stamp = Timestamp::try_from(at).expect("in range");
             assert_eq!(SystemTime::from(stamp), at, "{stamp}");
-            assert_eq!(
-                stamp.as_str().parse::<Timestamp>().expect("its own text"),
-                stamp
-            );
+            assert_eq!(stamp.as_str().parse::<Timestamp>().expect("its own text"), stamp);
         }
     }
 

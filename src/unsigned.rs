@@ -24,8 +24,7 @@ pub(crate) fn fate(name: &[u8], rules: Rules) -> Fate {
     let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
     let any = |others: &[&str]| others.iter().any(|other| is(other));
     let starts = |prefix: &str| {
-        name.get(..prefix.len())
-            .is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
+        name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
     };
     // The first letter rules out most names at once.
     let unsigned = match name.first().map(u8::to_ascii_lowercase) {
@@ -49,23 +48,13 @@ pub(crate) fn fate(name: &[u8], rules: Rules) -> Fate {
         Some(b'm') => is("max-forwards"),
         Some(b'p') => starts("proxy-"),
         Some(b's') => starts("sec-"),
-        Some(b't') => any(&[
-            "te",
-            "trailer",
-            "transfer-encoding",
-            "traceparent",
-            "tracestate",
-        ]),
+        Some(b't') => any(&["te", "trailer", "transfer-encoding", "traceparent", "tracestate"]),
         Some(b'u') => any(&["upgrade", "user-agent"]),
         Some(b'v') => is("via"),
         Some(b'x') => starts("x-forwarded-") || is("x-amzn-trace-id"),
         _ => false,
     };
-    if unsigned {
-        Fate::Unsigned
-    } else {
-        Fate::Signed
-    }
+    if unsigned { Fate::Unsigned } else { Fate::Signed }
 }
 
 /// Whether the header belongs to the least that AWS insists on.
@@ -73,18 +62,12 @@ pub(crate) fn is_essential(name: &[u8]) -> bool {
     let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
     is("content-type")
         || is("content-md5")
-        || name
-            .get(..6)
-            .is_some_and(|start| start.eq_ignore_ascii_case(b"x-amz-"))
+        || name.get(..6).is_some_and(|start| start.eq_ignore_ascii_case(b"x-amz-"))
 }
 
 /// The headers of an earlier signature, beside `authorization`.
-pub(crate) const REPLACED: [&str; 4] = [
-    "x-amz-date",
-    "x-amz-security-token",
-    "x-amz-s3session-token",
-    "x-amz-region-set",
-];
+pub(crate) const REPLACED: [&str; 4] =
+    ["x-amz-date", "x-amz-security-token", "x-amz-s3session-token", "x-amz-region-set"];
 
 #[cfg(test)]
 mod tests {
@@ -113,9 +96,6 @@ mod tests {
         ] {
             assert_eq!(fate(name.as_bytes(), Rules::GENERAL), expected, "{name}");
         }
-        assert_eq!(
-            fate(b"Content-Length", Rules::OPENSEARCH_SERVERLESS),
-            Fate::Unsigned
-        );
+        assert_eq!(fate(b"Content-Length", Rules::OPENSEARCH_SERVERLESS), Fate::Unsigned);
     }
 }

@@ -76,6 +76,17 @@ fn every_value_of_a_repeated_header_is_signed_in_order_of_arrival() {
 }
 
 #[test]
+fn a_hundred_values_of_one_header_keep_their_order_too() {
+    let values: Vec<String> = (0..100).map(|number| (number * 7 % 100).to_string()).collect();
+    let mut sent: Vec<(&str, &str)> = Vec::new();
+    for value in &values {
+        sent.extend([("x-b", value.as_str()), ("x-a", value)]);
+    }
+    let joined = values.join(",");
+    assert_eq!(headers(&sent), format!("x-a:{joined}\nx-b:{joined}\n"));
+}
+
+#[test]
 fn blanks_in_a_header_value_are_folded_to_one_space() {
     assert_eq!(headers(&[("x-a", "  a    b\t\tc \t d  ")]), "x-a:a b c d\n");
     assert_eq!(headers(&[("x-a", "\"a   b\"")]), "x-a:\"a b\"\n");

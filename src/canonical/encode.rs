@@ -78,10 +78,8 @@ fn write(text: &[u8], as_is: Class, out: &mut Vec<u8>) {
 
 /// Appends the longest start of `text` that stands for itself; returns what is behind it.
 fn copy_run<'a>(text: &'a [u8], as_is: Class, out: &mut Vec<u8>) -> &'a [u8] {
-    let end = text
-        .iter()
-        .position(|&byte| CLASSES[usize::from(byte)] & as_is == 0)
-        .unwrap_or(text.len());
+    let end =
+        text.iter().position(|&byte| CLASSES[usize::from(byte)] & as_is == 0).unwrap_or(text.len());
     out.extend_from_slice(&text[..end]);
     &text[end..]
 }
@@ -122,11 +120,7 @@ mod tests {
 
     use super::*;
 
-    const RESERVED: AsciiSet = NON_ALPHANUMERIC
-        .remove(b'-')
-        .remove(b'.')
-        .remove(b'_')
-        .remove(b'~');
+    const RESERVED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
     #[test]
     fn every_byte_is_encoded_as_the_percent_encoding_crate_does() {

@@ -25,20 +25,12 @@ struct Line<'a> {
 
 impl<'a> Lines<'a> {
     pub(crate) fn new() -> Lines<'a> {
-        Lines {
-            few: [Line::default(); FEW],
-            len: 0,
-            many: Vec::new(),
-        }
+        Lines { few: [Line::default(); FEW], len: 0, many: Vec::new() }
     }
 
     /// Adds a header; the name in any case.
     pub(crate) fn push(&mut self, name: &'a [u8], value: &'a [u8]) {
-        let line = Line {
-            order: order(name),
-            name,
-            value,
-        };
+        let line = Line { order: order(name), name, value };
         if self.len < FEW {
             self.few[self.len] = line;
         } else {
@@ -57,10 +49,7 @@ impl<'a> Lines<'a> {
 
     /// An upper bound on what [`Lines::write`] and [`Lines::write_names`] append together.
     pub(crate) fn bound(&self) -> usize {
-        self.as_slice()
-            .iter()
-            .map(|line| 2 * line.name.len() + line.value.len() + 3)
-            .sum()
+        self.as_slice().iter().map(|line| 2 * line.name.len() + line.value.len() + 3).sum()
     }
 
     /// Appends one `name:value` line for each name, the values of repeats joined with commas.
@@ -96,19 +85,11 @@ impl<'a> Lines<'a> {
     }
 
     fn as_slice(&self) -> &[Line<'a>] {
-        if self.many.is_empty() {
-            &self.few[..self.len]
-        } else {
-            &self.many
-        }
+        if self.many.is_empty() { &self.few[..self.len] } else { &self.many }
     }
 
     fn as_mut_slice(&mut self) -> &mut [Line<'a>] {
-        if self.many.is_empty() {
-            &mut self.few[..self.len]
-        } else {
-            &mut self.many
-        }
+        if self.many.is_empty() { &mut self.few[..self.len] } else { &mut self.many }
     }
 }
 
@@ -116,9 +97,7 @@ impl Line<'_> {
     fn compare(&self, other: &Self) -> Ordering {
         self.order.cmp(&other.order).then_with(|| {
             let rest = |line: &Self| line.name.get(8..).unwrap_or_default().iter();
-            rest(self)
-                .map(u8::to_ascii_lowercase)
-                .cmp(rest(other).map(u8::to_ascii_lowercase))
+            rest(self).map(u8::to_ascii_lowercase).cmp(rest(other).map(u8::to_ascii_lowercase))
         })
     }
 
@@ -216,14 +195,8 @@ mod tests {
         let (mut out, mut names) = (Vec::new(), Vec::new());
         lines.write(&mut out);
         lines.write_names(&mut names, b";");
-        assert_eq!(
-            String::from_utf8_lossy(&out),
-            "a:y\na-b:x\nx-amz-meta:\nx-amz-meta-b:2,1\n"
-        );
-        assert_eq!(
-            String::from_utf8_lossy(&names),
-            "a;a-b;x-amz-meta;x-amz-meta-b"
-        );
+        assert_eq!(String::from_utf8_lossy(&out), "a:y\na-b:x\nx-amz-meta:\nx-amz-meta-b:2,1\n");
+        assert_eq!(String::from_utf8_lossy(&names), "a;a-b;x-amz-meta;x-amz-meta-b");
         assert!(out.len() + names.len() <= lines.bound());
     }
 

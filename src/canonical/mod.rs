@@ -61,9 +61,7 @@ impl Request<'_> {
         let mut layout = Layout::default();
         out.extend_from_slice(self.method);
         out.push(b'\n');
-        layout.path = part(out, |out| {
-            path::write(self.path, self.rules, spare.emptied(), out)
-        })?;
+        layout.path = part(out, |out| path::write(self.path, self.rules, spare.emptied(), out))?;
         layout.query = part(out, |out| query::write(self.query, spare, out))?;
         layout.headers = part(out, |out| {
             self.lines.write(out);

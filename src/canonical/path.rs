@@ -29,9 +29,7 @@ pub(super) fn write(
 /// Whether there is no empty and no dot segment, as in most paths.
 fn is_normal(path: &[u8]) -> bool {
     // Such a segment begins behind a slash, with another slash or a dot.
-    !path
-        .windows(2)
-        .any(|pair| matches!(pair, [b'/', b'/' | b'.']))
+    !path.windows(2).any(|pair| matches!(pair, [b'/', b'/' | b'.']))
 }
 
 /// Appends the path without its empty and dot segments to an empty `out`.
@@ -48,11 +46,7 @@ fn normalize(path: &[u8], out: &mut Vec<u8>) {
             }
         }
     }
-    if [&b"/"[..], b"/.", b"/.."]
-        .iter()
-        .any(|end| path.ends_with(end))
-        || out.is_empty()
-    {
+    if [&b"/"[..], b"/.", b"/.."].iter().any(|end| path.ends_with(end)) || out.is_empty() {
         out.push(b'/');
     }
 }
@@ -62,11 +56,7 @@ fn write_encoded(text: &[u8], rules: Rules, out: &mut Vec<u8>) -> Result<(), Err
         encode::write_path(text, out);
         return Ok(());
     }
-    let malformed = if rules.strict_path {
-        Malformed::IsError
-    } else {
-        Malformed::IsItself
-    };
+    let malformed = if rules.strict_path { Malformed::IsError } else { Malformed::IsItself };
     encode::write_recoded(text, UNRESERVED | SLASH, Plus::IsItself, malformed, out).map_err(|at| {
         Error::new(
             ErrorKind::MalformedEscape,
@@ -112,11 +102,7 @@ mod tests {
             ("/a b", "/a%20b"),
             ("/é", "/%C3%A9"),
         ] {
-            assert_eq!(
-                canonical(path, Rules::GENERAL).expect(path),
-                expected,
-                "{path}"
-            );
+            assert_eq!(canonical(path, Rules::GENERAL).expect(path), expected, "{path}");
         }
     }
 
@@ -124,10 +110,7 @@ mod tests {
     fn a_decoded_slash_is_no_boundary_for_dots() {
         let rules = Rules::GENERAL.with_double_encode(false);
         assert_eq!(canonical("/a/b%2Fc/../d", rules).expect("a path"), "/a/d");
-        assert_eq!(
-            canonical("/a/b%2F../d%zz", rules).expect("a path"),
-            "/a/b/../d%25zz"
-        );
+        assert_eq!(canonical("/a/b%2F../d%zz", rules).expect("a path"), "/a/b/../d%25zz");
     }
 
     #[test]
@@ -149,10 +132,7 @@ mod tests {
         for (path, at) in [("/100%", 4), ("/%4", 1), ("/a%41%zz", 5)] {
             let error = canonical(path, Rules::S3).expect_err(path);
             assert_eq!(error.kind(), ErrorKind::MalformedEscape);
-            assert!(
-                error.to_string().contains(&format!("at byte {at} ")),
-                "{error}"
-            );
+            assert!(error.to_string().contains(&format!("at byte {at} ")), "{error}");
         }
     }
 }

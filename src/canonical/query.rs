@@ -41,10 +41,7 @@ pub(super) fn write(query: &[u8], spare: &mut Spare, out: &mut Vec<u8>) -> Resul
     if u32::try_from(out.len() + 4 * query.len()).is_err() {
         return Err(Error::new(
             ErrorKind::InvalidUrl,
-            format!(
-                "the query has {} bytes, more than any server takes",
-                query.len()
-            ),
+            format!("the query has {} bytes, more than any server takes", query.len()),
         ));
     }
     let start = out.len();
@@ -64,11 +61,7 @@ pub(super) fn write(query: &[u8], spare: &mut Spare, out: &mut Vec<u8>) -> Resul
         let equals = out.len();
         out.push(b'=');
         write_component(value, name, "value", out)?;
-        let piece = Piece {
-            start: begin as u32,
-            equals: equals as u32,
-            end: out.len() as u32,
-        };
+        let piece = Piece { start: begin as u32, equals: equals as u32, end: out.len() as u32 };
         if let Some(&last) = pieces.last() {
             sorted &= (last.name(out), last.value(out)) <= (piece.name(out), piece.value(out));
         }
@@ -94,19 +87,13 @@ pub(super) fn write(query: &[u8], spare: &mut Spare, out: &mut Vec<u8>) -> Resul
 pub(crate) fn is_signed(query: &[u8]) -> bool {
     // Most queries hold no such name, and few hold an escape in a name.
     let could_be = |piece: &&[u8]| matches!(piece.first(), Some(b'X' | b'%'));
-    query
-        .split(|&byte| byte == b'&')
-        .filter(could_be)
-        .any(is_of_signature)
+    query.split(|&byte| byte == b'&').filter(could_be).any(is_of_signature)
 }
 
 /// Appends the query without the pieces of a signature that is there already, all others as they were.
 pub(crate) fn write_unsigned(query: &[u8], out: &mut Vec<u8>) {
     let mut first = true;
-    for piece in query
-        .split(|&byte| byte == b'&')
-        .filter(|piece| !is_of_signature(piece))
-    {
+    for piece in query.split(|&byte| byte == b'&').filter(|piece| !is_of_signature(piece)) {
         if !first {
             out.push(b'&');
         }
@@ -151,9 +138,7 @@ const OF_SIGNATURE: [&str; 9] = [
 
 fn is_of_signature(piece: &[u8]) -> bool {
     let (name, _) = halves(piece);
-    OF_SIGNATURE
-        .iter()
-        .any(|of| percent_decode(name).eq(of.bytes()))
+    OF_SIGNATURE.iter().any(|of| percent_decode(name).eq(of.bytes()))
 }
 
 /// The name and value of a piece: what stands before and behind its first `=`.

@@ -12,13 +12,13 @@ use sha2::{Digest, Sha256};
 pub(crate) struct Dialect {
     pub(crate) double_encode: bool,
     pub(crate) normalize_path: bool,
-    strict_path: bool,
+    pub(crate) strict_path: bool,
     /// Always, never, or where the payload line is not a plain hash.
     pub(crate) content_sha256: Option<bool>,
-    always_unsigned: bool,
-    presigned_unsigned: bool,
+    pub(crate) always_unsigned: bool,
+    pub(crate) presigned_unsigned: bool,
     pub(crate) token_after_signing: bool,
-    content_length_unsigned: bool,
+    pub(crate) content_length_unsigned: bool,
 }
 
 /// A request as bytes.

@@ -50,7 +50,8 @@ thread_local! {
 unsafe fn look(block: *mut u8, layout: Layout) {
     let Some(watch) = WATCH.get() else { return };
     // SAFETY: the block is the caller's, of that size, and no one writes to it while it is being freed.
-    // Each byte was initialized, by `alloc_zeroed` below if by nobody else.
+    // Each byte was initialized by `alloc_zeroed` below, if by nobody else. (What was moved over it may
+    // have had padding; behind the system's allocator that is some byte, which is all that counts here.)
     let bytes = unsafe { std::slice::from_raw_parts(block, layout.size()) };
     let holds = |needle: &Vec<u8>| bytes.windows(needle.len()).any(|window| window == *needle);
     if watch.needles.iter().any(holds) {

@@ -39,8 +39,9 @@ impl Body {
     /// Reads a stream that cannot be read twice.
     pub(crate) fn spool(mut input: impl Read) -> Result<Body, Failure> {
         let mut spool = SpooledTempFile::new(SPOOL_FROM);
-        io::copy(&mut input, &mut spool)
-            .map_err(|error| Failure::input(format_args!("cannot spool standard input: {error}")))?;
+        io::copy(&mut input, &mut spool).map_err(|error| {
+            Failure::input(format_args!("cannot spool standard input: {error}"))
+        })?;
         Ok(Body::Spooled(spool))
     }
 
@@ -79,7 +80,8 @@ impl Body {
             Body::None => Ok(0),
             Body::Bytes(bytes) => out.write_all(bytes).map(|()| 0),
             Body::File(path) => {
-                let mut file = File::open(&*path).map_err(|error| Failure::unreadable(path, &error))?;
+                let mut file =
+                    File::open(&*path).map_err(|error| Failure::unreadable(path, &error))?;
                 io::copy(&mut file, out)
             }
             Body::Spooled(spool) => {
@@ -129,8 +131,9 @@ pub(crate) fn print(text: impl AsRef<[u8]>) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_ref()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
-        result => result
-            .map_err(|error| Failure::input(format_args!("cannot write to standard output: {error}"))),
+        result => result.map_err(|error| {
+            Failure::input(format_args!("cannot write to standard output: {error}"))
+        }),
     }
 }
 

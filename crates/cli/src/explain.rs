@@ -8,11 +8,7 @@ use countersign::Explanation;
 use serde_json::json;
 
 use crate::{
-    body::print,
-    failure::Failure,
-    options::SigningOptions,
-    raw_http::RawRequest,
-    sign::RequestArgs,
+    body::print, failure::Failure, options::SigningOptions, raw_http::RawRequest, sign::RequestArgs,
 };
 
 /// Show each step on the way to a signature
@@ -49,8 +45,7 @@ impl ExplainCommand {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let RawRequest { mut request, .. } = self.request.parse()?;
         let signing = self.signing.resolve(request.host().as_deref())?;
-        let explanation =
-            request.sign(&self.signing, &signing, |signed| Ok(signed.explain()))?;
+        let explanation = request.sign(&self.signing, &signing, |signed| Ok(signed.explain()))?;
         match self.output {
             Output::Json => print(format!("{:#}\n", as_json(&explanation))),
             Output::Text => {
@@ -78,13 +73,20 @@ pub(crate) fn render(explanation: &Explanation) -> String {
     text.row("signed headers", explanation.signed_headers());
     text.row("payload", explanation.payload());
     text.heading("String to sign", "when, where, and the SHA-256 of the canonical request");
-    for (label, line) in ["algorithm", "time", "scope", "hash"].iter().zip(explanation.string_to_sign().split('\n')) {
+    for (label, line) in
+        ["algorithm", "time", "scope", "hash"].iter().zip(explanation.string_to_sign().split('\n'))
+    {
         text.row(label, line);
     }
     text.heading("Signing key", "HMAC-SHA256 from one part of the scope to the next; masked");
-    text.row("secret", &format!("\"AWS4\" + the secret access key of {}", explanation.access_key_id()));
+    text.row(
+        "secret",
+        &format!("\"AWS4\" + the secret access key of {}", explanation.access_key_id()),
+    );
     let mut last = "secret";
-    for (name, part) in ["date", "region", "service", "key"].into_iter().zip(explanation.scope().split('/')) {
+    for (name, part) in
+        ["date", "region", "service", "key"].into_iter().zip(explanation.scope().split('/'))
+    {
         text.row(name, &format!("HMAC({last}, \"{part}\")"));
         last = name;
     }
@@ -122,7 +124,8 @@ impl Text {
     fn row(&mut self, label: &str, value: &str) {
         let dim = Style::new().dimmed();
         // A value may hold bytes that would steer a terminal.
-        let value: String = value.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+        let value: String =
+            value.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
         let _ = writeln!(self.text, "  {dim}{label:<14}{dim:#}  {value}");
     }
 }

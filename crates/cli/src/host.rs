@@ -25,7 +25,8 @@ pub(crate) fn lookup(host: &str) -> Result<Found, String> {
     let rest = rest.strip_suffix(".vpce").unwrap_or(rest);
     let labels: Vec<&str> = rest.split('.').collect();
     let (service, region) = split(&labels);
-    let found = |service, region: Option<&str>| Ok(Found { service, region: region.map(str::to_owned) });
+    let found =
+        |service, region: Option<&str>| Ok(Found { service, region: region.map(str::to_owned) });
     match service.map(|service| service.trim_end_matches("-fips")) {
         Some("iot") => Err(format!(
             "`{host}` is signed as iotdata, iotdevicegateway or iot, which its name does not tell: give --service"
@@ -37,12 +38,14 @@ pub(crate) fn lookup(host: &str) -> Result<Found, String> {
             Some(legacy_region) => found("s3", Some(legacy_region)),
             None if service.starts_with("s3express-") => found("s3express", region),
             None => {
-                let Some((_, signing_name)) = SERVICES.iter().find(|(label, _)| *label == service) else {
+                let Some((_, signing_name)) = SERVICES.iter().find(|(label, _)| *label == service)
+                else {
                     return Err(format!(
                         "the signing name of `{service}` in `{host}` is not known here: give --service"
                     ));
                 };
-                let single = GLOBAL.iter().find(|(label, _)| *label == service).map(|(_, region)| *region);
+                let single =
+                    GLOBAL.iter().find(|(label, _)| *label == service).map(|(_, region)| *region);
                 found(signing_name, region.or(single))
             }
         },
@@ -56,7 +59,9 @@ fn split<'a>(labels: &[&'a str]) -> (Option<&'a str>, Option<&'a str>) {
     let is_service = |label: &&&str| !matches!(**label, "dualstack" | "fips");
     match labels {
         // OpenSearch writes its region in front.
-        [.., region, service @ ("es" | "aoss")] if is_region(region) => (Some(service), Some(region)),
+        [.., region, service @ ("es" | "aoss")] if is_region(region) => {
+            (Some(service), Some(region))
+        }
         [before @ .., region] if is_region(region) => {
             (before.iter().rev().find(is_service).copied(), Some(region))
         }
@@ -71,7 +76,10 @@ fn is_region(label: &str) -> bool {
     let [country, middle @ .., number] = &parts[..] else { return false };
     (2..=4).contains(&country.len())
         && !middle.is_empty()
-        && country.bytes().chain(middle.iter().flat_map(|part| part.bytes())).all(|b| b.is_ascii_lowercase())
+        && country
+            .bytes()
+            .chain(middle.iter().flat_map(|part| part.bytes()))
+            .all(|b| b.is_ascii_lowercase())
         && (1..=2).contains(&number.len())
         && number.bytes().all(|b| b.is_ascii_digit())
 }
@@ -195,7 +203,11 @@ mod tests {
             ("bucket.s3.dualstack.eu-west-1.amazonaws.com", "s3", "eu-west-1"),
             ("s3-fips.us-east-2.amazonaws.com", "s3", "us-east-2"),
             ("point-123456789012.s3-accesspoint.us-east-1.amazonaws.com", "s3", "us-east-1"),
-            ("b--use1-az4--x-s3.s3express-use1-az4.us-east-1.amazonaws.com", "s3express", "us-east-1"),
+            (
+                "b--use1-az4--x-s3.s3express-use1-az4.us-east-1.amazonaws.com",
+                "s3express",
+                "us-east-1",
+            ),
             ("abc.execute-api.us-east-1.amazonaws.com", "execute-api", "us-east-1"),
             ("abc.lambda-url.eu-west-3.on.aws", "lambda", "eu-west-3"),
             ("search-x.eu-central-1.es.amazonaws.com", "es", "eu-central-1"),

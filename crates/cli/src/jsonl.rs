@@ -131,7 +131,9 @@ impl Coprocess<'_> {
     }
 
     fn sign(&mut self, line: SignLine) -> Result<(Signature, Request), Failure> {
-        if line.algorithm.as_deref().is_some_and(|name| name != "sigv4") || line.region_set.is_some() {
+        if line.algorithm.as_deref().is_some_and(|name| name != "sigv4")
+            || line.region_set.is_some()
+        {
             return Err(unsupported("this version signs with `sigv4` alone"));
         }
         if line.trailer.is_some() {
@@ -142,7 +144,11 @@ impl Coprocess<'_> {
         let request = Request {
             method: line.method.unwrap_or_else(|| "GET".to_owned()),
             url: line.url.into_bytes(),
-            headers: line.headers.into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
+            headers: line
+                .headers
+                .into_iter()
+                .map(|(name, value)| (name.into(), value.into()))
+                .collect(),
             ..Request::default()
         };
         let at = match &line.time {
@@ -194,9 +200,12 @@ impl Coprocess<'_> {
         let scope = self.ambient.scope(region, service, host)?;
         let mut signer = self.ambient.signer(scope, exclude).with_key_cache(self.keys.clone());
         for (name, on) in rules {
-            let switch = on.as_bool().and_then(|on| RuleSwitch::new(name, on)).ok_or_else(|| {
-                Failure::input(format_args!("the rule `{name}`: {on} is not known: see `countersign sign --help`"))
-            })?;
+            let switch =
+                on.as_bool().and_then(|on| RuleSwitch::new(name, on)).ok_or_else(|| {
+                    Failure::input(format_args!(
+                        "the rule `{name}`: {on} is not known: see `countersign sign --help`"
+                    ))
+                })?;
             let rules = switch.apply(signer.rules());
             signer = signer.with_rules(rules);
         }
@@ -230,12 +239,15 @@ impl Body {
         match (text, base64, file) {
             (None, None, None) => Ok(Body::None),
             (Some(text), None, None) => Ok(Body::Bytes(text.into_bytes())),
-            (None, Some(base64), None) => BASE64_STANDARD
-                .decode(base64)
-                .map(Body::Bytes)
-                .map_err(|error| Failure::input(format_args!("`body_base64` is not base64: {error}"))),
+            (None, Some(base64), None) => {
+                BASE64_STANDARD.decode(base64).map(Body::Bytes).map_err(|error| {
+                    Failure::input(format_args!("`body_base64` is not base64: {error}"))
+                })
+            }
             (None, None, Some(file)) => Ok(Body::File(file)),
-            _ => Err(Failure::input("more than one of `body`, `body_base64` and `body_file` is given")),
+            _ => Err(Failure::input(
+                "more than one of `body`, `body_base64` and `body_file` is given",
+            )),
         }
     }
 
@@ -302,7 +314,8 @@ fn unsupported(message: &str) -> Failure {
 fn expiry(field: Option<&Value>) -> Result<Duration, Failure> {
     let Some(field) = field else { return Ok(Duration::from_secs(900)) };
     field.as_u64().map(Duration::from_secs).ok_or_else(|| {
-        let message = format!("`expires` is {field}: it is a whole number of seconds from 1 to 604800");
+        let message =
+            format!("`expires` is {field}: it is a whole number of seconds from 1 to 604800");
         Failure { kind: "invalid_expiry", ..Failure::input(message) }
     })
 }
@@ -317,9 +330,11 @@ fn not_a_request(text: &[u8], error: &serde_json::Error) -> Value {
             error_object(id, "invalid_request", &format!("the line is no request: {problem}"))
         }
         Ok(_) => error_object(Value::Null, "invalid_request", "the line is JSON but no object"),
-        Err(_) => {
-            error_object(Value::Null, "invalid_json", &format!("the line is not JSON, see its {place}"))
-        }
+        Err(_) => error_object(
+            Value::Null,
+            "invalid_json",
+            &format!("the line is not JSON, see its {place}"),
+        ),
     }
 }
 
@@ -389,7 +404,9 @@ mod tests {
         ));
         assert_eq!(answer["id"], json!([1]));
         assert_eq!(answer["signed_headers"], "host;x-amz-date");
-        assert!(answer["authorization"].as_str().expect("text").contains("/us-east-1/iam/aws4_request"));
+        assert!(
+            answer["authorization"].as_str().expect("text").contains("/us-east-1/iam/aws4_request")
+        );
     }
 
     #[test]
@@ -402,18 +419,51 @@ mod tests {
             (r#"{"id":7,"url":"https://iam.amazonaws.com/","regoin":"x"}"#, "invalid_request"),
             (r#"{"id":7,"url":"/","service":"s","region":"r",KEYS}"#, "missing_host"),
             (r#"{"id":7,"url":"a","service":"s","region":"r",KEYS}"#, "invalid_url"),
-            (r#"{"id":7,"url":"https://h/?%","service":"s","region":"r",KEYS}"#, "malformed_escape"),
+            (
+                r#"{"id":7,"url":"https://h/?%","service":"s","region":"r",KEYS}"#,
+                "malformed_escape",
+            ),
             (r#"{"id":7,"url":"https://h/","service":"s","region":"",KEYS}"#, "invalid_scope"),
-            (r#"{"id":7,"url":"https://h/","service":"s","region":"r","time":"x",KEYS}"#, "invalid_time"),
-            (r#"{"id":7,"url":"https://h/","service":"s","region":"r","as":"query","expires":0,KEYS}"#, "invalid_expiry"),
-            (r#"{"id":7,"url":"https://h/","service":"s","region":"r","as":"query","expires":-1,KEYS}"#, "invalid_expiry"),
-            (r#"{"id":7,"url":"https://h/","service":"s","region":"r","as":"query","expires":604801,KEYS}"#, "invalid_expiry"),
-            (r#"{"id":7,"url":"https://h/","service":"s","region":"r","body_file":"/no/such/file",KEYS}"#, "unreadable_file"),
-            (r#"{"id":7,"url":"https://h/","service":"s","region":"r","body":"","body_base64":"",KEYS}"#, "invalid_request"),
-            (r#"{"id":7,"url":"https://h/","service":"s","region":"r","body_base64":"*",KEYS}"#, "invalid_request"),
-            (r#"{"id":7,"url":"https://h/","service":"s","region":"r","payload":"x",KEYS}"#, "invalid_request"),
-            (r#"{"id":7,"url":"https://h/","service":"s","region":"r","rules":{"x":true},KEYS}"#, "invalid_request"),
-            (r#"{"id":7,"url":"https://h/","service":"s","region":"r","algorithm":"sigv4a",KEYS}"#, "unsupported"),
+            (
+                r#"{"id":7,"url":"https://h/","service":"s","region":"r","time":"x",KEYS}"#,
+                "invalid_time",
+            ),
+            (
+                r#"{"id":7,"url":"https://h/","service":"s","region":"r","as":"query","expires":0,KEYS}"#,
+                "invalid_expiry",
+            ),
+            (
+                r#"{"id":7,"url":"https://h/","service":"s","region":"r","as":"query","expires":-1,KEYS}"#,
+                "invalid_expiry",
+            ),
+            (
+                r#"{"id":7,"url":"https://h/","service":"s","region":"r","as":"query","expires":604801,KEYS}"#,
+                "invalid_expiry",
+            ),
+            (
+                r#"{"id":7,"url":"https://h/","service":"s","region":"r","body_file":"/no/such/file",KEYS}"#,
+                "unreadable_file",
+            ),
+            (
+                r#"{"id":7,"url":"https://h/","service":"s","region":"r","body":"","body_base64":"",KEYS}"#,
+                "invalid_request",
+            ),
+            (
+                r#"{"id":7,"url":"https://h/","service":"s","region":"r","body_base64":"*",KEYS}"#,
+                "invalid_request",
+            ),
+            (
+                r#"{"id":7,"url":"https://h/","service":"s","region":"r","payload":"x",KEYS}"#,
+                "invalid_request",
+            ),
+            (
+                r#"{"id":7,"url":"https://h/","service":"s","region":"r","rules":{"x":true},KEYS}"#,
+                "invalid_request",
+            ),
+            (
+                r#"{"id":7,"url":"https://h/","service":"s","region":"r","algorithm":"sigv4a",KEYS}"#,
+                "unsupported",
+            ),
         ] {
             let answer = answer(&line.replace("KEYS", KEYS));
             assert_eq!(answer["error"]["kind"], kind, "{line}: {answer}");

@@ -117,7 +117,9 @@ impl Ambient<'_> {
                 (None, Some(Ok(found))) => (found.service.to_owned(), found.region),
                 (None, Some(Err(problem))) => return Err(Failure::input(problem)),
                 (None, None) => {
-                    return Err(Failure::input("which service is meant cannot be told: give --service"));
+                    return Err(Failure::input(
+                        "which service is meant cannot be told: give --service",
+                    ));
                 }
             },
         };
@@ -134,7 +136,11 @@ impl Ambient<'_> {
     }
 
     /// A signer by the options' rules, which leaves `exclude` unsigned too.
-    pub(crate) fn signer(&self, Names { region, service }: Names, mut exclude: Vec<String>) -> Signer {
+    pub(crate) fn signer(
+        &self,
+        Names { region, service }: Names,
+        mut exclude: Vec<String>,
+    ) -> Signer {
         let rules = Rules::for_service(&service);
         let rules = self.options.rules.iter().fold(rules, |rules, switch| switch.apply(rules));
         exclude.extend_from_slice(&self.options.exclude);
@@ -146,7 +152,10 @@ impl Ambient<'_> {
         if let Some(path) = &self.options.credentials_file {
             let text = Zeroizing::new(body::read_text(path)?);
             return process_json::parse(&text).map_err(|problem| {
-                Failure::credentials(format_args!("the credentials in `{}` {problem}", path.display()))
+                Failure::credentials(format_args!(
+                    "the credentials in `{}` {problem}",
+                    path.display()
+                ))
             });
         }
         let chain = Chain::standard(&self.ports);
@@ -189,7 +198,10 @@ impl FromStr for PayloadChoice {
             hex => Payload::from_line(hex)
                 .filter(Payload::is_hash)
                 .map(PayloadChoice::Given)
-                .ok_or_else(|| "it is neither `hash`, `unsigned` nor 64 lower-case hexadecimal digits".to_owned()),
+                .ok_or_else(|| {
+                    "it is neither `hash`, `unsigned` nor 64 lower-case hexadecimal digits"
+                        .to_owned()
+                }),
         }
     }
 }
@@ -229,7 +241,8 @@ impl FromStr for RuleSwitch {
             .ok_or("it is not like `double_encode=false`")?;
         RuleSwitch::new(name, on).ok_or_else(|| {
             "the rules are double_encode, normalize_path, content_sha256_header and \
-             token_after_signing".to_owned()
+             token_after_signing"
+                .to_owned()
         })
     }
 }

@@ -6,12 +6,8 @@ use clap::Args;
 use countersign::Timestamp;
 
 use crate::{
-    body::print,
-    failure::Failure,
-    options::SigningOptions,
-    raw_http::RawRequest,
-    sign::RequestArgs,
-    signed::Signature,
+    body::print, failure::Failure, options::SigningOptions, raw_http::RawRequest,
+    sign::RequestArgs, signed::Signature,
 };
 
 /// Print a URL that carries its own signature
@@ -39,9 +35,10 @@ impl PresignCommand {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let RawRequest { mut request, .. } = self.request.parse()?;
         let signing = self.signing.resolve(request.host().as_deref())?;
-        let (signature, life) = request.presign(&self.signing, &signing, self.expires.0, |signed| {
-            Ok((Signature::from(signed), signed.life()))
-        })?;
+        let (signature, life) =
+            request.presign(&self.signing, &signing, self.expires.0, |signed| {
+                Ok((Signature::from(signed), signed.life()))
+            })?;
         if let Some(at) = life.cut_short_at() {
             anstream::eprintln!(
                 "countersign: note: the credentials expire at {}, and the URL with them, before the \
@@ -89,7 +86,9 @@ mod tests {
 
     #[test]
     fn lives_are_read_with_and_without_a_unit() {
-        for (text, seconds) in [("0", 0), ("900", 900), ("900s", 900), ("15m", 900), ("1h", 3600), ("7d", 604_800)] {
+        for (text, seconds) in
+            [("0", 0), ("900", 900), ("900s", 900), ("15m", 900), ("1h", 3600), ("7d", 604_800)]
+        {
             assert_eq!(text.parse::<Expires>().expect(text).0.as_secs(), seconds);
         }
         for text in ["", "m", "-1", "1w", "1.5h", "99999999999999999999", "18446744073709551615d"] {

@@ -22,19 +22,23 @@ struct Answer {
 pub(crate) fn parse(text: &[u8]) -> Result<Credentials, String> {
     let answer: Answer = serde_json::from_slice(text).map_err(|error| {
         // The message of a type error would quote the value.
-        format!("are not the JSON of a credential_process: see line {}, column {}", error.line(), error.column())
+        format!(
+            "are not the JSON of a credential_process: see line {}, column {}",
+            error.line(),
+            error.column()
+        )
     })?;
     if answer.version != 1 {
         return Err(format!("are of version {}; this program knows version 1", answer.version));
     }
-    let mut credentials =
-        Credentials::new(answer.access_key_id, answer.secret_access_key.as_str());
+    let mut credentials = Credentials::new(answer.access_key_id, answer.secret_access_key.as_str());
     if let Some(token) = answer.session_token {
         credentials = credentials.with_session_token(token.as_str());
     }
     if let Some(expiration) = answer.expiration {
-        let at: Timestamp =
-            expiration.parse().map_err(|error| format!("have an Expiration that is no time: {error}"))?;
+        let at: Timestamp = expiration
+            .parse()
+            .map_err(|error| format!("have an Expiration that is no time: {error}"))?;
         credentials = credentials.with_expires_at(SystemTime::from(at));
     }
     if let Some(account) = answer.account_id {

@@ -17,7 +17,9 @@ pub(crate) fn parse(text: &[u8]) -> Result<RawRequest, Failure> {
     let mut rest = text;
     let request_line = loop {
         let Some(line) = take_line(&mut rest) else {
-            return Err(Failure::input("the request text is empty: it should begin like `GET /path HTTP/1.1`"));
+            return Err(Failure::input(
+                "the request text is empty: it should begin like `GET /path HTTP/1.1`",
+            ));
         };
         if !line.is_empty() {
             break line;
@@ -73,7 +75,9 @@ fn request_line_parts(line: &[u8]) -> Result<(&[u8], &[u8], &[u8]), Failure> {
     let space = line.iter().position(|&byte| byte == b' ').ok_or_else(malformed)?;
     let (method, rest) = (&line[..space], line[space..].trim_ascii());
     let (target, version) = match rest.iter().rposition(|&byte| byte == b' ') {
-        Some(at) if rest[at + 1..].starts_with(b"HTTP/") => (rest[..at].trim_ascii(), &rest[at + 1..]),
+        Some(at) if rest[at + 1..].starts_with(b"HTTP/") => {
+            (rest[..at].trim_ascii(), &rest[at + 1..])
+        }
         _ => (rest, &b"HTTP/1.1"[..]),
     };
     if target.is_empty() { Err(malformed()) } else { Ok((method, target, version)) }
@@ -85,7 +89,9 @@ mod tests {
 
     #[test]
     fn the_text_is_taken_apart_leniently() {
-        let raw = parse(b"\n\r\nPOST /a b?c=d HTTP/1.1\nHost: h\r\nX:one\n  two\n\tthree\r\n\nbody\n").expect("a request");
+        let raw =
+            parse(b"\n\r\nPOST /a b?c=d HTTP/1.1\nHost: h\r\nX:one\n  two\n\tthree\r\n\nbody\n")
+                .expect("a request");
         assert_eq!(raw.request.url, b"/a b?c=d");
         assert_eq!(raw.version, b"HTTP/1.1");
         assert_eq!(raw.request.method, "POST");
@@ -99,7 +105,10 @@ mod tests {
     #[test]
     fn a_request_without_version_and_body_is_one() {
         let raw = parse(b"GET https://h/").expect("a request");
-        assert_eq!((&raw.request.url[..], &raw.version[..]), (&b"https://h/"[..], &b"HTTP/1.1"[..]));
+        assert_eq!(
+            (&raw.request.url[..], &raw.version[..]),
+            (&b"https://h/"[..], &b"HTTP/1.1"[..])
+        );
         assert!(matches!(raw.request.body, Body::None));
     }
 

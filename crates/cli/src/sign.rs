@@ -91,9 +91,7 @@ impl Sign {
             Output::CurlConfig => print(curl_config(&signature)),
             Output::Headers => print(header_lines(&signature)),
             Output::Http => print_http(&signature, raw),
-            Output::Json => {
-                print(format!("{:#}\n", signature.into_json(None, &raw.request)))
-            }
+            Output::Json => print(format!("{:#}\n", signature.into_json(None, &raw.request))),
         }
     }
 }
@@ -141,7 +139,8 @@ impl FromStr for HeaderArg {
 
     fn from_str(text: &str) -> Result<HeaderArg, String> {
         // `Name;` is a header without a value.
-        let empty = text.strip_suffix(';').filter(|name| !name.contains(':')).map(|name| (name, ""));
+        let empty =
+            text.strip_suffix(';').filter(|name| !name.contains(':')).map(|name| (name, ""));
         let (name, value) = text
             .split_once(':')
             .or(empty)

@@ -73,7 +73,8 @@ impl Signature {
     pub(crate) fn into_json(self, id: Option<Value>, request: &Request) -> Value {
         let text = |bytes: &[u8]| Value::from(String::from_utf8_lossy(bytes));
         let headers = self.all_headers(request);
-        let headers = headers.iter().map(|(name, value)| Value::from(vec![text(name), text(value)]));
+        let headers =
+            headers.iter().map(|(name, value)| Value::from(vec![text(name), text(value)]));
         let mut object = Map::new();
         object.extend(id.map(|id| ("id".to_owned(), id)));
         object.extend(

@@ -32,7 +32,8 @@ fn keys_of_the_profile_sign_and_its_region_counts() {
         std::fs::write(&path, text).unwrap();
         path
     };
-    let credentials = file("credentials", "[work]\naws_access_key_id = AKIDWORK\naws_secret_access_key = s\n");
+    let credentials =
+        file("credentials", "[work]\naws_access_key_id = AKIDWORK\naws_secret_access_key = s\n");
     let config = file("config", "[profile work]\nregion = eu-north-1\n");
     let mut command = countersign(&["sign", "http://localhost/", "--service", "sqs"]);
     command
@@ -50,7 +51,10 @@ fn keys_of_the_profile_sign_and_its_region_counts() {
 
 #[test]
 fn explain_masks_the_secret_and_the_token() {
-    for args in [&["explain", "https://sqs.eu-west-1.amazonaws.com/"][..], &["explain", "--output", "json", "https://sqs.eu-west-1.amazonaws.com/"]] {
+    for args in [
+        &["explain", "https://sqs.eu-west-1.amazonaws.com/"][..],
+        &["explain", "--output", "json", "https://sqs.eu-west-1.amazonaws.com/"],
+    ] {
         let output = run(countersign(args), b"");
         let said = String::from_utf8(output.stdout).unwrap();
         assert!(said.contains("x-amz-security-token:<session token of "), "{said}");
@@ -61,7 +65,8 @@ fn explain_masks_the_secret_and_the_token() {
 #[test]
 fn a_large_standard_input_is_spooled_and_hashed() {
     let body = vec![b'x'; 9 << 20];
-    let args = ["sign", "https://sqs.eu-west-1.amazonaws.com/", "-d", "@-", "--time", "20150830T123600Z"];
+    let args =
+        ["sign", "https://sqs.eu-west-1.amazonaws.com/", "-d", "@-", "--time", "20150830T123600Z"];
     let piped = run(countersign(&args), &body);
     let path = std::env::temp_dir().join(format!("countersign-large-{}", std::process::id()));
     std::fs::write(&path, &body).unwrap();

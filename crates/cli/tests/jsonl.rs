@@ -25,7 +25,8 @@ fn each_line_is_answered_before_the_next_is_sent() {
 
 #[test]
 fn a_bad_line_is_answered_and_the_stream_goes_on() {
-    let mut coprocess = Coprocess::start(&["sign", "--jsonl", "--region", "eu-west-1", "--service", "sqs"]);
+    let mut coprocess =
+        Coprocess::start(&["sign", "--jsonl", "--region", "eu-west-1", "--service", "sqs"]);
     for (line, kind) in [
         ("not json", "invalid_json"),
         ("", "invalid_json"),
@@ -66,7 +67,12 @@ fn signing_again_replaces_the_headers_and_the_query() {
     let headers = answer["headers"].as_array().unwrap();
     let names: Vec<&str> = headers.iter().map(|pair| pair[0].as_str().unwrap()).collect();
     let expected = [
-        "x-keep", "x-keep", "x-amz-date", "x-amz-content-sha256", "x-amz-security-token", "authorization",
+        "x-keep",
+        "x-keep",
+        "x-amz-date",
+        "x-amz-content-sha256",
+        "x-amz-security-token",
+        "authorization",
     ];
     assert_eq!(names, expected);
 }
@@ -77,7 +83,8 @@ fn a_line_that_is_too_long_is_answered_and_skipped() {
     input.extend_from_slice(b"\n{\"id\":\"next\",\"url\":\"https://sts.amazonaws.com/\"}\n");
     let output = run(countersign(&["sign", "--jsonl"]), &input);
     let text = String::from_utf8(output.stdout).unwrap();
-    let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines.len(), 2, "{text}");
     assert_eq!(lines[0]["error"]["kind"], "line_too_long");
     assert_eq!(lines[1]["id"], "next");
@@ -93,7 +100,8 @@ fn a_body_file_is_hashed() {
     let time = "20150830T123600Z";
     let file = coprocess.ask(&json!({"url": url, "time": time, "body_file": path}).to_string());
     let text = coprocess.ask(&json!({"url": url, "time": time, "body": "meow"}).to_string());
-    let base64 = coprocess.ask(&json!({"url": url, "time": time, "body_base64": "bWVvdw=="}).to_string());
+    let base64 =
+        coprocess.ask(&json!({"url": url, "time": time, "body_base64": "bWVvdw=="}).to_string());
     std::fs::remove_file(path).unwrap();
     assert!(file["signature"].is_string(), "{file}");
     assert_eq!(file["signature"], text["signature"]);

@@ -158,7 +158,10 @@ fn the_whole_requests_of_the_s3_documents_sign_as_expected() {
             (case["name"].to_string(), line, expect)
         })
         .collect();
-    println!("{} whole requests; the chunks and the POST policy are for streaming bodies", cases.len());
+    println!(
+        "{} whole requests; the chunks and the POST policy are for streaming bodies",
+        cases.len()
+    );
     assert_eq!(cases.len(), 8);
     compare(&cases);
 }
@@ -177,10 +180,16 @@ fn our_own_vectors_sign_as_expected() {
             let mut expect = case["expect"].clone();
             match expect.as_object_mut() {
                 // What is set and dropped shows in `headers`; the library's own tests compare it.
-                Some(expect) => expect.retain(|field, _| !matches!(field.as_str(), "writes" | "drops")),
+                Some(expect) => {
+                    expect.retain(|field, _| !matches!(field.as_str(), "writes" | "drops"))
+                }
                 None => expect = json!({}),
             }
-            cases.push((format!("{}: {}", family["family"], case["name"]), case["in"].clone(), expect));
+            cases.push((
+                format!("{}: {}", family["family"], case["name"]),
+                case["in"].clone(),
+                expect,
+            ));
         }
     }
     assert!(cases.len() >= 150, "{} cases", cases.len());

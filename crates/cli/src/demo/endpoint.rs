@@ -10,7 +10,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use countersign::{Credentials, Head, Headers, Payload, Presign, Scope, Scratch, Signer, Timestamp};
+use countersign::{
+    Credentials, Head, Headers, Payload, Presign, Scope, Scratch, Signer, Timestamp,
+};
 use http::{Request, Response, request::Parts};
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
@@ -78,13 +80,18 @@ impl Endpoint {
         let (status, body) = match verdict {
             Ok(body) => (200, body),
             Err(refusal) => {
-                let escape = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-                let canonical = refusal.canonical_request.map(|text| {
-                    format!("<CanonicalRequest>{}</CanonicalRequest>", escape(&text))
-                });
+                let escape = |text: &str| {
+                    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+                };
+                let canonical = refusal
+                    .canonical_request
+                    .map(|text| format!("<CanonicalRequest>{}</CanonicalRequest>", escape(&text)));
                 let body = format!(
                     "<Error><Code>{}</Code><Message>{}: {}</Message>{}</Error>",
-                    refusal.code, refusal.code, refusal.message, canonical.unwrap_or_default()
+                    refusal.code,
+                    refusal.code,
+                    refusal.message,
+                    canonical.unwrap_or_default()
                 );
                 (403, body.into())
             }
@@ -104,7 +111,11 @@ impl Endpoint {
                 format!("stored {len} bytes").into()
             }
             ("s3", _) => objects.get(&path).cloned().unwrap_or_default(),
-            (service, _) => format!("<Message>signed by {} for {service}</Message>", self.credentials.access_key_id()).into(),
+            (service, _) => format!(
+                "<Message>signed by {} for {service}</Message>",
+                self.credentials.access_key_id()
+            )
+            .into(),
         }
     }
 
@@ -114,14 +125,23 @@ impl Endpoint {
         let claim = Claim::parse(parts, query).ok_or_else(|| {
             Refusal::new("IncompleteSignature", "the request carries no signature that can be read")
         })?;
-        let scope = Scope::parse(&claim.scope)
-            .map_err(|_| Refusal::new("IncompleteSignature", "the credential scope cannot be read"))?;
+        let scope = Scope::parse(&claim.scope).map_err(|_| {
+            Refusal::new("IncompleteSignature", "the credential scope cannot be read")
+        })?;
         if claim.access_key_id != self.credentials.access_key_id() {
-            return Err(Refusal::new("InvalidClientTokenId", "the access key id is not known here"));
+            return Err(Refusal::new(
+                "InvalidClientTokenId",
+                "the access key id is not known here",
+            ));
         }
-        let age = SystemTime::now().duration_since(claim.at.into()).unwrap_or_else(|ahead| ahead.duration());
+        let age = SystemTime::now()
+            .duration_since(claim.at.into())
+            .unwrap_or_else(|ahead| ahead.duration());
         if age > claim.expires.unwrap_or(SKEW) {
-            return Err(Refusal::new("RequestTimeTooSkewed", "the request is too old, or from the future"));
+            return Err(Refusal::new(
+                "RequestTimeTooSkewed",
+                "the request is too old, or from the future",
+            ));
         }
         let signed = |name: &str| claim.signed_headers.split(';').any(|signed| signed == name);
         if !signed("host") {
@@ -139,19 +159,31 @@ impl Endpoint {
         let at = SystemTime::from(claim.at);
         let mut scratch = Scratch::new();
         let (matches, canonical_request) = if let Some(expires) = claim.expires {
-            let presigned =
-                signer.presign_head(head, Presign::expires_in(expires), &self.credentials, at, &mut scratch);
+            let presigned = signer.presign_head(
+                head,
+                Presign::expires_in(expires),
+                &self.credentials,
+                at,
+                &mut scratch,
+            );
             let presigned = presigned.map_err(malformed)?;
-            (is_same(presigned.signature(), &claim.signature), presigned.canonical_request().to_vec())
+            (
+                is_same(presigned.signature(), &claim.signature),
+                presigned.canonical_request().to_vec(),
+            )
         } else {
-            let signed = signer.sign_head(head, Payload::hash(body), &self.credentials, at, &mut scratch);
+            let signed =
+                signer.sign_head(head, Payload::hash(body), &self.credentials, at, &mut scratch);
             let signed = signed.map_err(malformed)?;
             (is_same(signed.signature(), &claim.signature), signed.canonical_request().to_vec())
         };
         if !matches {
             return Err(Refusal {
                 canonical_request: Some(String::from_utf8_lossy(&canonical_request).into_owned()),
-                ..Refusal::new("SignatureDoesNotMatch", "the signature is not the one that this request would have")
+                ..Refusal::new(
+                    "SignatureDoesNotMatch",
+                    "the signature is not the one that this request would have",
+                )
             });
         }
         Ok(scope.service().to_owned())

@@ -81,7 +81,9 @@ const STEPS: [Step; 5] = [
 ];
 
 async fn run() -> Result<(), Failure> {
-    let network = |error: &dyn std::fmt::Display| Failure::network(format_args!("the demonstration stopped: {error}"));
+    let network = |error: &dyn std::fmt::Display| {
+        Failure::network(format_args!("the demonstration stopped: {error}"))
+    };
     // Nobody's: they hold on this endpoint alone, and for as long as it runs.
     let credentials = Credentials::new("ASIADEMOEXAMPLE", "demo/secret/access/key/EXAMPLEKEY")
         .with_session_token("demo/session//token+EXAMPLE==");
@@ -145,7 +147,9 @@ impl Demonstration {
         if !step.body.is_empty() {
             let form = "application/x-www-form-urlencoded; charset=utf-8";
             let kind = if step.method == Method::POST { form } else { "image/jpeg" };
-            request.headers_mut().insert(CONTENT_TYPE, reqwest::header::HeaderValue::from_static(kind));
+            request
+                .headers_mut()
+                .insert(CONTENT_TYPE, reqwest::header::HeaderValue::from_static(kind));
             *request.body_mut() = Some(step.body.into());
         }
         Ok(request)
@@ -185,11 +189,18 @@ impl Demonstration {
     async fn presigned(&self, step: &Step) -> Result<Answer, Failure> {
         let mut request = self.request(step)?;
         let presign = Presign::expires_in(Duration::from_secs(900));
-        Signer::new(REGION, step.service).presign(&mut request, presign, &self.credentials, SystemTime::now())?;
+        Signer::new(REGION, step.service).presign(
+            &mut request,
+            presign,
+            &self.credentials,
+            SystemTime::now(),
+        )?;
         let token = request.url().as_str().split_once("&X-Amz-Security-Token=");
         let shown = token.map_or(request.url().as_str(), |(before, _)| before);
         say("url", &format!("{shown}&X-Amz-Security-Token=…&X-Amz-Signature=…"));
-        self.send(request).await.map_err(|error| Failure::network(format_args!("the demonstration stopped: {error}")))
+        self.send(request)
+            .await
+            .map_err(|error| Failure::network(format_args!("the demonstration stopped: {error}")))
     }
 
     async fn send(&self, request: Request) -> Result<Answer, reqwest::Error> {
@@ -210,8 +221,11 @@ impl Answer {
     }
 
     fn show(&self) {
-        let (colour, verdict) =
-            if self.accepted() { (AnsiColor::Green, "accepted") } else { (AnsiColor::Red, "refused") };
+        let (colour, verdict) = if self.accepted() {
+            (AnsiColor::Green, "accepted")
+        } else {
+            (AnsiColor::Red, "refused")
+        };
         let style = Style::new().bold().fg_color(Some(colour.into()));
         let said = endpoint::element(&self.body, "Message").unwrap_or(&self.body);
         say("endpoint", &format!("{style}{verdict}{style:#} ({}): {said}", self.status));
@@ -223,7 +237,8 @@ impl Answer {
         let theirs = endpoint::unescape(theirs);
         let lines = ours.split('\n').zip(theirs.split('\n'));
         // Ours is masked where the session token stands.
-        let mut differing = lines.filter(|(ours, theirs)| ours != theirs && !ours.contains("-token:"));
+        let mut differing =
+            lines.filter(|(ours, theirs)| ours != theirs && !ours.contains("-token:"));
         if let Some((ours, theirs)) = differing.next() {
             say("difference", "the last line of the canonical request, the SHA-256 of the body:");
             say("  we signed", ours);
@@ -235,7 +250,10 @@ impl Answer {
         if self.accepted() == accepted {
             return Ok(());
         }
-        Err(Failure { code: 1, ..Failure::input("the endpoint's verdict is not the one that was expected") })
+        Err(Failure {
+            code: 1,
+            ..Failure::input("the endpoint's verdict is not the one that was expected")
+        })
     }
 }
 
