@@ -4,7 +4,7 @@ use std::fmt;
 
 use http::{HeaderMap, request::Parts};
 
-use crate::{Error, ErrorKind};
+use crate::{Error, ErrorKind, bytes::any};
 
 /// A borrowed request head, from the `http` crate's types or from raw bytes.
 ///
@@ -77,12 +77,14 @@ impl<'a> Head<'a> {
     /// The value that is signed as `host`, and whether a Host header holds it.
     pub(crate) fn host(&self, header: Option<&'a [u8]>) -> Result<&'a [u8], Error> {
         let authority = self.authority.map(without_userinfo).filter(|text| !text.is_empty());
-        if let Some(bad) = authority
-            .and_then(|text| text.iter().find(|byte| !byte.is_ascii_graphic() && byte.is_ascii()))
-        {
+        let is_bad = |byte: u8| byte <= b' ' || byte == 0x7f;
+        if let Some(text) = authority.filter(|text| any(text, is_bad)) {
             return Err(Error::new(
                 ErrorKind::InvalidUrl,
-                format!("the authority of the URL contains byte 0x{bad:02x}, which no host has"),
+                format!(
+                    "the URL's authority `{}` holds a byte that no host has",
+                    text.escape_ascii()
+                ),
             ));
         }
         let authority = authority.map(|text| without_default_port(text, self.https));
@@ -185,27 +187,8 @@ fn from_http<'a>(method: &'a http::Method, uri: &'a http::Uri, headers: &'a Head
 
 /// Whether `text` is a token (RFC 9110, §5.6.2), as methods and header names are.
 pub(crate) fn is_token(text: &[u8]) -> bool {
-    !text.is_empty()
-        && text.iter().all(|byte| {
-            byte.is_ascii_alphanumeric()
-                || matches!(
-                    byte,
-                    b'!' | b'#'
-                        | b'$'
-                        | b'%'
-                        | b'&'
-                        | b'\''
-                        | b'*'
-                        | b'+'
-                        | b'-'
-                        | b'.'
-                        | b'^'
-                        | b'_'
-                        | b'`'
-                        | b'|'
-                        | b'~'
-                )
-        })
+    const OTHER: &[u8] = b"!#$%&'*+-.^_`|~";
+    !text.is_empty() && text.iter().all(|byte| byte.is_ascii_alphanumeric() || OTHER.contains(byte))
 }
 
 pub(crate) fn relative(target: &[u8]) -> Error {
@@ -225,17 +208,19 @@ fn check_header(name: &[u8], value: &[u8]) -> Result<(), Error> {
             format!("the header name `{}` is not a token", name.escape_ascii()),
         ));
     }
-    match value.iter().position(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
-        Some(at) => Err(Error::new(
-            ErrorKind::InvalidHeader,
-            format!(
-                "header `{}` contains byte 0x{:02x} at position {at} of its value, which no header may hold",
-                name.escape_ascii(),
-                value[at]
-            ),
-        )),
-        None => Ok(()),
+    let is_bad = |byte| matches!(byte, b'\r' | b'\n' | 0);
+    if !any(value, is_bad) {
+        return Ok(());
     }
+    let (at, bad) = (0..).zip(value).find(|(_, byte)| is_bad(**byte)).unwrap_or((0, &0));
+    Err(Error::new(
+        ErrorKind::InvalidHeader,
+        format!(
+            "header `{}` contains byte 0x{bad:02x} at position {at} of its value, which no header may \
+             hold",
+            name.escape_ascii()
+        ),
+    ))
 }
 
 fn is_scheme(text: &[u8]) -> bool {
@@ -263,15 +248,9 @@ fn without_userinfo(authority: &[u8]) -> &[u8] {
 
 /// Drops the port that the scheme implies, and a colon with none behind it.
 fn without_default_port(authority: &[u8], https: bool) -> &[u8] {
-    let default: &[u8] = if https { b"443" } else { b"80" };
-    match authority.iter().rposition(|&byte| byte == b':') {
-        // The colons of an IPv6 address stand before its closing bracket.
-        Some(at) if authority[at + 1..].contains(&b']') => authority,
-        Some(at) if authority[at + 1..] == *default || at + 1 == authority.len() => {
-            &authority[..at]
-        }
-        _ => authority,
-    }
+    // An IPv6 address keeps its colons: it ends in a bracket.
+    let default: &[u8] = if https { b":443" } else { b":80" };
+    authority.strip_suffix(default).or(authority.strip_suffix(b":")).unwrap_or(authority)
 }
 
 fn until(text: &[u8], end: impl Fn(u8) -> bool) -> &[u8] {

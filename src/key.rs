@@ -14,7 +14,6 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::{
     Scope,
-    scope::TERMINATOR,
     sha256::{self, BLOCK, INITIAL, State},
 };
 
@@ -45,8 +44,9 @@ impl SigningKey {
         let mut secret = Zeroizing::new(Vec::with_capacity(4 + secret_access_key.len()));
         secret.extend_from_slice(b"AWS4");
         secret.extend_from_slice(secret_access_key.as_bytes());
-        let mut key = hmac(&secret, scope.date());
-        for part in [scope.region(), scope.service(), TERMINATOR] {
+        let [date, region, service, terminator] = scope.parts();
+        let mut key = hmac(&secret, date);
+        for part in [region, service, terminator] {
             key = hmac(&key[..], part);
         }
         SigningKey::from_bytes(&key)

@@ -94,6 +94,7 @@
 //! [docs]: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html
 #![forbid(unsafe_code)]
 
+mod bytes;
 mod canonical;
 mod credentials;
 mod error;

@@ -74,20 +74,23 @@ impl sealed::Request for Parts {
 
 /// Sets the headers of a signature in place of those of an earlier one.
 pub(crate) fn set_headers(headers: &mut HeaderMap, signed: &Signed<'_>) -> Result<(), Error> {
+    let mut pairs = [None; 4];
+    pairs.iter_mut().zip(signed.headers()).for_each(|(slot, pair)| *slot = Some(pair));
+    let pairs = || pairs.iter().flatten();
     // All values lie in one piece of memory, which the header values share.
-    let mut all = BytesMut::with_capacity(signed.headers().map(|(_, value)| value.len()).sum());
-    for (_, value) in signed.headers() {
-        all.put_slice(value.as_bytes());
-    }
+    let mut all = BytesMut::with_capacity(pairs().map(|(_, value)| value.len()).sum());
+    pairs().for_each(|(_, value)| all.put_slice(value.as_bytes()));
     let mut all = all.freeze();
     let mut values = [const { None }; 4];
-    for (slot, (name, value)) in values.iter_mut().zip(signed.headers()) {
-        *slot =
-            Some((HeaderName::from_static(name), header_value(name, all.split_to(value.len()))?));
+    for (slot, (name, value)) in values.iter_mut().zip(pairs()) {
+        let value = header_value(name, all.split_to(value.len()))?;
+        *slot = Some((HeaderName::from_static(name), value));
     }
     reserve(headers)?;
-    for name in signed.replaced_headers() {
-        headers.remove(name);
+    if signed.form.replaces {
+        for name in signed.replaced_headers() {
+            headers.remove(name);
+        }
     }
     for (name, value) in values.into_iter().flatten() {
         headers.insert(name, value);
@@ -104,8 +107,10 @@ pub(crate) fn set_presigned_headers(
         header_value(name, Bytes::copy_from_slice(value.as_bytes())).map(|value| (name, value))
     });
     let hash = hash.transpose()?;
-    for name in presigned.replaced_headers() {
-        headers.remove(name);
+    if presigned.form.replaces {
+        for name in presigned.replaced_headers() {
+            headers.remove(name);
+        }
     }
     if let Some((name, value)) = hash {
         headers.insert(name, value);

@@ -23,7 +23,7 @@ pub struct Scope<'a> {
 }
 
 /// The last part of each scope.
-pub(crate) const TERMINATOR: &str = "aws4_request";
+const TERMINATOR: &str = "aws4_request";
 
 impl<'a> Scope<'a> {
     /// The scope of a signature made at `at`.
@@ -90,6 +90,16 @@ impl<'a> Scope<'a> {
     /// The signing name of the service for which the signature holds.
     pub fn service(&self) -> &'a str {
         self.service
+    }
+
+    /// The four parts as text.
+    pub(crate) fn parts(&self) -> [&str; 4] {
+        [self.date(), self.region, self.service, TERMINATOR]
+    }
+
+    /// How many bytes [`Scope::write`] appends.
+    pub(crate) fn text_len(&self) -> usize {
+        self.parts().iter().map(|part| part.len() + 1).sum::<usize>() - 1
     }
 
     /// Appends the scope as text.

@@ -15,6 +15,8 @@ pub(crate) struct Form<'s> {
     pub(crate) signature: Signature,
     pub(crate) at: Timestamp,
     pub(crate) credentials: &'s Credentials,
+    /// Whether the request has headers of an earlier signature.
+    pub(crate) replaces: bool,
 }
 
 /// A signature that travels in headers. See [`Signer::sign_head`](crate::Signer::sign_head).
@@ -39,7 +41,6 @@ pub struct Signed<'s> {
     pub(crate) authorization: usize,
     pub(crate) content_sha256: Option<PayloadLine>,
     pub(crate) token: Option<(&'static str, &'s str)>,
-    pub(crate) query_replaced: bool,
 }
 
 /// A signature that travels in the query. See [`Signer::presign_head`](crate::Signer::presign_head).
@@ -89,7 +90,7 @@ impl<'s> Signed<'s> {
     /// The query to send, if it is not the one that was given: one from which an earlier signature was
     /// taken.
     pub fn query(&self) -> Option<&'s [u8]> {
-        self.query_replaced.then_some(&self.form.buffers.query[..])
+        self.form.signature.layout.left_out.then_some(&self.form.buffers.query[..])
     }
 
     /// The value of the security token header, and the header's name.
@@ -136,7 +137,7 @@ macro_rules! steps {
         impl<'s> $form<'s> {
             /// The signature, 64 lower-case hexadecimal digits.
             pub fn signature(&self) -> &str {
-                utf8(&self.form.signature.hex)
+                self.form.signature.as_str()
             }
 
             /// The names of the signed headers, sorted, with `;` between them.

@@ -43,6 +43,8 @@ use crate::{
 pub struct Signer {
     region: Arc<str>,
     service: Arc<str>,
+    /// Whether a scope can hold region and service.
+    has_scope: bool,
     rules: Rules,
     selection: Selection,
     keys: KeyCache,
@@ -62,10 +64,13 @@ impl Signer {
     /// Nothing is checked here; signing refuses a region or service that no scope can hold
     /// ([`ErrorKind::InvalidScope`]).
     pub fn new(region: impl Into<Arc<str>>, service: impl Into<Arc<str>>) -> Signer {
-        let service = service.into();
+        let (region, service) = (region.into(), service.into());
+        let checked =
+            [scope::check_name("region", &region), scope::check_name("service", &service)];
         Signer {
-            region: region.into(),
+            has_scope: checked.iter().all(Result::is_ok),
             rules: Rules::for_service(&service),
+            region,
             service,
             selection: Selection::default(),
             keys: KeyCache::default(),
@@ -221,44 +226,41 @@ impl Signer {
         at: SystemTime,
         scratch: &'s mut Scratch,
     ) -> Result<Signed<'s>, Error> {
-        self.check(credentials)?;
-        let at = Timestamp::try_from(at)?;
+        let at = self.check(credentials, at, scratch)?;
         let payload = if self.rules.always_unsigned { Payload::Unsigned } else { payload };
         let payload = payload.line();
         let mut lines = Lines::new();
-        let mut found = self.select(head, &mut lines)?;
+        let found = self.select(head, &mut lines)?;
         lines.push(b"x-amz-date", at.as_str().as_bytes());
         let token = Token::of(credentials);
         if let Some(token) = token.filter(|_| !self.rules.token_after_signing) {
             lines.push(token.header.as_bytes(), token.value.as_bytes());
         }
-        found.content_sha256 = match self.rules.content_sha256 {
+        let writes_hash = match self.rules.content_sha256 {
             ContentSha256::Always => true,
             ContentSha256::Never => false,
             ContentSha256::Unguessable => found.content_sha256 || payload.as_bytes().len() != 64,
         };
-        if found.content_sha256 {
+        if writes_hash {
             lines.push(b"x-amz-content-sha256", payload.as_bytes());
         }
         lines.sort();
 
         let Scratch { buffers, remembered } = scratch;
-        let sent = head.query.unwrap_or_default();
-        let replaced = query::is_signed(sent);
-        if replaced {
+        buffers.own_query.clear();
+        let signature =
+            self.finish(head, &lines, &payload, credentials, at, buffers, remembered)?;
+        if signature.layout.left_out {
+            let sent = head.query.unwrap_or_default();
             room(&mut buffers.query, sent.len());
             query::write_unsigned(sent, &mut buffers.query);
         }
-        let query = if replaced { Query::Buffered } else { Query::Sent(sent) };
-        let signature =
-            self.finish(head, query, &lines, &payload, credentials, at, buffers, remembered)?;
         let authorization = buffers.write_authorization(credentials, &signature);
         Ok(Signed {
-            form: Form { buffers, signature, at, credentials },
+            form: Form { buffers, signature, at, credentials, replaces: found.replaces() },
             authorization,
-            content_sha256: found.content_sha256.then_some(payload),
+            content_sha256: writes_hash.then_some(payload),
             token: token.map(|token| (token.header, token.value)),
-            query_replaced: replaced,
         })
     }
 
@@ -274,13 +276,8 @@ impl Signer {
         at: SystemTime,
         scratch: &'s mut Scratch,
     ) -> Result<Presigned<'s>, Error> {
-        self.check(credentials)?;
+        let at = self.check(credentials, at, scratch)?;
         let seconds = presign.seconds()?;
-        let at = Timestamp::try_from(at)?;
-        let life = Life {
-            expires_at: SystemTime::from(at) + presign.expires_in,
-            credentials_expire_at: credentials.expires_at(),
-        };
         let payload = match presign.payload {
             _ if self.rules.always_unsigned => Payload::Unsigned,
             Some(payload) => payload,
@@ -291,76 +288,59 @@ impl Signer {
         let mut lines = Lines::new();
         let found = self.select(head, &mut lines)?;
         // The caller means to send the header, and the service believes it before the query.
-        let content_sha256 =
-            found.content_sha256 && self.rules.content_sha256 != ContentSha256::Never;
-        if content_sha256 {
+        let writes_hash = found.content_sha256 && self.rules.content_sha256 != ContentSha256::Never;
+        if writes_hash {
             lines.push(b"x-amz-content-sha256", payload.as_bytes());
         }
         lines.sort();
 
         let Scratch { buffers, remembered } = scratch;
-        let sent = head.query.unwrap_or_default();
         let token = Token::of(credentials);
+        let (token_before, token_behind) =
+            if self.rules.token_after_signing { (None, token) } else { (token, None) };
+        let own = &mut buffers.own_query;
         let scope = self.scope(at);
-        let digits = Digits::of(seconds);
-        room(&mut buffers.query, {
-            let token = token.map_or(0, |token| token.value.len());
-            let names = lines.bound() + credentials.access_key_id().len();
-            sent.len() + 3 * (token + names + scope.region().len() + scope.service().len()) + 512
+        let id = credentials.access_key_id();
+        room(own, {
+            let token = token_before.map_or(0, |token| token.value.len());
+            3 * (token + lines.bound() + id.len() + scope.text_len()) + PARAMETERS
         });
-        let query = &mut buffers.query;
-        if query::is_signed(sent) {
+        query::write_parameter(query::ALGORITHM, &[ALGORITHM], own);
+        let [date, region, service, terminator] = scope.parts();
+        let credential = [id, "/", date, "/", region, "/", service, "/", terminator];
+        query::write_parameter(query::CREDENTIAL, &credential, own);
+        query::write_parameter(query::DATE, &[at.as_str()], own);
+        query::write_parameter(query::EXPIRES, &[Digits::of(seconds).as_str()], own);
+        query::write_parameter(query::SIGNED_HEADERS, &[], own);
+        lines.write_names(own, b"%3B");
+        if let Some(token) = token_before {
+            query::write_parameter(token.parameter, &[token.value], own);
+        }
+
+        let signature =
+            self.finish(head, &lines, &payload, credentials, at, buffers, remembered)?;
+        let Buffers { own_query: own, query, .. } = buffers;
+        let sent = head.query.unwrap_or_default();
+        let token_len = token_behind.map_or(0, |token| 3 * token.value.len());
+        room(query, sent.len() + own.len() + token_len + PARAMETERS);
+        if signature.layout.left_out {
             query::write_unsigned(sent, query);
         } else {
             query.extend_from_slice(sent);
         }
-        query::write_parameter(query::ALGORITHM, &[ALGORITHM.as_bytes()], query);
-        query::write_parameter(
-            query::CREDENTIAL,
-            &[
-                credentials.access_key_id().as_bytes(),
-                b"/",
-                scope.date().as_bytes(),
-                b"/",
-                scope.region().as_bytes(),
-                b"/",
-                scope.service().as_bytes(),
-                b"/",
-                scope::TERMINATOR.as_bytes(),
-            ],
-            query,
-        );
-        query::write_parameter(query::DATE, &[at.as_str().as_bytes()], query);
-        query::write_parameter(query::EXPIRES, &[digits.as_bytes()], query);
-        query::write_parameter(query::SIGNED_HEADERS, &[], query);
-        lines.write_names(query, b"%3B");
-        let write_token = |query: &mut Vec<u8>| {
-            if let Some(token) = token {
-                query::write_parameter(token.parameter, &[token.value.as_bytes()], query);
-            }
-        };
-        if !self.rules.token_after_signing {
-            write_token(query);
-        }
-        let signature = self.finish(
-            head,
-            Query::Buffered,
-            &lines,
-            &payload,
-            credentials,
-            at,
-            buffers,
-            remembered,
-        )?;
-        let query = &mut buffers.query;
-        query::write_parameter(query::SIGNATURE, &[&signature.hex], query);
-        if self.rules.token_after_signing {
-            write_token(query);
+        query.extend_from_slice(if query.is_empty() { b"" } else { b"&" });
+        query.extend_from_slice(own);
+        query::write_parameter(query::SIGNATURE, &[signature.as_str()], query);
+        if let Some(token) = token_behind {
+            query::write_parameter(token.parameter, &[token.value], query);
         }
         Ok(Presigned {
-            form: Form { buffers, signature, at, credentials },
-            content_sha256: content_sha256.then_some(payload),
-            life,
+            form: Form { buffers, signature, at, credentials, replaces: found.replaces() },
+            content_sha256: writes_hash.then_some(payload),
+            life: Life {
+                expires_at: SystemTime::from(at) + presign.expires_in,
+                credentials_expire_at: credentials.expires_at(),
+            },
         })
     }
 
@@ -391,32 +371,22 @@ impl Signer {
         Ok(self.sign_head(head, payload, credentials, at, &mut scratch)?.explain())
     }
 
-    /// Refuses what no request could be signed with.
-    fn check(&self, credentials: &Credentials) -> Result<(), Error> {
-        scope::check_name("region", &self.region)?;
-        scope::check_name("service", &self.service)?;
-        let invalid = |message: String| Err(Error::new(ErrorKind::InvalidCredentials, message));
-        let id = credentials.access_key_id();
-        if id.is_empty() {
-            return invalid("the access key id is empty".to_owned());
+    /// Refuses what no request could be signed with; the moment of signing.
+    fn check(
+        &self,
+        credentials: &Credentials,
+        at: SystemTime,
+        scratch: &Scratch,
+    ) -> Result<Timestamp, Error> {
+        if !self.has_scope {
+            scope::check_name("region", &self.region)?;
+            scope::check_name("service", &self.service)?;
         }
-        if let Some(bad) =
-            id.bytes().find(|byte| matches!(byte, b'/' | b',' | b' ') || byte.is_ascii_control())
-        {
-            return invalid(format!(
-                "the access key id contains byte 0x{bad:02x}, which no credential scope can hold"
-            ));
+        // Those that were signed with last were checked then.
+        if !scratch.remembered.as_ref().is_some_and(|last| last.credentials.is_same(credentials)) {
+            check_credentials(credentials)?;
         }
-        if credentials.secret_access_key().is_empty() {
-            return invalid(format!("the secret access key of `{id}` is empty"));
-        }
-        let token = credentials.session_token().unwrap_or_default();
-        if let Some(bad) = token.bytes().find(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
-            return invalid(format!(
-                "the session token of `{id}` contains byte 0x{bad:02x}, which no header may hold"
-            ));
-        }
-        Ok(())
+        Timestamp::try_from(at)
     }
 
     /// Collects the headers to sign, `host` among them, but none that the signer writes itself.
@@ -434,7 +404,8 @@ impl Signer {
                 Fate::Host => host = Some(value),
                 Fate::ContentSha256 => found.content_sha256 = true,
                 Fate::Signed if self.selection.takes(name) => lines.push(name, value),
-                Fate::Replaced | Fate::Signed | Fate::Unsigned => {}
+                Fate::Replaced => found.replaced = true,
+                Fate::Signed | Fate::Unsigned => {}
             }
             Ok(())
         })?;
@@ -451,7 +422,6 @@ impl Signer {
     fn finish(
         &self,
         head: Head<'_>,
-        query: Query<'_>,
         lines: &Lines<'_>,
         payload: &PayloadLine,
         credentials: &Credentials,
@@ -459,14 +429,13 @@ impl Signer {
         buffers: &mut Buffers,
         remembered: &mut Option<Remembered>,
     ) -> Result<Signature, Error> {
-        let Buffers { text, query: buffered, spare } = buffers;
+        let Buffers { text, own_query, spare, .. } = buffers;
         let request = canonical::Request {
             method: head.method,
             path: head.path,
-            query: match query {
-                Query::Buffered => buffered,
-                Query::Sent(sent) => sent,
-            },
+            query: head.query.unwrap_or_default(),
+            own_query,
+            leave_out: query::is_of_signature,
             lines,
             payload: payload.as_bytes(),
             rules: self.rules,
@@ -474,9 +443,8 @@ impl Signer {
         let scope = self.scope(at);
         // Behind the canonical request come the string to sign and the Authorization header, each with
         // the scope in it.
-        let scope_len = scope.region().len() + scope.service().len() + 32;
         let id_len = credentials.access_key_id().len();
-        room(text, request.bound() + 2 * scope_len + id_len + lines.bound() + 256);
+        room(text, request.bound() + 2 * scope.text_len() + id_len + lines.bound() + 256);
         let capacity = text.capacity();
         let layout = request.write(text, spare)?;
         let hash = sha256::hex(&sha256::digest(text));
@@ -531,6 +499,9 @@ impl Signer {
     fn give_back(&self, scratch: Scratch) {
         let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
         if pool.len() < POOLED {
+            // All at once: a vector that grows leaves the keys behind where they were.
+            let missing = POOLED - pool.len();
+            pool.reserve_exact(missing);
             pool.push(scratch);
         }
     }
@@ -642,6 +613,12 @@ pub(crate) struct Signature {
     pub(crate) hex: [u8; 64],
 }
 
+impl Signature {
+    pub(crate) fn as_str(&self) -> &str {
+        ascii(&self.hex)
+    }
+}
+
 impl Buffers {
     /// Appends the value of the Authorization header; where it begins.
     fn write_authorization(&mut self, credentials: &Credentials, signature: &Signature) -> usize {
@@ -661,16 +638,16 @@ impl Buffers {
 }
 
 /// What the headers held that the signer writes itself.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct Found {
     content_sha256: bool,
+    replaced: bool,
 }
 
-/// Which query is signed.
-#[derive(Clone, Copy)]
-enum Query<'a> {
-    Buffered,
-    Sent(&'a [u8]),
+impl Found {
+    fn replaces(self) -> bool {
+        self.content_sha256 || self.replaced
+    }
 }
 
 /// A session token and the names under which it travels.
@@ -709,9 +686,38 @@ impl Digits {
         digits
     }
 
-    fn as_bytes(&self) -> &[u8] {
-        &self.text[self.start..]
+    fn as_str(&self) -> &str {
+        ascii(&self.text[self.start..])
     }
+}
+
+/// Text of digits alone.
+fn ascii(text: &[u8]) -> &str {
+    std::str::from_utf8(text).expect("digits are ASCII")
+}
+
+fn check_credentials(credentials: &Credentials) -> Result<(), Error> {
+    let invalid = |message: String| Err(Error::new(ErrorKind::InvalidCredentials, message));
+    let id = credentials.access_key_id();
+    if id.is_empty() {
+        return invalid("the access key id is empty".to_owned());
+    }
+    let is_bad = |byte: &u8| matches!(byte, b'/' | b',' | b' ') || byte.is_ascii_control();
+    if let Some(bad) = id.bytes().find(is_bad) {
+        return invalid(format!(
+            "the access key id contains byte 0x{bad:02x}, which no credential scope can hold"
+        ));
+    }
+    if credentials.secret_access_key().is_empty() {
+        return invalid(format!("the secret access key of `{id}` is empty"));
+    }
+    let token = credentials.session_token().unwrap_or_default();
+    if let Some(bad) = token.bytes().find(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
+        return invalid(format!(
+            "the session token of `{id}` contains byte 0x{bad:02x}, which no header may hold"
+        ));
+    }
+    Ok(())
 }
 
 fn is_same_identity(a: &Credentials, b: &Credentials) -> bool {
@@ -721,6 +727,9 @@ fn is_same_identity(a: &Credentials, b: &Credentials) -> bool {
 }
 
 pub(crate) const ALGORITHM: &str = "AWS4-HMAC-SHA256";
+
+/// More than the names of a presigned URL's parameters take, and their values of a fixed length.
+const PARAMETERS: usize = 512;
 
 /// The longest life of a presigned URL, in seconds.
 const WEEK: u32 = 604_800;

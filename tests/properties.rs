@@ -916,6 +916,8 @@ const HEADERS: &[&str] = &[
     "X-Amzn-Trace-Id",
     "X-Custom",
     "x-custom-2",
+    "x-customa2",
+    "x-customb",
     "x-forwarded-for",
 ];
 

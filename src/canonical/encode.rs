@@ -10,49 +10,53 @@ pub(super) fn write_component(text: &[u8], out: &mut Vec<u8>) {
     write(text, UNRESERVED, out);
 }
 
-/// Appends `text` with its escapes decoded and then encoded anew.
+/// Appends `text`, its escapes decoded and then encoded anew, up to the first byte of `end`; what is
+/// left, that byte first.
 ///
 /// # Errors
-/// Where in `text` a `%` stands without two hexadecimal digits behind it.
-pub(super) fn write_recoded(
-    text: &[u8],
+/// What begins with a `%` that has no two hexadecimal digits behind it.
+pub(super) fn write_recoded<'a>(
+    text: &'a [u8],
     as_is: Class,
-    plus: Plus,
-    malformed: Malformed,
+    end: &[u8],
+    decoding: Decoding,
     out: &mut Vec<u8>,
-) -> Result<(), usize> {
+) -> Result<&'a [u8], &'a [u8]> {
     let mut rest = text;
     loop {
         rest = copy_run(rest, as_is, out);
-        let Some((&byte, behind)) = rest.split_first() else {
-            return Ok(());
-        };
-        let (byte, behind) = match byte {
-            b'+' if plus == Plus::IsSpace => (b' ', behind),
-            b'%' => match (escape(behind), malformed) {
-                (Some(byte), _) => (byte, &behind[2..]),
-                (None, Malformed::IsItself) => (b'%', behind),
-                (None, Malformed::IsError) => return Err(text.len() - rest.len()),
+        let Some((&byte, behind)) = rest.split_first() else { return Ok(rest) };
+        rest = match byte {
+            b'%' => match escape(behind) {
+                Some(byte) => {
+                    put(byte, as_is, out);
+                    &behind[2..]
+                }
+                None if decoding.malformed_is_itself => {
+                    put(b'%', as_is, out);
+                    behind
+                }
+                None => return Err(rest),
             },
-            other => (other, behind),
+            byte if end.contains(&byte) => return Ok(rest),
+            b'+' if decoding.plus_is_space => {
+                put(b' ', as_is, out);
+                behind
+            }
+            byte => {
+                put(byte, as_is, out);
+                behind
+            }
         };
-        put(byte, as_is, out);
-        rest = behind;
     }
 }
 
-/// What a `+` means.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Plus {
-    IsItself,
-    IsSpace,
-}
-
-/// What a `%` without two hexadecimal digits means.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Malformed {
-    IsError,
-    IsItself,
+/// How escapes are read.
+#[derive(Clone, Copy)]
+pub(super) struct Decoding {
+    pub(super) plus_is_space: bool,
+    /// Whether a `%` without two hexadecimal digits behind it stands for itself or is an error.
+    pub(super) malformed_is_itself: bool,
 }
 
 /// A set of bytes, as bits in [`CLASSES`].

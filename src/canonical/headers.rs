@@ -2,6 +2,8 @@
 
 use std::cmp::Ordering;
 
+use crate::bytes::any_pair;
+
 /// The headers that a signature covers, sorted by name; repeats keep their order.
 ///
 /// Names and values are borrowed as they were received and written in canonical form.
@@ -13,7 +15,7 @@ pub(crate) struct Lines<'a> {
 }
 
 /// How many lines fit without an allocation.
-const FEW: usize = 32;
+const FEW: usize = 24;
 
 #[derive(Clone, Copy, Default)]
 struct Line<'a> {
@@ -127,6 +129,11 @@ fn write_lower(name: &[u8], out: &mut Vec<u8>) {
 /// Blanks are SP and HTAB. Every other byte stays, a no-break space too; quotes protect nothing.
 fn write_folded(value: &[u8], out: &mut Vec<u8>) {
     let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let is_trimmed = !value.first().is_some_and(is_blank) && !value.last().is_some_and(is_blank);
+    if is_trimmed && !any_pair(value, |a, b| b == b'\t' || (a, b) == (b' ', b' ')) {
+        out.extend_from_slice(value);
+        return;
+    }
     let Some(first) = value.iter().position(|byte| !is_blank(byte)) else {
         return;
     };

@@ -23,6 +23,10 @@ pub(crate) struct Request<'a> {
     pub(crate) method: &'a [u8],
     pub(crate) path: &'a [u8],
     pub(crate) query: &'a [u8],
+    /// Parameters of the signature's own, in canonical form but for their order.
+    pub(crate) own_query: &'a [u8],
+    /// Which parameters of the query are no part of what is signed, by their canonical names.
+    pub(crate) leave_out: fn(&[u8]) -> bool,
     pub(crate) lines: &'a Lines<'a>,
     pub(crate) payload: &'a [u8],
     pub(crate) rules: Rules,
@@ -36,6 +40,8 @@ pub(crate) struct Layout {
     pub(crate) headers: Range<usize>,
     pub(crate) signed_headers: Range<usize>,
     pub(crate) end: usize,
+    /// Whether parameters of the query were left out.
+    pub(crate) left_out: bool,
 }
 
 impl Request<'_> {
@@ -45,6 +51,7 @@ impl Request<'_> {
         self.method.len()
             + 3 * self.path.len()
             + 4 * self.query.len()
+            + self.own_query.len()
             + self.lines.bound()
             + self.payload.len()
             + 8
@@ -62,7 +69,10 @@ impl Request<'_> {
         out.extend_from_slice(self.method);
         out.push(b'\n');
         layout.path = part(out, |out| path::write(self.path, self.rules, spare.emptied(), out))?;
-        layout.query = part(out, |out| query::write(self.query, spare, out))?;
+        layout.query = part(out, |out| {
+            layout.left_out = query::write(self.query, self.own_query, self.leave_out, spare, out)?;
+            Ok(())
+        })?;
         layout.headers = part(out, |out| {
             self.lines.write(out);
             Ok(())

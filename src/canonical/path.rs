@@ -1,7 +1,7 @@
 //! The canonical path.
 
 use super::{
-    encode::{self, Malformed, Plus, SLASH, UNRESERVED},
+    encode::{self, Decoding, SLASH, UNRESERVED},
     scratch::room,
 };
 use crate::{Error, ErrorKind, Rules, head::relative};
@@ -56,17 +56,19 @@ fn write_encoded(text: &[u8], rules: Rules, out: &mut Vec<u8>) -> Result<(), Err
         encode::write_path(text, out);
         return Ok(());
     }
-    let malformed = if rules.strict_path { Malformed::IsError } else { Malformed::IsItself };
-    encode::write_recoded(text, UNRESERVED | SLASH, Plus::IsItself, malformed, out).map_err(|at| {
-        Error::new(
+    let decoding = Decoding { plus_is_space: false, malformed_is_itself: !rules.strict_path };
+    match encode::write_recoded(text, UNRESERVED | SLASH, b"", decoding, out) {
+        Ok(_) => Ok(()),
+        Err(malformed) => Err(Error::new(
             ErrorKind::MalformedEscape,
             format!(
-                "the path `{}` has a `%` at byte {at} without two hexadecimal digits behind it; \
-                 a `%` that is meant is written `%25`",
-                text.escape_ascii()
+                "the path `{}` has a `%` at byte {} without two hexadecimal digits behind it; a `%` \
+                 that is meant is written `%25`",
+                text.escape_ascii(),
+                text.len() - malformed.len()
             ),
-        )
-    })
+        )),
+    }
 }
 
 #[cfg(test)]

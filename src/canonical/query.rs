@@ -3,7 +3,7 @@
 use percent_encoding::percent_decode;
 
 use super::{
-    encode::{self, Malformed, Plus, UNRESERVED},
+    encode::{self, Decoding, UNRESERVED},
     scratch::{Spare, room},
 };
 use crate::{Error, ErrorKind};
@@ -30,68 +30,115 @@ impl Piece {
     }
 }
 
-/// Appends the canonical form of the query that stands on the wire.
+/// Appends the canonical form of the query that stands on the wire, and of the `own` parameters, which
+/// are in canonical form but for their order. Whether pieces named by `leave_out` were left out.
 ///
 /// Pieces are sorted by name and then by value, each on its own: sorted as the joined text, `a-b=`
 /// would come before `a=`, and `Filter.10=` before `Filter.1=`.
-pub(super) fn write(query: &[u8], spare: &mut Spare, out: &mut Vec<u8>) -> Result<(), Error> {
-    if query.is_empty() {
-        return Ok(());
-    }
-    if u32::try_from(out.len() + 4 * query.len()).is_err() {
+pub(super) fn write(
+    query: &[u8],
+    own: &[u8],
+    leave_out: fn(&[u8]) -> bool,
+    spare: &mut Spare,
+    out: &mut Vec<u8>,
+) -> Result<bool, Error> {
+    let start = out.len();
+    let bytes = query.len() + own.len();
+    if u32::try_from(start + 4 * bytes).is_err() {
         return Err(Error::new(
             ErrorKind::InvalidUrl,
-            format!("the query has {} bytes, more than any server takes", query.len()),
+            format!("the query has {bytes} bytes, more than any server takes"),
         ));
     }
-    let start = out.len();
-    let pieces = &mut spare.pieces;
-    pieces.clear();
-    let mut sorted = true;
-    for piece in query.split(|&byte| byte == b'&') {
-        let (name, value) = halves(piece);
-        if name.is_empty() {
-            continue;
-        }
-        if out.len() > start {
-            out.push(b'&');
-        }
-        let begin = out.len();
-        write_component(name, name, "name", out)?;
-        let equals = out.len();
-        out.push(b'=');
-        write_component(value, name, "value", out)?;
-        let piece = Piece { start: begin as u32, equals: equals as u32, end: out.len() as u32 };
-        if let Some(&last) = pieces.last() {
-            sorted &= (last.name(out), last.value(out)) <= (piece.name(out), piece.value(out));
-        }
-        pieces.push(piece);
+    spare.pieces.clear();
+    let left_out = write_pieces(query, leave_out, &mut spare.pieces, out)?;
+    if !own.is_empty() {
+        out.extend_from_slice(if out.len() > start { b"&" } else { b"" });
+        push_pieces(own, out.len(), &mut spare.pieces);
+        out.extend_from_slice(own);
     }
-    if !sorted {
-        // Equal pieces are alike to the last byte, so a sort that may swap them is as good.
-        pieces
-            .sort_unstable_by(|a, b| (a.name(out), a.value(out)).cmp(&(b.name(out), b.value(out))));
-        room(&mut spare.bytes, out.len() - start);
-        for piece in pieces.iter() {
-            if !spare.bytes.is_empty() {
-                spare.bytes.push(b'&');
-            }
-            spare.bytes.extend_from_slice(piece.whole(out));
-        }
-        out[start..].copy_from_slice(&spare.bytes);
-    }
-    Ok(())
+    sort(start, spare, out);
+    Ok(left_out)
 }
 
-/// Whether any piece of the query belongs to a signature that is there already.
-pub(crate) fn is_signed(query: &[u8]) -> bool {
-    // Most queries hold no such name, and few hold an escape in a name.
-    let could_be = |piece: &&[u8]| matches!(piece.first(), Some(b'X' | b'%'));
-    query.split(|&byte| byte == b'&').filter(could_be).any(is_of_signature)
+/// Appends each piece, decoded and encoded anew, in one walk over the query.
+fn write_pieces(
+    query: &[u8],
+    leave_out: fn(&[u8]) -> bool,
+    pieces: &mut Vec<Piece>,
+    out: &mut Vec<u8>,
+) -> Result<bool, Error> {
+    let first = out.len();
+    let mut left_out = false;
+    let mut rest = query;
+    while !rest.is_empty() {
+        let before = out.len();
+        if before > first {
+            out.push(b'&');
+        }
+        let start = out.len();
+        let malformed = |rest: &[u8]| malformed(query, query.len() - rest.len());
+        rest = encode::write_recoded(rest, UNRESERVED, b"=&", FORM, out).map_err(malformed)?;
+        let equals = out.len();
+        let is_left_out = leave_out(&out[start..equals]);
+        if equals == start || is_left_out {
+            left_out |= is_left_out;
+            out.truncate(before);
+            rest = behind(rest, b'&');
+            continue;
+        }
+        out.push(b'=');
+        if let Some((b'=', value)) = rest.split_first() {
+            rest = encode::write_recoded(value, UNRESERVED, b"&", FORM, out).map_err(malformed)?;
+        }
+        pieces.push(Piece { start: start as u32, equals: equals as u32, end: out.len() as u32 });
+        rest = rest.get(1..).unwrap_or_default();
+    }
+    Ok(left_out)
+}
+
+/// Notes the pieces of a canonical text that is about to stand at `at`.
+fn push_pieces(text: &[u8], at: usize, pieces: &mut Vec<Piece>) {
+    let mut start = at;
+    for piece in text.split(|&byte| byte == b'&') {
+        let (name, _) = halves(piece);
+        let end = start + piece.len();
+        let equals = (start + name.len()) as u32;
+        pieces.push(Piece { start: start as u32, equals, end: end as u32 });
+        start = end + 1;
+    }
+}
+
+/// Brings the pieces that stand in `out` from `start` on into order.
+fn sort(start: usize, spare: &mut Spare, out: &mut [u8]) {
+    let Spare { bytes, pieces } = spare;
+    let key = |piece: &Piece| (piece.name(out), piece.value(out));
+    if pieces.is_sorted_by(|a, b| key(a) <= key(b)) {
+        return;
+    }
+    // Equal pieces are alike to the last byte, so a sort that may swap them is as good.
+    pieces.sort_unstable_by(|a, b| key(a).cmp(&key(b)));
+    room(bytes, out.len() - start);
+    for piece in pieces.iter() {
+        if !bytes.is_empty() {
+            bytes.push(b'&');
+        }
+        bytes.extend_from_slice(piece.whole(out));
+    }
+    out[start..].copy_from_slice(bytes);
+}
+
+/// Whether a parameter, its name in canonical form, belongs to a signature that is there already.
+pub(crate) fn is_of_signature(name: &[u8]) -> bool {
+    name.starts_with(b"X-Amz-") && OF_SIGNATURE.iter().any(|of| name == of.as_bytes())
 }
 
 /// Appends the query without the pieces of a signature that is there already, all others as they were.
 pub(crate) fn write_unsigned(query: &[u8], out: &mut Vec<u8>) {
+    let is_of_signature = |piece: &&[u8]| {
+        let (name, _) = halves(piece);
+        OF_SIGNATURE.iter().any(|of| percent_decode(name).eq(of.bytes()))
+    };
     let mut first = true;
     for piece in query.split(|&byte| byte == b'&').filter(|piece| !is_of_signature(piece)) {
         if !first {
@@ -103,14 +150,14 @@ pub(crate) fn write_unsigned(query: &[u8], out: &mut Vec<u8>) {
 }
 
 /// Appends `&name=value` with the value encoded, or `name=value` if nothing stands there yet.
-pub(crate) fn write_parameter(name: &str, value: &[&[u8]], out: &mut Vec<u8>) {
+pub(crate) fn write_parameter(name: &str, value: &[&str], out: &mut Vec<u8>) {
     if !out.is_empty() {
         out.push(b'&');
     }
     out.extend_from_slice(name.as_bytes());
     out.push(b'=');
     for part in value {
-        encode::write_component(part, out);
+        encode::write_component(part.as_bytes(), out);
     }
 }
 
@@ -136,11 +183,6 @@ const OF_SIGNATURE: [&str; 9] = [
     SIGNED_HEADERS,
 ];
 
-fn is_of_signature(piece: &[u8]) -> bool {
-    let (name, _) = halves(piece);
-    OF_SIGNATURE.iter().any(|of| percent_decode(name).eq(of.bytes()))
-}
-
 /// The name and value of a piece: what stands before and behind its first `=`.
 fn halves(piece: &[u8]) -> (&[u8], &[u8]) {
     match piece.iter().position(|&byte| byte == b'=') {
@@ -149,17 +191,36 @@ fn halves(piece: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-fn write_component(text: &[u8], name: &[u8], half: &str, out: &mut Vec<u8>) -> Result<(), Error> {
-    encode::write_recoded(text, UNRESERVED, Plus::IsSpace, Malformed::IsError, out).map_err(|at| {
-        Error::new(
-            ErrorKind::MalformedEscape,
-            format!(
-                "the {half} of query parameter `{}` has a `%` at byte {at} without two hexadecimal \
-                 digits behind it; a `%` that is meant is written `%25`",
-                name.escape_ascii()
-            ),
-        )
-    })
+/// What stands behind the next `end`.
+fn behind(text: &[u8], end: u8) -> &[u8] {
+    let at = text.iter().position(|&byte| byte == end);
+    at.map_or(b"", |at| &text[at + 1..])
+}
+
+/// A query is a form: `+` is a space, and a `%` that is no escape is a mistake.
+const FORM: Decoding = Decoding { plus_is_space: true, malformed_is_itself: false };
+
+/// Says in which parameter, and where in it, the `%` at byte `at` of the query stands.
+fn malformed(query: &[u8], at: usize) -> Error {
+    let start = query[..at].iter().rposition(|&byte| byte == b'&').map_or(0, |amp| amp + 1);
+    let (name, value) = halves(until_ampersand(&query[start..]));
+    let (half, at) = match at - start {
+        at if at < name.len() => ("name", at),
+        at => ("value", at - name.len() - 1),
+    };
+    debug_assert!(half == "name" || value[at] == b'%', "the `%` that was found");
+    Error::new(
+        ErrorKind::MalformedEscape,
+        format!(
+            "the {half} of query parameter `{}` has a `%` at byte {at} without two hexadecimal digits \
+             behind it; a `%` that is meant is written `%25`",
+            name.escape_ascii()
+        ),
+    )
+}
+
+fn until_ampersand(text: &[u8]) -> &[u8] {
+    text.split(|&byte| byte == b'&').next().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -168,7 +229,7 @@ mod tests {
 
     fn canonical(query: &[u8]) -> Result<String, Error> {
         let mut out = Vec::new();
-        write(query, &mut Spare::default(), &mut out)?;
+        write(query, b"", |_| false, &mut Spare::default(), &mut out)?;
         Ok(String::from_utf8(out).expect("a canonical query is ASCII"))
     }
 
@@ -199,12 +260,29 @@ mod tests {
     }
 
     #[test]
-    fn only_the_pieces_of_a_signature_are_dropped() {
-        let query = b"b=2&X-Amz-Date=x&&X-Amz-Meta=1&X%2DAmz-Signature=y&x-amz-date=3&a";
-        assert!(is_signed(query));
-        let mut out = Vec::new();
-        write_unsigned(query, &mut out);
-        assert_eq!(out, b"b=2&&X-Amz-Meta=1&x-amz-date=3&a");
-        assert!(!is_signed(&out));
+    fn only_the_pieces_of_a_signature_are_left_out() {
+        let query = b"b=2&X-Amz-Date=%&&X-Amz-Meta=1&%58-Amz%2dSignature=y&x-amz-date=3&a";
+        let (mut out, mut spare) = (Vec::new(), Spare::default());
+        let mut canonical = |query| {
+            out.clear();
+            let left_out = write(query, b"", is_of_signature, &mut spare, &mut out);
+            (left_out.expect("a query"), String::from_utf8_lossy(&out).into_owned())
+        };
+        let expected = "X-Amz-Meta=1&a=&b=2&x-amz-date=3".to_owned();
+        assert_eq!(canonical(query), (true, expected.clone()));
+        let mut unsigned = Vec::new();
+        write_unsigned(query, &mut unsigned);
+        assert_eq!(unsigned, b"b=2&&X-Amz-Meta=1&x-amz-date=3&a");
+        assert_eq!(canonical(&unsigned), (false, expected));
+    }
+
+    #[test]
+    fn own_parameters_are_sorted_among_the_others() {
+        let mut out = b"before\n".to_vec();
+        let own = b"X-Amz-Date=1&X-Amz-Algorithm=2";
+        let left_out = write(b"z=%2f&A=+", own, |_| false, &mut Spare::default(), &mut out);
+        assert!(!left_out.expect("a query"));
+        let expected = "before\nA=%20&X-Amz-Algorithm=2&X-Amz-Date=1&z=%2F";
+        assert_eq!(String::from_utf8_lossy(&out), expected);
     }
 }

@@ -39,6 +39,8 @@ pub struct Scratch {
 pub(crate) struct Buffers {
     /// The canonical request, then the string to sign, then the Authorization header's value.
     pub(crate) text: Vec<u8>,
+    /// A presigned URL's own parameters, but for its signature.
+    pub(crate) own_query: Vec<u8>,
     /// The query that is to be sent, where it is not the one that was given.
     pub(crate) query: Vec<u8>,
     pub(crate) spare: Spare,
@@ -74,6 +76,7 @@ impl fmt::Debug for Scratch {
 impl Drop for Buffers {
     fn drop(&mut self) {
         self.text.zeroize();
+        self.own_query.zeroize();
         self.query.zeroize();
         self.spare.bytes.zeroize();
     }
