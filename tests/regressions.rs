@@ -438,6 +438,17 @@ fn a_method_or_a_header_that_is_no_token_is_refused() {
 }
 
 #[test]
+fn a_time_beyond_all_years_is_an_error_and_no_panic() {
+    let last = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(i64::MAX as u64));
+    let Some(at) = last else { return };
+    let mut request = get("https://example.com/");
+    let signed = signer("sts").sign(&mut request, Payload::EMPTY, &keys(), at);
+    assert_eq!(signed.unwrap_err().kind(), ErrorKind::InvalidTime);
+    let presigned = signer("sts").presign(&mut request, an_hour(), &keys(), at);
+    assert_eq!(presigned.unwrap_err().kind(), ErrorKind::InvalidTime);
+}
+
+#[test]
 fn a_relative_url_is_an_error_and_no_panic() {
     for url in ["", "a/b", "?a=b", "example.com", "*"] {
         let error = Head::parse(b"GET", url.as_bytes(), Headers::Pairs(&[])).unwrap_err();
@@ -568,6 +579,14 @@ fn an_explanation_masks_the_token_and_nothing_else() {
         signer("sts").presign_head(head, an_hour(), &credentials, now(), &mut scratch).unwrap();
     let masked = presigned.explain();
     assert!(masked.query().contains("X-Amz-Security-Token=<session token of 17 bytes>&X-Amz-S"));
+}
+
+#[test]
+fn an_explanation_masks_a_token_with_blanks_too() {
+    let credentials = keys().with_session_token(" whispered \t twice ");
+    let head = Head::parse(b"GET", b"https://example.com/", Headers::Pairs(&[])).unwrap();
+    let explained = signer("sts").explain(head, Payload::EMPTY, &credentials, now()).unwrap();
+    assert!(!explained.canonical_request().contains("whispered"), "{explained:?}");
 }
 
 /// All that was shown, and what must not be in it.

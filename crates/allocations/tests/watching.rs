@@ -158,7 +158,6 @@ fn a_dropped_signer_leaves_nothing() {
 }
 
 #[test]
-#[ignore = "the signer's pool of buffers grows, and leaves keys behind where it was"]
 fn buffers_that_threads_give_back_leave_no_key_behind() {
     let (signer, credentials) = (signer(), Credentials::new("AKID", SECRET));
     // So long in the signing that all threads are at it at once, each with buffers of its own.
