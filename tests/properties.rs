@@ -748,7 +748,11 @@ fn any_life() -> impl Strategy<Value = Duration> {
 }
 
 fn any_time() -> impl Strategy<Value = SystemTime> {
-    let around = (any::<bool>(), prop_oneof![0..=LAST_SECOND, any::<u64>(), Just(i64::MAX as u64)], 0..1_000_000_000_u32);
+    let around = (
+        any::<bool>(),
+        prop_oneof![0..=LAST_SECOND, any::<u64>(), Just(i64::MAX as u64)],
+        0..1_000_000_000_u32,
+    );
     around.prop_map(|(before, seconds, nanoseconds)| {
         let distance = Duration::new(seconds, nanoseconds);
         let at = if before {

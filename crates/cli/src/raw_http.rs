@@ -25,7 +25,7 @@ pub(crate) fn parse(text: &[u8]) -> Result<RawRequest, Failure> {
             break line;
         }
     };
-    let (method, target, version) = request_line_parts(request_line)?;
+    let RequestLine { method, target, version } = RequestLine::parse(request_line)?;
     let mut headers: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
     let mut number = 1;
     while let Some(line) = take_line(&mut rest).filter(|line| !line.is_empty()) {
@@ -64,23 +64,34 @@ fn take_line<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     Some(line.strip_suffix(b"\r").unwrap_or(line))
 }
 
-/// Method, target and version; the target is all that stands between the first and the last space.
-fn request_line_parts(line: &[u8]) -> Result<(&[u8], &[u8], &[u8]), Failure> {
-    let malformed = || {
-        Failure::input(format_args!(
-            "the request line `{}` is not like `GET /path HTTP/1.1`",
-            line.escape_ascii()
-        ))
-    };
-    let space = line.iter().position(|&byte| byte == b' ').ok_or_else(malformed)?;
-    let (method, rest) = (&line[..space], line[space..].trim_ascii());
-    let (target, version) = match rest.iter().rposition(|&byte| byte == b' ') {
-        Some(at) if rest[at + 1..].starts_with(b"HTTP/") => {
-            (rest[..at].trim_ascii(), &rest[at + 1..])
+struct RequestLine<'l> {
+    method: &'l [u8],
+    /// All that stands between the first and the last space.
+    target: &'l [u8],
+    version: &'l [u8],
+}
+
+impl RequestLine<'_> {
+    fn parse(line: &[u8]) -> Result<RequestLine<'_>, Failure> {
+        let malformed = || {
+            Failure::input(format_args!(
+                "the request line `{}` is not like `GET /path HTTP/1.1`",
+                line.escape_ascii()
+            ))
+        };
+        let space = line.iter().position(|&byte| byte == b' ').ok_or_else(malformed)?;
+        let (method, rest) = (&line[..space], line[space..].trim_ascii());
+        let (target, version) = match rest.iter().rposition(|&byte| byte == b' ') {
+            Some(at) if rest[at + 1..].starts_with(b"HTTP/") => {
+                (rest[..at].trim_ascii(), &rest[at + 1..])
+            }
+            _ => (rest, &b"HTTP/1.1"[..]),
+        };
+        if target.is_empty() {
+            return Err(malformed());
         }
-        _ => (rest, &b"HTTP/1.1"[..]),
-    };
-    if target.is_empty() { Err(malformed()) } else { Ok((method, target, version)) }
+        Ok(RequestLine { method, target, version })
+    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,10 @@ use std::time::{Duration, SystemTime};
 use anstyle::{AnsiColor, Style};
 use clap::Args;
 use countersign::{Credentials, Explanation, Head, Headers, Payload, Presign, Signer};
-use reqwest::{Client, Method, Request, Url, header::CONTENT_TYPE};
+use reqwest::{
+    Client, Method, Request, Url,
+    header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue},
+};
 
 use crate::{explain, failure::Failure};
 
@@ -147,9 +150,7 @@ impl Demonstration {
         if !step.body.is_empty() {
             let form = "application/x-www-form-urlencoded; charset=utf-8";
             let kind = if step.method == Method::POST { form } else { "image/jpeg" };
-            request
-                .headers_mut()
-                .insert(CONTENT_TYPE, reqwest::header::HeaderValue::from_static(kind));
+            request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
             *request.body_mut() = Some(step.body.into());
         }
         Ok(request)
@@ -182,7 +183,7 @@ impl Demonstration {
     }
 
     fn show_headers(&self, request: &Request) {
-        let authorization = request.headers().get("authorization").map(|value| value.as_bytes());
+        let authorization = request.headers().get(AUTHORIZATION).map(HeaderValue::as_bytes);
         say("authorization", &authorization.unwrap_or_default().escape_ascii().to_string());
     }
 
