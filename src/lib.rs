@@ -93,6 +93,7 @@
 //!
 //! [docs]: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html
 #![forbid(unsafe_code)]
+#![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod bytes;
 mod canonical;
@@ -102,6 +103,7 @@ mod explain;
 mod head;
 mod key;
 mod payload;
+mod presign;
 #[cfg(feature = "providers")]
 pub mod providers;
 mod request;
@@ -122,9 +124,10 @@ pub use explain::Explanation;
 pub use head::{Head, Headers};
 pub use key::{KeyCache, SigningKey};
 pub use payload::{Payload, PayloadLine};
+pub use presign::{Life, Presign};
 pub use request::SignRequest;
 pub use rules::Rules;
 pub use scope::Scope;
 pub use signed::{Presigned, Signed};
-pub use signer::{Life, Presign, Signer};
+pub use signer::Signer;
 pub use timestamp::Timestamp;

@@ -3,10 +3,8 @@
 use std::time::SystemTime;
 
 use crate::{
-    Credentials, Explanation, Timestamp,
-    canonical::Buffers,
-    payload::PayloadLine,
-    signer::{Life, Signature},
+    Credentials, Explanation, Life, Timestamp, canonical::Buffers, payload::PayloadLine,
+    signer::Signature,
 };
 
 /// What both forms of a signature have in common.

@@ -181,7 +181,7 @@ fn our_own_vectors_sign_as_expected() {
             match expect.as_object_mut() {
                 // What is set and dropped shows in `headers`; the library's own tests compare it.
                 Some(expect) => {
-                    expect.retain(|field, _| !matches!(field.as_str(), "writes" | "drops"))
+                    expect.retain(|field, _| !matches!(field.as_str(), "writes" | "drops"));
                 }
                 None => expect = json!({}),
             }
