@@ -77,7 +77,7 @@ impl<'a> Head<'a> {
     /// The value that is signed as `host`, and whether a Host header holds it.
     pub(crate) fn host(&self, header: Option<&'a [u8]>) -> Result<&'a [u8], Error> {
         let authority = self.authority.map(without_userinfo).filter(|text| !text.is_empty());
-        let is_bad = |byte: u8| byte <= b' ' || byte == 0x7f;
+        let is_bad = |byte: u8| byte <= b' ' || byte >= 0x7f;
         if let Some(text) = authority.filter(|text| any(text, is_bad)) {
             return Err(Error::new(
                 ErrorKind::InvalidUrl,
@@ -101,7 +101,7 @@ impl<'a> Head<'a> {
                     ErrorKind::ConflictingHost,
                     format!(
                         "the `host` header says `{}` but the URL says `{}`",
-                        host.escape_ascii(),
+                        without_userinfo(host).escape_ascii(),
                         authority.escape_ascii()
                     ),
                 ))
@@ -124,11 +124,14 @@ impl<'a, B> From<&'a http::Request<B>> for Head<'a> {
 }
 
 impl fmt::Debug for Head<'_> {
-    /// Header values and the query are left out: they may carry a session token.
+    /// Userinfo, header values and the query are left out: they may carry secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Head")
             .field("method", &self.method.escape_ascii().to_string())
-            .field("authority", &self.authority.map(|text| text.escape_ascii().to_string()))
+            .field(
+                "authority",
+                &self.authority.map(|text| without_userinfo(text).escape_ascii().to_string()),
+            )
             .field("path", &self.path.escape_ascii().to_string())
             .field("headers", &self.headers)
             .finish_non_exhaustive()
@@ -166,6 +169,23 @@ impl fmt::Debug for Headers<'_> {
     }
 }
 
+/// The head of an `http` request that is to be signed.
+///
+/// # Errors
+/// [`ErrorKind::InvalidUrl`] for what `http::Uri` takes and [`Head::parse`] does not.
+pub(crate) fn from_uri<'a>(
+    method: &'a http::Method,
+    uri: &'a http::Uri,
+    headers: &'a HeaderMap,
+) -> Result<Head<'a>, Error> {
+    match (uri.scheme_str(), uri.authority()) {
+        (Some(scheme), _) => is_https(scheme.as_bytes()).map(|_| ()),
+        (None, Some(word)) => Err(relative(word.as_str().as_bytes())),
+        (None, None) => Ok(()),
+    }?;
+    Ok(from_http(method, uri, headers))
+}
+
 fn from_http<'a>(method: &'a http::Method, uri: &'a http::Uri, headers: &'a HeaderMap) -> Head<'a> {
     let authority = uri.authority().map(|authority| authority.as_str().as_bytes());
     let (authority, path) = match (uri.scheme(), authority) {
@@ -192,11 +212,13 @@ pub(crate) fn is_token(text: &[u8]) -> bool {
 }
 
 pub(crate) fn relative(target: &[u8]) -> Error {
+    // A query may hold a signature and a session token.
+    let shown = until(target, |byte| byte == b'?');
     Error::new(
         ErrorKind::InvalidUrl,
         format!(
             "`{}` is a relative URL: it needs a scheme and a host, or to begin with `/`",
-            target.escape_ascii()
+            shown.escape_ascii()
         ),
     )
 }

@@ -28,6 +28,9 @@ impl Presign {
     }
 
     /// The same for a request with a body that is known now.
+    ///
+    /// S3 looks at the body of a presigned request only if the request has `x-amz-content-sha256`, so
+    /// give it that header too: any value, signing sets the right one, and whoever uses the URL sends it.
     #[must_use]
     pub fn with_payload(self, payload: Payload) -> Presign {
         Presign { payload: Some(payload), ..self }

@@ -8,7 +8,7 @@ use http::{
     uri::PathAndQuery,
 };
 
-use crate::{Error, ErrorKind, Head, Presigned, Signed};
+use crate::{Error, ErrorKind, Head, Presigned, Signed, head::from_uri};
 
 /// A request that a [`Signer`](crate::Signer) can edit. Sealed: a type of your own goes through
 /// [`Signer::sign_head`](crate::Signer::sign_head).
@@ -30,7 +30,7 @@ pub(crate) mod sealed {
 
 impl<B> sealed::Request for http::Request<B> {
     fn head(&self) -> Result<Head<'_>, Error> {
-        Ok(Head::from(self))
+        from_uri(self.method(), self.uri(), self.headers())
     }
 
     fn apply(&mut self, signed: &Signed<'_>) -> Result<(), Error> {
@@ -52,7 +52,7 @@ impl<B> sealed::Request for http::Request<B> {
 
 impl sealed::Request for Parts {
     fn head(&self) -> Result<Head<'_>, Error> {
-        Ok(Head::from(self))
+        from_uri(&self.method, &self.uri, &self.headers)
     }
 
     fn apply(&mut self, signed: &Signed<'_>) -> Result<(), Error> {

@@ -581,7 +581,7 @@ struct Token<'a> {
 
 impl<'a> Token<'a> {
     fn of(credentials: &'a Credentials) -> Option<Token<'a>> {
-        let value = credentials.session_token()?;
+        let value = credentials.session_token().filter(|token| !token.is_empty())?;
         Some(if credentials.is_s3_express_session() {
             Token { header: "x-amz-s3session-token", parameter: query::S3_SESSION_TOKEN, value }
         } else {

@@ -449,6 +449,31 @@ fn a_time_beyond_all_years_is_an_error_and_no_panic() {
 }
 
 #[test]
+fn a_bare_word_is_a_relative_url_and_no_missing_host() {
+    let error = sign(&mut get("example.com")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidUrl);
+}
+
+#[test]
+fn a_scheme_that_is_neither_http_nor_websocket_is_refused() {
+    let error = sign(&mut get("ftp://example.com/")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidUrl);
+    for url in ["http://h/", "https://h/", "ws://h/", "wss://h/"] {
+        sign(&mut get(url)).unwrap();
+    }
+}
+
+#[test]
+fn an_empty_session_token_is_none() {
+    let mut request = get("https://example.com/");
+    let credentials = keys().with_session_token("");
+    signer("sts").sign(&mut request, Payload::EMPTY, &credentials, now()).unwrap();
+    assert!(!request.headers().contains_key("x-amz-security-token"));
+    signer("sts").presign(&mut request, an_hour(), &credentials, now()).unwrap();
+    assert!(!request.uri().query().unwrap().contains("X-Amz-Security-Token"));
+}
+
+#[test]
 fn a_relative_url_is_an_error_and_no_panic() {
     for url in ["", "a/b", "?a=b", "example.com", "*"] {
         let error = Head::parse(b"GET", url.as_bytes(), Headers::Pairs(&[])).unwrap_err();
@@ -587,6 +612,20 @@ fn an_explanation_masks_a_token_with_blanks_too() {
     let head = Head::parse(b"GET", b"https://example.com/", Headers::Pairs(&[])).unwrap();
     let explained = signer("sts").explain(head, Payload::EMPTY, &credentials, now()).unwrap();
     assert!(!explained.canonical_request().contains("whispered"), "{explained:?}");
+}
+
+#[test]
+fn neither_an_error_nor_a_head_shows_a_presigned_query_or_a_password() {
+    let mut shown = Shown::default();
+    let target = b"example.com/key?X-Amz-Security-Token=whispered&X-Amz-Signature=whispered";
+    let error = Head::parse(b"GET", target, Headers::Pairs(&[])).unwrap_err();
+    shown.add(&error);
+    let url = b"https://user:whispered@example.com/";
+    let pairs: [(&[u8], &[u8]); 1] = [(b"host", b"user:whispered@example.com")];
+    let head = Head::parse(b"GET", url, Headers::Pairs(&pairs)).unwrap();
+    shown.add(&head);
+    shown.add(&signer("sts").explain(head, Payload::EMPTY, &keys(), now()).unwrap_err());
+    shown.check();
 }
 
 /// All that was shown, and what must not be in it.
