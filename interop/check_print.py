@@ -124,7 +124,7 @@ ACCEPTED = [
     Sent("-d repeated", "-d\na=b\n-d\nc=d\n--data\ne=f\n{url}/"),
     Sent("-d @file", "-d\n@{dir}/lines\n{url}/"),
     Sent("-d @file, repeated", "-d\na=b\n-d\n@{dir}/lines\n{url}/"),
-    Sent("-d @-", "-d\n@-\n{url}/", stdin=b"one\r\ntwo\nthree\0four"),
+    Sent("-d @-", "-d\n@-\n{url}/", stdin=b"one\r\ntwo\nthree"),
     Sent("-d with -X", "-X\nPUT\n-d\nx\n{url}/"),
     Sent("--data-ascii", "--data-ascii\n@{dir}/lines\n{url}/"),
     Sent("--data-raw", "--data-raw\n@{dir}/lines\n{url}/"),

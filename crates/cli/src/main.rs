@@ -17,7 +17,7 @@ mod request;
 mod sign;
 mod signed;
 
-use std::process::ExitCode;
+use std::{env, ffi::OsString, process::ExitCode};
 
 use clap::{CommandFactory, Parser, Subcommand};
 
@@ -66,7 +66,17 @@ can read another's command line.
 Exit codes: 0 done, 1 the answer is no, 2 bad input, 3 no credentials, 4 network.";
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let args: Vec<OsString> = env::args_os().collect();
+    let usage = if curl::is_meant(&args) { curl::FAILED } else { 2 };
+    let cli = match Cli::try_parse_from(curl::arrange(args)) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help goes to standard output and is no failure.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { usage } else { 0 });
+        }
+    };
+    let result = match cli.command {
         Command::Curl(command) => command.run(),
         Command::Sign(command) => command.run(),
         Command::Presign(command) => command.run(),
