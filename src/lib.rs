@@ -116,6 +116,7 @@ mod signed;
 mod signer;
 mod timestamp;
 mod unsigned;
+pub mod verify;
 
 pub use canonical::Scratch;
 pub use credentials::Credentials;

@@ -9,7 +9,7 @@ use std::{
 use crate::{
     Credentials, Error, ErrorKind, Explanation, Head, KeyCache, Life, Payload, Presign, Rules,
     Scope, Scratch, SignRequest, SigningKey, Timestamp,
-    canonical::{self, Buffers, Layout, Lines, Remembered, query, room},
+    canonical::{self, Buffers, Layout, Lines, PathForm, Remembered, query, room},
     key::is_same_secret,
     payload::PayloadLine,
     rules::ContentSha256,
@@ -439,6 +439,7 @@ impl Signer {
             lines,
             payload: payload.as_bytes(),
             rules: self.rules,
+            path_form: PathForm::Canonical,
         };
         let scope = self.scope(at);
         // Behind the canonical request come the string to sign and the Authorization header, each with

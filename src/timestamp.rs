@@ -42,6 +42,11 @@ impl Timestamp {
         ascii(&self.text[..8])
     }
 
+    /// Reads a date header: AWS's own form, or the one of HTTP (RFC 9110, §5.6.7).
+    pub(crate) fn from_header(text: &str) -> Option<Timestamp> {
+        parse_basic(text).or_else(|| parse_http(text)).and_then(|at| Timestamp::from_utc(at).ok())
+    }
+
     fn from_utc(at: UtcDateTime) -> Result<Timestamp, Error> {
         let (year, month, day) = at.to_calendar_date();
         if !(1970..=9999).contains(&year) {
@@ -170,6 +175,29 @@ fn parse_rfc3339(text: &str) -> Option<UtcDateTime> {
     PrimitiveDateTime::new(date, time).assume_offset(offset).checked_to_utc()
 }
 
+/// `Sun, 06 Nov 1994 08:49:37 GMT`; the name of the day is not looked at.
+fn parse_http(text: &str) -> Option<UtcDateTime> {
+    let (_, text) = text.split_once(", ")?;
+    let mut parts = text.split(' ');
+    let (day, month, year, time) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    (day.len() == 2 && year.len() == 4 && parts.eq(["GMT"])).then_some(())?;
+    let month = MONTHS.iter().position(|name| *name == month)? + 1;
+    let month = Month::try_from(month as u8).ok()?;
+    let date = Date::from_calendar_date(
+        i32::from(digits(year.as_bytes())?),
+        month,
+        digits(day.as_bytes())? as u8,
+    );
+    let time = match time.as_bytes() {
+        [h1, h2, b':', m1, m2, b':', s1, s2] => time_of_day(&[*h1, *h2], &[*m1, *m2], &[*s1, *s2])?,
+        _ => return None,
+    };
+    Some(PrimitiveDateTime::new(date.ok()?, time).as_utc())
+}
+
+const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
 fn date(year: &[u8], month: &[u8], day: &[u8]) -> Option<Date> {
     let month = Month::try_from(digits(month)? as u8).ok()?;
     Date::from_calendar_date(i32::from(digits(year)?), month, digits(day)? as u8).ok()
@@ -209,6 +237,24 @@ mod tests {
         assert!(Timestamp::try_from(last + Duration::from_secs(1)).is_err());
         assert!(Timestamp::try_from(SystemTime::UNIX_EPOCH - Duration::from_secs(1)).is_err());
         assert!("19691231T235959Z".parse::<Timestamp>().is_err());
+    }
+
+    #[test]
+    fn a_date_header_is_read_in_both_forms() {
+        let at = Timestamp::from_header("20130524T000000Z");
+        assert!(at.is_some());
+        assert_eq!(Timestamp::from_header("Fri, 24 May 2013 00:00:00 GMT"), at);
+        for text in [
+            "Fri, 24 May 2013 00:00:00",
+            "Fri, 24 May 2013 00:00:00 CET",
+            "Fri, 24 Mai 2013 00:00:00 GMT",
+            "24 May 2013 00:00:00 GMT",
+            "Fri, 31 Apr 2013 00:00:00 GMT",
+            "Fri, 24 May 2013 0:00:00 GMT",
+            "2013-05-24T00:00:00Z",
+        ] {
+            assert_eq!(Timestamp::from_header(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -10,3 +10,4 @@ mod regressions;
 mod support;
 mod types;
 mod vectors;
+mod verify;

@@ -51,6 +51,12 @@ pub(super) fn write_recoded<'a>(
     }
 }
 
+/// Where the first `%` stands that has no two hexadecimal digits behind it.
+pub(super) fn malformed_escape(text: &[u8]) -> Option<usize> {
+    let mut escapes = (0..text.len()).filter(|&at| text[at] == b'%');
+    escapes.find(|at| escape(&text[at + 1..]).is_none())
+}
+
 /// How escapes are read.
 #[derive(Clone, Copy)]
 pub(super) struct Decoding {

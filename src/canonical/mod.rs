@@ -13,10 +13,11 @@ mod scratch;
 use std::ops::Range;
 
 pub(crate) use headers::Lines;
+pub(crate) use path::PathForm;
 pub use scratch::Scratch;
 pub(crate) use scratch::{Buffers, Remembered, Spare, room};
 
-use crate::{Error, ErrorKind, Rules, head::is_token};
+use crate::{Error, ErrorKind, Head, Rules, head::is_token};
 
 /// What goes into a canonical request.
 pub(crate) struct Request<'a> {
@@ -30,6 +31,7 @@ pub(crate) struct Request<'a> {
     pub(crate) lines: &'a Lines<'a>,
     pub(crate) payload: &'a [u8],
     pub(crate) rules: Rules,
+    pub(crate) path_form: PathForm,
 }
 
 /// Where the parts of a canonical request stand in the buffer that it was written to.
@@ -68,7 +70,9 @@ impl Request<'_> {
         let mut layout = Layout::default();
         out.extend_from_slice(self.method);
         out.push(b'\n');
-        layout.path = part(out, |out| path::write(self.path, self.rules, spare.emptied(), out))?;
+        layout.path = part(out, |out| {
+            path::write(self.path, self.path_form, self.rules, spare.emptied(), out)
+        })?;
         layout.query = part(out, |out| {
             layout.left_out = query::write(self.query, self.own_query, self.leave_out, spare, out)?;
             Ok(())
@@ -85,6 +89,12 @@ impl Request<'_> {
         layout.end = out.len();
         Ok(layout)
     }
+}
+
+/// Whether path and query hold no `%` that is an error in them.
+pub(crate) fn check_escapes(head: Head<'_>, rules: Rules) -> Result<(), Error> {
+    path::check_escapes(head.path, rules)?;
+    query::check_escapes(head.query.unwrap_or_default())
 }
 
 /// Appends one part and the line's end behind it.

@@ -6,18 +6,56 @@ use super::{
 };
 use crate::{Error, ErrorKind, Rules, head::relative};
 
-/// Appends the canonical form of the path that stands on the wire; `spare` is room to normalize in.
+/// A form in which a path may be signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PathForm {
+    /// As the rules say, and as we sign.
+    Canonical,
+    /// As it stands on the wire: so boto3 and the CRT sign for S3.
+    Verbatim,
+    /// Without the final slash that stands for a trailing `/.` or `/..`: so they sign for all others.
+    WithoutFinalSlash,
+}
+
+impl PathForm {
+    /// The forms in which a verifier accepts this path; nothing else is tried.
+    pub(crate) fn accepted(path: &[u8], rules: Rules) -> impl Iterator<Item = PathForm> + use<> {
+        let is_printable = path.iter().all(|byte| matches!(byte, 0x21..=0x7e));
+        let other = if rules.strict_path && !rules.double_encode {
+            is_printable.then_some(PathForm::Verbatim)
+        } else {
+            let ends_in_dots = path.ends_with(b"/.") || path.ends_with(b"/..");
+            (rules.normalize_path && ends_in_dots).then_some(PathForm::WithoutFinalSlash)
+        };
+        [Some(PathForm::Canonical), other].into_iter().flatten()
+    }
+}
+
+/// Whether each `%` is an escape, where the rules insist on it.
+pub(super) fn check_escapes(path: &[u8], rules: Rules) -> Result<(), Error> {
+    match encode::malformed_escape(path) {
+        Some(at) if rules.strict_path && !rules.double_encode => Err(malformed(path, at)),
+        _ => Ok(()),
+    }
+}
+
+/// Appends the path that stands on the wire in a form that is signed; `spare` is room to normalize in.
 pub(super) fn write(
     path: &[u8],
+    form: PathForm,
     rules: Rules,
     spare: &mut Vec<u8>,
     out: &mut Vec<u8>,
 ) -> Result<(), Error> {
     match path.first() {
         None => out.push(b'/'),
+        Some(b'/') if form == PathForm::Verbatim => out.extend_from_slice(path),
         Some(b'/') if rules.normalize_path && !is_normal(path) => {
             room(spare, path.len() + 1);
             normalize(path, spare);
+            if form == PathForm::WithoutFinalSlash && spare.len() > 1 {
+                spare.pop();
+            }
             write_encoded(spare, rules, out)?;
         }
         Some(b'/') => write_encoded(path, rules, out)?,
@@ -59,16 +97,19 @@ fn write_encoded(text: &[u8], rules: Rules, out: &mut Vec<u8>) -> Result<(), Err
     let decoding = Decoding { plus_is_space: false, malformed_is_itself: !rules.strict_path };
     match encode::write_recoded(text, UNRESERVED | SLASH, b"", decoding, out) {
         Ok(_) => Ok(()),
-        Err(malformed) => Err(Error::new(
-            ErrorKind::MalformedEscape,
-            format!(
-                "the path `{}` has a `%` at byte {} without two hexadecimal digits behind it; a `%` \
-                 that is meant is written `%25`",
-                text.escape_ascii(),
-                text.len() - malformed.len()
-            ),
-        )),
+        Err(rest) => Err(malformed(text, text.len() - rest.len())),
     }
+}
+
+fn malformed(path: &[u8], at: usize) -> Error {
+    Error::new(
+        ErrorKind::MalformedEscape,
+        format!(
+            "the path `{}` has a `%` at byte {at} without two hexadecimal digits behind it; a `%` that \
+             is meant is written `%25`",
+            path.escape_ascii()
+        ),
+    )
 }
 
 #[cfg(test)]
@@ -77,7 +118,7 @@ mod tests {
 
     fn canonical(path: &str, rules: Rules) -> Result<String, Error> {
         let mut out = Vec::new();
-        write(path.as_bytes(), rules, &mut Vec::new(), &mut out)?;
+        write(path.as_bytes(), PathForm::Canonical, rules, &mut Vec::new(), &mut out)?;
         Ok(String::from_utf8(out).expect("a canonical path is ASCII"))
     }
 

@@ -6,7 +6,7 @@ use super::{
     encode::{self, Decoding, UNRESERVED},
     scratch::{Spare, room},
 };
-use crate::{Error, ErrorKind};
+use crate::{Error, ErrorKind, bytes::any};
 
 /// One `name=value` as it was written: where it begins, where its `=` stands, where it ends.
 #[derive(Clone, Copy)]
@@ -128,6 +128,27 @@ fn sort(start: usize, spare: &mut Spare, out: &mut [u8]) {
     out[start..].copy_from_slice(bytes);
 }
 
+/// Whether each `%` that is signed is an escape.
+pub(super) fn check_escapes(query: &[u8]) -> Result<(), Error> {
+    if !any(query, |byte| byte == b'%') {
+        return Ok(());
+    }
+    let mut start = 0;
+    for piece in query.split(|&byte| byte == b'&') {
+        let is_dropped = matches!(piece.first(), None | Some(b'='));
+        match encode::malformed_escape(piece).filter(|_| !is_dropped) {
+            Some(at) => return Err(malformed(query, start + at)),
+            None => start += piece.len() + 1,
+        }
+    }
+    Ok(())
+}
+
+/// The names and values of a query as they stand on the wire.
+pub(crate) fn pieces(query: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    query.split(|&byte| byte == b'&').map(halves)
+}
+
 /// Whether a parameter, its name in canonical form, belongs to a signature that is there already.
 pub(crate) fn is_of_signature(name: &[u8]) -> bool {
     name.starts_with(b"X-Amz-") && OF_SIGNATURE.iter().any(|of| name == of.as_bytes())
@@ -162,6 +183,7 @@ pub(crate) fn write_parameter(name: &str, value: &[&str], out: &mut Vec<u8>) {
 }
 
 pub(crate) const ALGORITHM: &str = "X-Amz-Algorithm";
+pub(crate) const CONTENT_SHA256: &str = "X-Amz-Content-Sha256";
 pub(crate) const CREDENTIAL: &str = "X-Amz-Credential";
 pub(crate) const DATE: &str = "X-Amz-Date";
 pub(crate) const EXPIRES: &str = "X-Amz-Expires";

@@ -1,0 +1,408 @@
+//! What a request says of its own signature, and the proof that it is true.
+
+use std::{borrow::Cow, fmt, iter, time::SystemTime};
+
+use subtle::ConstantTimeEq;
+
+use super::{
+    BodyCheck, Error, Known, Place, Refusal, Verifier, body,
+    error::{MISMATCH, Steps},
+    parts::{Credential, Found, Parts, Value, malformed},
+};
+use crate::{
+    Head, Payload, Rules, Scope, Scratch, SigningKey, Timestamp,
+    canonical::{self, Buffers, Lines, PathForm, query, room},
+    sha256,
+    signer::ALGORITHM,
+};
+
+/// What a request says of its own signature: parsed, and not believed.
+///
+/// Made by [`Verifier::claim`].
+pub struct Claim<'a> {
+    verifier: &'a Verifier,
+    head: Head<'a>,
+    rules: Rules,
+    parts: Parts<'a>,
+    at: Timestamp,
+    expires_at: Option<SystemTime>,
+    /// `None`: the hash of the whole body.
+    payload: Option<Payload>,
+    host: &'a [u8],
+}
+
+/// The proof that a request was signed with the key of its access key id.
+///
+/// Only [`Claim::verify`] makes it. It holds no key, so it can be kept with the request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified<'a> {
+    access_key_id: Cow<'a, str>,
+    region: Cow<'a, str>,
+    service: Cow<'a, str>,
+    signed_headers: Cow<'a, str>,
+    place: Place,
+    at: Timestamp,
+    expires_at: Option<SystemTime>,
+    payload: Payload,
+}
+
+impl<'a> Claim<'a> {
+    pub(super) fn parse(
+        verifier: &'a Verifier,
+        head: Head<'a>,
+        now: SystemTime,
+    ) -> Result<Claim<'a>, Error> {
+        let found = Found::collect(head)?;
+        let parts = Parts::parse(head, &found)?;
+        let place = parts.place;
+        let refuse = |refusal, message| Error::new(refusal, place, message);
+        let Credential { date, region, service, terminator, .. } = &parts.credential;
+        let rules = verifier.rules.unwrap_or_else(|| Rules::for_service(service));
+        let host = head.host(found.host).map_err(|error| malformed(place, error.to_string()))?;
+        canonical::check_escapes(head, rules)
+            .map_err(|error| malformed(place, error.to_string()))?;
+        let at = parts.timestamp()?;
+        let payload = parts.payload(rules)?;
+        let expires = parts.expiry(rules, verifier.longest_expiry)?;
+
+        if **terminator != *"aws4_request" || **date != *at.date() {
+            return Err(refuse(
+                Refusal::WrongScope,
+                "the credential scope does not end in aws4_request, or is of another day than the \
+                 timestamp",
+            ));
+        }
+        if verifier.region.as_ref().is_some_and(|wanted| wanted != region) {
+            return Err(refuse(Refusal::WrongScope, "the credential scope is of another region"));
+        }
+        if verifier.services.as_ref().is_some_and(|wanted| !wanted.iter().any(|w| w == service)) {
+            return Err(refuse(Refusal::WrongScope, "the credential scope is of another service"));
+        }
+
+        let signed_at = SystemTime::from(at);
+        let skew = verifier.clock_skew;
+        let ahead = signed_at.duration_since(now).unwrap_or_default();
+        let behind = now.duration_since(signed_at).unwrap_or_default();
+        let expires_at = match (place, expires) {
+            (Place::Header, _) if behind > skew => {
+                return Err(refuse(
+                    Refusal::TimeSkewed,
+                    "Signature expired: the request is too old",
+                ));
+            }
+            (Place::Header, _) if ahead > skew => {
+                return Err(refuse(Refusal::TimeSkewed, "Signature not yet current"));
+            }
+            (Place::Header, _) => None,
+            (Place::Query, _) if ahead > skew => {
+                return Err(refuse(Refusal::Expired, "Request is not yet valid"));
+            }
+            (Place::Query, expires) if behind > expires.unwrap_or(skew) => {
+                return Err(refuse(Refusal::Expired, "Request has expired"));
+            }
+            (Place::Query, expires) => Some(signed_at + expires.unwrap_or(skew)),
+        };
+        Ok(Claim { verifier, head, rules, parts, at, expires_at, payload, host })
+    }
+
+    /// Whose key signed, by the request's own word.
+    pub fn access_key_id(&self) -> &str {
+        &self.parts.credential.access_key_id
+    }
+
+    /// The scope that the key is to be derived for.
+    pub fn scope(&self) -> Scope<'_> {
+        let Credential { region, service, .. } = &self.parts.credential;
+        Scope::new_unchecked(self.at, region, service)
+    }
+
+    /// The session token that came with the request.
+    pub fn session_token(&self) -> Option<Cow<'a, [u8]>> {
+        self.parts.token.map(Value::decode)
+    }
+
+    /// The moment of signing, by the request's own word.
+    pub fn at(&self) -> Timestamp {
+        self.at
+    }
+
+    /// Where the request carries its signature.
+    pub fn place(&self) -> Place {
+        self.parts.place
+    }
+
+    /// What the request says of its body; `None` if the signature covers the hash of the whole body
+    /// without naming it, so that [`Claim::verify`] must be told the hash.
+    pub fn payload(&self) -> Option<Payload> {
+        self.payload
+    }
+
+    /// Compares signatures.
+    ///
+    /// `known` is the key that the server found, for `None` see [`Refusal::UnknownKey`]: that answer
+    /// takes as long as the one for a wrong signature. `body` is the payload by
+    /// [`Payload::hash`], needed if [`Claim::payload`] is `None`; otherwise it may be given if the body
+    /// was hashed already, and is checked.
+    ///
+    /// # Errors
+    /// A [`Refusal`] from [`Refusal::NotSigned`] on.
+    pub fn verify(
+        self,
+        known: Option<Known<'_>>,
+        body: Option<Payload>,
+        scratch: &mut Scratch,
+    ) -> Result<(Verified<'a>, BodyCheck), Error> {
+        let (place, uniform) = (self.parts.place, self.verifier.is_uniform);
+        let payload = self.payload.or(body).unwrap_or(Payload::EMPTY);
+        let structure = self.check_headers();
+        // Before the key is looked at, so that the answer says nothing of the key.
+        let structure = if uniform { Ok(structure?) } else { structure };
+        let (matches, steps) = self.compare(known.as_ref(), payload, &mut scratch.buffers)?;
+        let expected_token = known.and_then(|known| known.session_token);
+        let has_token = match (self.parts.token, expected_token) {
+            (None, None) => true,
+            (Some(token), Some(expected)) => token.is(expected.0),
+            _ => false,
+        };
+        let refuse = |refusal, message: &'static str| Error::new(refusal, place, message);
+        if known.is_none() {
+            let message = "The security token included in the request is invalid: the access key id is not known.";
+            return Err(refuse(Refusal::UnknownKey, message).made_uniform(uniform));
+        }
+        if !has_token {
+            let message = "The security token included in the request is invalid.";
+            return Err(refuse(Refusal::WrongToken, message).made_uniform(uniform));
+        }
+        structure?;
+        if !matches {
+            return Err(refuse(Refusal::SignatureDiffers, MISMATCH).with_steps(steps));
+        }
+        match payload {
+            Payload::Sha256(_) => {}
+            Payload::Unsigned if self.takes_unsigned() => {}
+            Payload::Unsigned => {
+                let message = "the service does not take requests whose payload is unsigned";
+                return Err(refuse(Refusal::UnsignedPayload, message));
+            }
+            _ => {
+                let message = "bodies that stream in chunks are not verified by this version";
+                return Err(refuse(Refusal::UnsupportedPayload, message));
+            }
+        }
+        let is_checked = body.is_some();
+        if body.is_some_and(|body| payload.is_hash() && body != payload) {
+            return Err(body::differs(place));
+        }
+        let Parts { credential, signed_headers, .. } = self.parts;
+        let verified = Verified {
+            access_key_id: credential.access_key_id,
+            region: credential.region,
+            service: credential.service,
+            signed_headers,
+            place,
+            at: self.at,
+            expires_at: self.expires_at,
+            payload,
+        };
+        Ok((verified, BodyCheck::new(payload, place, is_checked)))
+    }
+
+    fn takes_unsigned(&self) -> bool {
+        let rules = self.rules;
+        self.verifier.accepts_unsigned || rules.presigned_unsigned || rules.always_unsigned
+    }
+
+    /// Whether all is signed that must be.
+    fn check_headers(&self) -> Result<(), Error> {
+        let place = self.parts.place;
+        let required = iter::once("host")
+            .chain(self.verifier.required_headers.iter().map(String::as_str))
+            .find(|name| !self.parts.signs(name.as_bytes()));
+        if let Some(name) = required {
+            let message = format!("'{name}' must be a 'SignedHeader' in the AWS Authorization.");
+            return Err(Error::new(Refusal::NotSigned, place, message));
+        }
+        let tolerated = |name: &[u8]| {
+            let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
+            (self.rules.token_after_signing && is("x-amz-security-token"))
+                || self.verifier.tolerated_headers.iter().any(|other| is(other))
+        };
+        let mut unsigned = None;
+        let visited = self.head.headers.for_each(|name, _| {
+            let is_amz = name.get(..6).is_some_and(|start| start.eq_ignore_ascii_case(b"x-amz-"));
+            if is_amz && unsigned.is_none() && !self.parts.signs(name) && !tolerated(name) {
+                unsigned = Some(name);
+            }
+            Ok(())
+        });
+        visited.map_err(|error| malformed(place, error.to_string()))?;
+        match unsigned {
+            None => Ok(()),
+            Some(name) => {
+                let message = format!(
+                    "There were headers present in the request which were not signed: {}",
+                    name.escape_ascii()
+                );
+                Err(Error::new(Refusal::UnsignedHeader, place, message))
+            }
+        }
+    }
+
+    /// Whether the signature is the one that this key makes, in any of the accepted forms.
+    fn compare(
+        &self,
+        known: Option<&Known<'_>>,
+        payload: Payload,
+        buffers: &mut Buffers,
+    ) -> Result<(bool, Option<Steps>), Error> {
+        let place = self.parts.place;
+        let stand_in;
+        let key = match known {
+            Some(known) => known.key,
+            None => {
+                // The same work as for a key that is known, and never a match.
+                stand_in = SigningKey::from_bytes(&[0; 32]);
+                &stand_in
+            }
+        };
+        let mut lines = Lines::new();
+        let all_there = self.select(&mut lines)?;
+        lines.sort();
+        let payload = payload.line();
+        let leave_out =
+            if self.rules.token_after_signing { is_signature_or_token } else { is_signature };
+        let mut request = canonical::Request {
+            method: self.head.method,
+            path: self.head.path,
+            query: self.head.query.unwrap_or_default(),
+            own_query: b"",
+            leave_out,
+            lines: &lines,
+            payload: payload.as_bytes(),
+            rules: self.rules,
+            path_form: PathForm::Canonical,
+        };
+        let mut steps = None;
+        let mut matches = false;
+        for form in PathForm::accepted(self.head.path, self.rules) {
+            request.path_form = form;
+            let text = &mut buffers.text;
+            let scope = self.scope();
+            room(text, request.bound() + scope.text_len() + 128);
+            let layout = request
+                .write(text, &mut buffers.spare)
+                .map_err(|error| malformed(place, error.to_string()))?;
+            let hash = sha256::hex(&sha256::digest(text));
+            text.extend_from_slice(ALGORITHM.as_bytes());
+            text.push(b'\n');
+            text.extend_from_slice(self.at.as_str().as_bytes());
+            text.push(b'\n');
+            scope.write(text);
+            text.push(b'\n');
+            text.extend_from_slice(&hash);
+            let string_to_sign = &text[layout.end..];
+            let expected = sha256::hex(&key.sign(string_to_sign));
+            matches |= bool::from(expected[..].ct_eq(&self.parts.signature));
+            if self.verifier.is_debugging && steps.is_none() {
+                steps = Some(Steps {
+                    canonical_request: String::from_utf8_lossy(&text[..layout.end]).into_owned(),
+                    string_to_sign: String::from_utf8_lossy(string_to_sign).into_owned(),
+                });
+            }
+        }
+        Ok((matches && all_there && known.is_some(), steps))
+    }
+
+    /// Collects the headers that the signature names; whether all of them are there.
+    fn select<'l>(&'l self, lines: &mut Lines<'l>) -> Result<bool, Error> {
+        let mut all_there = true;
+        for name in self.parts.signed_names() {
+            let name = name.as_bytes();
+            if name.eq_ignore_ascii_case(b"host") {
+                lines.push(b"host", self.host);
+                continue;
+            }
+            let mut is_there = false;
+            let visited = self.head.headers.for_each(|other, value| {
+                if other.eq_ignore_ascii_case(name) {
+                    is_there = true;
+                    lines.push(other, value);
+                }
+                Ok(())
+            });
+            visited.map_err(|error| malformed(self.parts.place, error.to_string()))?;
+            all_there &= is_there;
+        }
+        Ok(all_there)
+    }
+}
+
+impl fmt::Debug for Claim<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Claim")
+            .field("access_key_id", &self.access_key_id())
+            .field("scope", &self.scope())
+            .field("at", &self.at)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> Verified<'a> {
+    /// Whose key signed.
+    pub fn access_key_id(&self) -> &str {
+        &self.access_key_id
+    }
+
+    /// The scope for which the signature holds.
+    pub fn scope(&self) -> Scope<'_> {
+        Scope::new_unchecked(self.at, &self.region, &self.service)
+    }
+
+    /// The names of the headers that the signature covers; believe no others.
+    pub fn signed_headers(&self) -> impl Iterator<Item = &str> {
+        self.signed_headers.split(';')
+    }
+
+    /// What the signature says of the body.
+    pub fn payload(&self) -> Payload {
+        self.payload
+    }
+
+    /// Where the request carried its signature.
+    pub fn place(&self) -> Place {
+        self.place
+    }
+
+    /// The moment of signing.
+    pub fn at(&self) -> Timestamp {
+        self.at
+    }
+
+    /// The moment from which a presigned URL is refused; `None` for a request signed in its headers.
+    pub fn expires_at(&self) -> Option<SystemTime> {
+        self.expires_at
+    }
+
+    /// The same proof, which no longer borrows the request: it can go where the request goes.
+    pub fn into_owned(self) -> Verified<'static> {
+        let owned = |text: Cow<'a, str>| Cow::Owned(text.into_owned());
+        Verified {
+            access_key_id: owned(self.access_key_id),
+            region: owned(self.region),
+            service: owned(self.service),
+            signed_headers: owned(self.signed_headers),
+            place: self.place,
+            at: self.at,
+            expires_at: self.expires_at,
+            payload: self.payload,
+        }
+    }
+}
+
+fn is_signature(name: &[u8]) -> bool {
+    name == query::SIGNATURE.as_bytes()
+}
+
+fn is_signature_or_token(name: &[u8]) -> bool {
+    is_signature(name) || name == query::SECURITY_TOKEN.as_bytes()
+}

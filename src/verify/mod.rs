@@ -1,0 +1,233 @@
+//! Verifying: whether a request was signed by who says so.
+//!
+//! A server goes three steps, and believes nothing before the last:
+//! 1. [`Verifier::claim`] takes the request's own word for who signed it, and checks what can be checked
+//!    without a key: its parts, scope and time.
+//! 2. The server looks the key up, by whatever means it has, and may find none.
+//! 3. [`Claim::verify`] compares signatures. What it returns, [`Verified`], only it can make.
+//!
+//! The body is checked last, in pieces, by the [`BodyCheck`] that comes with the proof.
+//!
+//! ```
+//! use std::time::SystemTime;
+//! use countersign::{
+//!     Credentials, Head, KeyCache, Payload, Scratch, Signer,
+//!     verify::{Known, Verifier},
+//! };
+//!
+//! // A request as a client sent it.
+//! let now = SystemTime::now();
+//! let credentials = Credentials::new("AKIDEXAMPLE", "secret");
+//! let mut request = http::Request::put("https://bucket.s3.eu-west-1.amazonaws.com/key").body("meow")?;
+//! let payload = Payload::hash(request.body());
+//! Signer::new("eu-west-1", "s3").sign(&mut request, payload, &credentials, now)?;
+//!
+//! let verifier = Verifier::new().with_region("eu-west-1").with_services(["s3"]);
+//! let keys = KeyCache::default();
+//! let (parts, body) = request.into_parts();
+//! let claim = verifier.claim(Head::from(&parts), now)?;
+//! let secret = (claim.access_key_id() == "AKIDEXAMPLE").then_some("secret");
+//! let key = secret.map(|secret| keys.key(claim.access_key_id(), secret, &claim.scope()));
+//! let known = key.as_ref().map(Known::new);
+//! let (verified, mut check) = claim.verify(known, None, &mut Scratch::new())?;
+//! check.push(body.as_bytes());
+//! check.finish()?;
+//! assert_eq!(verified.access_key_id(), "AKIDEXAMPLE");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What a server must still do
+//!
+//! A signature covers the headers that it names. Of the others a server should believe none: use
+//! [`Verifier::with_required_headers`] for those that decide something. A presigned URL may be used
+//! again until it expires, and a signed request for as long as the clock skew allows.
+
+mod body;
+mod claim;
+mod error;
+mod parts;
+
+use std::{
+    fmt,
+    time::{Duration, SystemTime},
+};
+
+use crate::{Head, Rules, SigningKey};
+
+pub use body::BodyCheck;
+pub use claim::{Claim, Verified};
+pub use error::{Dialect, Error, Place, Refusal};
+
+/// What a server accepts.
+///
+/// The rules by which a request is canonicalized follow from the service in its scope.
+///
+/// ```
+/// use std::time::Duration;
+/// use countersign::verify::Verifier;
+///
+/// let verifier = Verifier::new()
+///     .with_region("eu-west-1")
+///     .with_services(["s3", "s3express"])
+///     .with_clock_skew(Duration::from_secs(5 * 60));
+/// # let _ = verifier;
+/// ```
+#[derive(Clone, Debug)]
+pub struct Verifier {
+    clock_skew: Duration,
+    longest_expiry: Duration,
+    region: Option<String>,
+    services: Option<Vec<String>>,
+    required_headers: Vec<String>,
+    tolerated_headers: Vec<String>,
+    rules: Option<Rules>,
+    accepts_unsigned: bool,
+    is_uniform: bool,
+    is_debugging: bool,
+}
+
+impl Verifier {
+    /// A verifier that allows 15 minutes of clock skew and presigned URLs of a week, for any region and
+    /// service.
+    ///
+    /// A server should name [its region](Verifier::with_region) and [its
+    /// services](Verifier::with_services): otherwise a request that was signed for another one, and is
+    /// known to whoever runs that, is good here too.
+    pub fn new() -> Verifier {
+        Verifier {
+            clock_skew: Duration::from_secs(15 * 60),
+            longest_expiry: Duration::from_secs(604_800),
+            region: None,
+            services: None,
+            required_headers: Vec::new(),
+            tolerated_headers: Vec::new(),
+            rules: None,
+            accepts_unsigned: false,
+            is_uniform: false,
+            is_debugging: false,
+        }
+    }
+
+    /// Allows the client's clock to be off by this much, in either direction.
+    #[must_use]
+    pub fn with_clock_skew(self, skew: Duration) -> Verifier {
+        Verifier { clock_skew: skew, ..self }
+    }
+
+    /// Refuses presigned URLs that were made to hold for longer.
+    #[must_use]
+    pub fn with_longest_expiry(self, longest: Duration) -> Verifier {
+        Verifier { longest_expiry: longest, ..self }
+    }
+
+    /// Accepts this region alone.
+    #[must_use]
+    pub fn with_region(self, region: impl Into<String>) -> Verifier {
+        Verifier { region: Some(region.into()), ..self }
+    }
+
+    /// Accepts these signing names alone.
+    #[must_use]
+    pub fn with_services(self, names: impl IntoIterator<Item = impl Into<String>>) -> Verifier {
+        Verifier { services: Some(names.into_iter().map(Into::into).collect()), ..self }
+    }
+
+    /// Insists that these headers are signed, beside `host`.
+    #[must_use]
+    pub fn with_required_headers(
+        self,
+        names: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Verifier {
+        Verifier { required_headers: names.into_iter().map(Into::into).collect(), ..self }
+    }
+
+    /// Tolerates these `x-amz-*` headers unsigned: those that a hop in front of the server adds, as
+    /// CloudFront adds `x-amz-cf-id`.
+    #[must_use]
+    pub fn with_tolerated_headers(
+        self,
+        names: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Verifier {
+        Verifier { tolerated_headers: names.into_iter().map(Into::into).collect(), ..self }
+    }
+
+    /// Canonicalizes by these rules, whatever the service.
+    #[must_use]
+    pub fn with_rules(self, rules: Rules) -> Verifier {
+        Verifier { rules: Some(rules), ..self }
+    }
+
+    /// Accepts `UNSIGNED-PAYLOAD` for services that do not take it, too.
+    #[must_use]
+    pub fn with_unsigned_payloads(self, yes: bool) -> Verifier {
+        Verifier { accepts_unsigned: yes, ..self }
+    }
+
+    /// Answers an unknown key and a wrong token as it answers a wrong signature, so that nobody can try
+    /// out which access key ids exist.
+    #[must_use]
+    pub fn with_uniform_refusals(self, yes: bool) -> Verifier {
+        Verifier { is_uniform: yes, ..self }
+    }
+
+    /// Tells with each signature that differs what canonical request was compared: for people who debug
+    /// a client. The request's session token may stand in it.
+    #[must_use]
+    pub fn with_debugging(self, yes: bool) -> Verifier {
+        Verifier { is_debugging: yes, ..self }
+    }
+
+    /// Takes the request's word for who signed it, and checks what can be checked without a key.
+    ///
+    /// # Errors
+    /// A [`Refusal`] of parts that are missing or malformed, of the scope or of the time.
+    pub fn claim<'a>(&'a self, head: Head<'a>, now: SystemTime) -> Result<Claim<'a>, Error> {
+        Claim::parse(self, head, now)
+    }
+}
+
+impl Default for Verifier {
+    fn default() -> Verifier {
+        Verifier::new()
+    }
+}
+
+/// A key that a server looked up, for the access key id, the date, the region and the service of a claim.
+///
+/// ```
+/// use countersign::{Scope, SigningKey, verify::Known};
+///
+/// let key = SigningKey::derive("secret", &Scope::parse("20150830/us-east-1/iam/aws4_request")?);
+/// let permanent = Known::new(&key);
+/// let temporary = Known::new(&key).with_session_token("token");
+/// # let _ = (permanent, temporary);
+/// # Ok::<(), countersign::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'k> {
+    key: &'k SigningKey,
+    session_token: Option<SecretText<'k>>,
+}
+
+impl<'k> Known<'k> {
+    /// The key of long-lived credentials.
+    pub fn new(key: &'k SigningKey) -> Known<'k> {
+        Known { key, session_token: None }
+    }
+
+    /// The session token that must come with the key.
+    #[must_use]
+    pub fn with_session_token(self, token: &'k str) -> Known<'k> {
+        Known { session_token: Some(SecretText(token)), ..self }
+    }
+}
+
+/// Text that `Debug` does not show.
+#[derive(Clone, Copy)]
+struct SecretText<'k>(&'k str);
+
+impl fmt::Debug for SecretText<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<redacted>")
+    }
+}

@@ -1,0 +1,445 @@
+//! The parts of a signature, as a request carries them in its Authorization header or its query.
+
+use std::{borrow::Cow, time::Duration};
+
+use percent_encoding::percent_decode;
+use subtle::ConstantTimeEq;
+
+use super::{Error, Place, Refusal};
+use crate::{
+    Head, Payload, Rules, Timestamp, canonical::query, rules::ContentSha256, signer::ALGORITHM,
+};
+
+/// The parts of a signature.
+pub(super) struct Parts<'a> {
+    pub(super) place: Place,
+    pub(super) credential: Credential<'a>,
+    /// Names with `;` between them.
+    pub(super) signed_headers: Cow<'a, str>,
+    pub(super) signature: Cow<'a, [u8]>,
+    pub(super) token: Option<Value<'a>>,
+    date: Option<Value<'a>>,
+    expires: Option<Value<'a>>,
+    content_sha256: Option<Value<'a>>,
+}
+
+/// `AKID/20150830/us-east-1/iam/aws4_request`, taken apart.
+pub(super) struct Credential<'a> {
+    pub(super) access_key_id: Cow<'a, str>,
+    pub(super) date: Cow<'a, str>,
+    pub(super) region: Cow<'a, str>,
+    pub(super) service: Cow<'a, str>,
+    pub(super) terminator: Cow<'a, str>,
+}
+
+/// The headers that say something of the signature.
+#[derive(Default)]
+pub(super) struct Found<'a> {
+    authorization: Option<&'a [u8]>,
+    pub(super) host: Option<&'a [u8]>,
+    amz_date: Option<&'a [u8]>,
+    date: Option<&'a [u8]>,
+    token: Option<&'a [u8]>,
+    content_sha256: Option<&'a [u8]>,
+}
+
+/// The value of a header or of a query parameter, as it was received.
+#[derive(Clone, Copy)]
+pub(super) struct Value<'a> {
+    raw: &'a [u8],
+    is_encoded: bool,
+}
+
+impl<'a> Found<'a> {
+    pub(super) fn collect(head: Head<'a>) -> Result<Found<'a>, Error> {
+        let mut found = Found::default();
+        let mut twice = None;
+        let visited = head.headers.for_each(|name, value| {
+            let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
+            let slot = match () {
+                () if is("authorization") => &mut found.authorization,
+                () if is("host") => &mut found.host,
+                () if is("x-amz-date") => &mut found.amz_date,
+                () if is("date") => &mut found.date,
+                () if is("x-amz-security-token") || is("x-amz-s3session-token") => &mut found.token,
+                () if is("x-amz-content-sha256") => &mut found.content_sha256,
+                () => return Ok(()),
+            };
+            // An ordinary header that is repeated is joined; `host` says so itself below.
+            if slot.replace(value).is_some() && !is("date") {
+                twice = Some(name);
+            }
+            Ok(())
+        });
+        visited.map_err(|error| malformed(Place::Header, error.to_string()))?;
+        match twice {
+            None => Ok(found),
+            Some(name) if name.eq_ignore_ascii_case(b"host") => {
+                Err(malformed(Place::Header, "the request has two `host` headers"))
+            }
+            Some(name) => Err(Error::new(
+                Refusal::Ambiguous,
+                Place::Header,
+                format!("the request has two `{}` headers", name.escape_ascii()),
+            )),
+        }
+    }
+}
+
+impl<'a> Parts<'a> {
+    pub(super) fn parse(head: Head<'a>, found: &Found<'a>) -> Result<Parts<'a>, Error> {
+        let parameters = Parameters::collect(head.query.unwrap_or_default())?;
+        match (found.authorization, parameters.are_a_signature()) {
+            (None, false) => Err(Error::new(
+                Refusal::NoCredentials,
+                Place::Header,
+                "Missing Authentication Token: the request carries no signature",
+            )),
+            (Some(_), true) => Err(Error::new(
+                Refusal::Ambiguous,
+                Place::Query,
+                "Only one auth mechanism allowed: the request has an Authorization header and a \
+                 signature in its query",
+            )),
+            (Some(value), false) => Parts::from_header(value, found, &parameters),
+            (None, true) => Parts::from_query(&parameters),
+        }
+    }
+
+    fn from_header(
+        value: &'a [u8],
+        found: &Found<'a>,
+        parameters: &Parameters<'a>,
+    ) -> Result<Parts<'a>, Error> {
+        let place = Place::Header;
+        let value = str::from_utf8(value)
+            .map_err(|_| malformed(place, "the Authorization header is not text"))?;
+        let fields = value
+            .trim_matches(BLANKS)
+            .strip_prefix(ALGORITHM)
+            .filter(|fields| fields.starts_with(BLANKS));
+        let Some(fields) = fields else {
+            return Err(malformed(
+                place,
+                format!("the Authorization header does not begin with {ALGORITHM}"),
+            ));
+        };
+        let (mut credential, mut signed_headers, mut signature) = (None, None, None);
+        for field in fields.split(',') {
+            let (name, value) = field.trim_matches(BLANKS).split_once('=').ok_or_else(|| {
+                malformed(place, "the Authorization header holds a part without a `=`")
+            })?;
+            let slot = match name {
+                "Credential" => &mut credential,
+                "SignedHeaders" => &mut signed_headers,
+                "Signature" => &mut signature,
+                _ => {
+                    return Err(malformed(place, "the Authorization header holds an unknown part"));
+                }
+            };
+            if slot.replace(value).is_some() {
+                let message = format!("the Authorization header holds {name} twice");
+                return Err(Error::new(Refusal::Ambiguous, place, message));
+            }
+        }
+        let (Some(credential), Some(signed_headers), Some(signature)) =
+            (credential, signed_headers, signature)
+        else {
+            return Err(malformed(
+                place,
+                "the Authorization header lacks one of Credential, SignedHeaders and Signature",
+            ));
+        };
+        let signs =
+            |name: &str| signed_headers.split(';').any(|signed| signed.eq_ignore_ascii_case(name));
+        // A `date` header counts where there is no x-amz-date, if it is signed.
+        let date = found.amz_date.or(found.date.filter(|_| signs("date")));
+        Ok(Parts {
+            place,
+            credential: Credential::new(place, credential.split('/').map(Cow::Borrowed))?,
+            signed_headers: Cow::Borrowed(checked_names(place, signed_headers)?),
+            signature: Cow::Borrowed(signature.as_bytes()),
+            token: found.token.map(Value::header),
+            date: date.map(Value::header),
+            expires: None,
+            content_sha256: found
+                .content_sha256
+                .filter(|_| signs("x-amz-content-sha256"))
+                .map(Value::header)
+                .or(parameters.content_sha256),
+        })
+    }
+
+    fn from_query(parameters: &Parameters<'a>) -> Result<Parts<'a>, Error> {
+        let place = Place::Query;
+        let needed = |value: Option<Value<'a>>, name: &str| {
+            value.ok_or_else(|| malformed(place, format!("the query lacks {name}")))
+        };
+        if needed(parameters.algorithm, query::ALGORITHM)?.decode() != ALGORITHM.as_bytes() {
+            return Err(malformed(place, format!("{} is not {ALGORITHM}", query::ALGORITHM)));
+        }
+        let credential = needed(parameters.credential, query::CREDENTIAL)?;
+        let signed_headers = needed(parameters.signed_headers, query::SIGNED_HEADERS)?.text();
+        let signed_headers = signed_headers
+            .ok_or_else(|| malformed(place, format!("{} is not text", query::SIGNED_HEADERS)))?;
+        checked_names(place, &signed_headers)?;
+        Ok(Parts {
+            place,
+            credential: Credential::from_value(place, credential)?,
+            signed_headers,
+            signature: needed(parameters.signature, query::SIGNATURE)?.decode(),
+            token: parameters.token,
+            date: Some(needed(parameters.date, query::DATE)?),
+            expires: parameters.expires,
+            content_sha256: parameters.content_sha256,
+        })
+    }
+
+    pub(super) fn signed_names(&self) -> impl Iterator<Item = &str> {
+        self.signed_headers.split(';')
+    }
+
+    pub(super) fn signs(&self, name: &[u8]) -> bool {
+        self.signed_names().any(|signed| signed.as_bytes().eq_ignore_ascii_case(name))
+    }
+
+    /// The moment of signing.
+    pub(super) fn timestamp(&self) -> Result<Timestamp, Error> {
+        let missing = || {
+            malformed(
+                self.place,
+                "the request carries no date: neither x-amz-date nor a signed date",
+            )
+        };
+        let date = self.date.ok_or_else(missing)?.text();
+        let date = date.as_deref().map(|text| text.trim_matches(BLANKS));
+        date.and_then(Timestamp::from_header).ok_or_else(|| {
+            malformed(self.place, "the date of the request is not like 20150830T123600Z")
+        })
+    }
+
+    /// What the signature says of the body; `None`: its hash, unnamed.
+    pub(super) fn payload(&self, rules: Rules) -> Result<Option<Payload>, Error> {
+        if let Some(value) = self.content_sha256 {
+            let line = value.text();
+            let payload =
+                line.as_deref().and_then(|line| Payload::from_line(line.trim_matches(BLANKS)));
+            let unknown = || {
+                malformed(
+                    self.place,
+                    "x-amz-content-sha256 is neither a SHA-256 in lower-case hexadecimal nor a marker that is known",
+                )
+            };
+            return payload.map(Some).ok_or_else(unknown);
+        }
+        match self.place {
+            Place::Query if rules.presigned_unsigned => Ok(Some(Payload::Unsigned)),
+            _ if rules.always_unsigned => Ok(Some(Payload::Unsigned)),
+            Place::Header
+                if rules.presigned_unsigned && rules.content_sha256 == ContentSha256::Always =>
+            {
+                Err(Error::new(
+                    Refusal::MissingContentSha256,
+                    self.place,
+                    "Missing required header for this request: x-amz-content-sha256",
+                ))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The life of a presigned URL; `None` for a request signed in its headers, and where the rules
+    /// leave it open.
+    pub(super) fn expiry(
+        &self,
+        rules: Rules,
+        longest: Duration,
+    ) -> Result<Option<Duration>, Error> {
+        let invalid =
+            |message: String| Err(Error::new(Refusal::InvalidExpiry, self.place, message));
+        match (self.place, self.expires) {
+            (Place::Header, _) => Ok(None),
+            (Place::Query, None) if rules.presigned_unsigned => {
+                invalid(format!("the query lacks {}", query::EXPIRES))
+            }
+            (Place::Query, None) => Ok(None),
+            (Place::Query, Some(value)) => {
+                let text = value.text();
+                let digits =
+                    text.as_deref().filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
+                let seconds =
+                    digits.and_then(|digits| digits.parse().ok()).map(Duration::from_secs);
+                match seconds.filter(|life| !life.is_zero() && *life <= longest) {
+                    Some(life) => Ok(Some(life)),
+                    None => invalid(format!(
+                        "{} must be a number of seconds from 1 to {}",
+                        query::EXPIRES,
+                        longest.as_secs()
+                    )),
+                }
+            }
+        }
+    }
+}
+
+impl<'a> Credential<'a> {
+    fn new(
+        place: Place,
+        parts: impl Iterator<Item = Cow<'a, str>>,
+    ) -> Result<Credential<'a>, Error> {
+        let mut parts = parts.fuse();
+        let is_name = |part: &Cow<'_, str>| {
+            !part.is_empty() && !part.bytes().any(|byte| byte == b'/' || byte.is_ascii_control())
+        };
+        let mut next = || parts.next().filter(is_name);
+        let five = [next(), next(), next(), next(), next()];
+        match (five, parts.next()) {
+            (
+                [Some(access_key_id), Some(date), Some(region), Some(service), Some(terminator)],
+                None,
+            ) => Ok(Credential { access_key_id, date, region, service, terminator }),
+            _ => Err(malformed(
+                place,
+                "the Credential is not like AKID/20150830/us-east-1/iam/aws4_request",
+            )),
+        }
+    }
+
+    /// Splits at slashes, escaped or not; the parts themselves are seldom escaped.
+    fn from_value(place: Place, value: Value<'a>) -> Result<Credential<'a>, Error> {
+        let mut parts: [Option<Cow<'a, str>>; 6] = Default::default();
+        let mut rest = value.raw;
+        for slot in &mut parts {
+            let end = (0..rest.len()).find_map(|at| match &rest[at..] {
+                [b'/', ..] => Some((at, 1)),
+                [b'%', b'2', b'F' | b'f', ..] => Some((at, 3)),
+                _ => None,
+            });
+            let (at, len) = end.unwrap_or((rest.len(), 0));
+            *slot = Value { raw: &rest[..at], is_encoded: true }.text();
+            rest = &rest[at + len..];
+            if len == 0 {
+                break;
+            }
+        }
+        Credential::new(place, parts.into_iter().map_while(|part| part))
+    }
+}
+
+impl<'a> Value<'a> {
+    fn header(raw: &'a [u8]) -> Value<'a> {
+        Value { raw, is_encoded: false }
+    }
+
+    /// The value, its escapes decoded.
+    pub(super) fn decode(self) -> Cow<'a, [u8]> {
+        if !self.is_encoded || !self.raw.iter().any(|byte| matches!(byte, b'%' | b'+')) {
+            return Cow::Borrowed(self.raw);
+        }
+        Cow::Owned(self.bytes().collect())
+    }
+
+    fn text(self) -> Option<Cow<'a, str>> {
+        match self.decode() {
+            Cow::Borrowed(bytes) => str::from_utf8(bytes).ok().map(Cow::Borrowed),
+            Cow::Owned(bytes) => String::from_utf8(bytes).ok().map(Cow::Owned),
+        }
+    }
+
+    /// Compares in a time that depends on the lengths alone.
+    pub(super) fn is(self, expected: &str) -> bool {
+        let expected = expected.as_bytes();
+        if !self.is_encoded {
+            return self.raw.trim_ascii().ct_eq(expected).into();
+        }
+        let mut same = subtle::Choice::from(1);
+        let mut len = 0;
+        for byte in self.bytes() {
+            same &= expected.get(len).copied().unwrap_or(!byte).ct_eq(&byte);
+            len += 1;
+        }
+        (same & len.ct_eq(&expected.len())).into()
+    }
+
+    /// The bytes that the escapes of a query spell.
+    fn bytes(self) -> impl Iterator<Item = u8> + 'a {
+        // A `+` is a space before it is decoded, never after.
+        self.raw.split_inclusive(|&byte| byte == b'+').flat_map(|part| {
+            let (text, plus) = match part.split_last() {
+                Some((b'+', text)) => (text, Some(b' ')),
+                _ => (part, None),
+            };
+            percent_decode(text).chain(plus)
+        })
+    }
+}
+
+/// The parameters of a query that belong to a signature.
+#[derive(Default)]
+struct Parameters<'a> {
+    algorithm: Option<Value<'a>>,
+    credential: Option<Value<'a>>,
+    date: Option<Value<'a>>,
+    expires: Option<Value<'a>>,
+    signed_headers: Option<Value<'a>>,
+    signature: Option<Value<'a>>,
+    token: Option<Value<'a>>,
+    content_sha256: Option<Value<'a>>,
+}
+
+impl<'a> Parameters<'a> {
+    fn collect(query: &'a [u8]) -> Result<Parameters<'a>, Error> {
+        let mut all = Parameters::default();
+        for (name, raw) in query::pieces(query) {
+            let is = |other: &str| percent_decode(name).eq(other.bytes());
+            let slot = match () {
+                () if !matches!(name.first(), Some(b'X' | b'%')) => continue,
+                () if is(query::ALGORITHM) => &mut all.algorithm,
+                () if is(query::CREDENTIAL) => &mut all.credential,
+                () if is(query::DATE) => &mut all.date,
+                () if is(query::EXPIRES) => &mut all.expires,
+                () if is(query::SIGNED_HEADERS) => &mut all.signed_headers,
+                () if is(query::SIGNATURE) => &mut all.signature,
+                () if is(query::SECURITY_TOKEN) || is(query::S3_SESSION_TOKEN) => &mut all.token,
+                () if is(query::CONTENT_SHA256) => &mut all.content_sha256,
+                () => continue,
+            };
+            if slot.replace(Value { raw, is_encoded: true }).is_some() {
+                let message = format!("the query holds `{}` twice", name.escape_ascii());
+                return Err(Error::new(Refusal::Ambiguous, Place::Query, message));
+            }
+        }
+        Ok(all)
+    }
+
+    fn are_a_signature(&self) -> bool {
+        self.algorithm.is_some() || self.credential.is_some() || self.signature.is_some()
+    }
+}
+
+/// Signed header names are tokens, each named once.
+fn checked_names(place: Place, names: &str) -> Result<&str, Error> {
+    let mut seen = 0;
+    for (at, name) in names.split(';').enumerate() {
+        if !crate::head::is_token(name.as_bytes()) {
+            return Err(malformed(place, "SignedHeaders holds a name that is no token"));
+        }
+        if names.split(';').take(at).any(|other| other.eq_ignore_ascii_case(name)) {
+            return Err(malformed(place, "SignedHeaders names a header twice"));
+        }
+        seen += 1;
+        if seen > MOST_SIGNED_HEADERS {
+            return Err(malformed(place, "SignedHeaders names more headers than any request has"));
+        }
+    }
+    Ok(names)
+}
+
+pub(super) fn malformed(place: Place, message: impl Into<Cow<'static, str>>) -> Error {
+    Error::new(Refusal::Malformed, place, message)
+}
+
+const BLANKS: [char; 2] = [' ', '\t'];
+
+/// Names are compared with one another and with each header, so their number is bounded.
+const MOST_SIGNED_HEADERS: usize = 200;

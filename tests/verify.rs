@@ -1,0 +1,518 @@
+//! What a verifier accepts and refuses.
+
+use std::{
+    fs,
+    time::{Duration, SystemTime},
+};
+
+use countersign::{
+    Credentials, Head, Headers, Payload, Presign, Rules, Scratch, Signer, SigningKey, Timestamp,
+    verify::{Dialect, Error, Known, Place, Refusal, Verified, Verifier},
+};
+
+use crate::support::{Case, external_data};
+
+fn now() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1_440_938_160)
+}
+
+fn keys() -> Credentials {
+    Credentials::new("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")
+}
+
+fn signed(service: &str, url: &str, body: &'static str) -> http::Request<&'static str> {
+    let mut request = http::Request::post(url).header("x-note", "a  b").body(body).unwrap();
+    let signer = Signer::new("us-east-1", service);
+    signer.sign(&mut request, Payload::hash(body), &keys(), now()).unwrap();
+    request
+}
+
+fn presigned(service: &str, url: &str) -> http::Request<&'static str> {
+    let mut request = http::Request::get(url).body("").unwrap();
+    let presign = Presign::expires_in(Duration::from_secs(600));
+    Signer::new("us-east-1", service).presign(&mut request, presign, &keys(), now()).unwrap();
+    request
+}
+
+/// Verifies at `at`, by a server that knows these credentials and has read the body.
+fn verify_at(
+    verifier: &Verifier,
+    head: Head<'_>,
+    body: &[u8],
+    credentials: &Credentials,
+    at: SystemTime,
+) -> Result<Verified<'static>, Error> {
+    let claim = verifier.claim(head, at)?;
+    let is_known = claim.access_key_id() == credentials.access_key_id();
+    let key = is_known.then(|| SigningKey::derive(credentials.secret_access_key(), &claim.scope()));
+    let known = key.as_ref().map(|key| {
+        let known = Known::new(key);
+        match credentials.session_token() {
+            Some(token) => known.with_session_token(token),
+            None => known,
+        }
+    });
+    // A body whose hash is not named has to be hashed before; any other is checked behind.
+    let hash = claim.payload().is_none().then(|| Payload::hash(body));
+    let (verified, mut check) = claim.verify(known, hash, &mut Scratch::new())?;
+    for piece in body.chunks(3) {
+        check.push(piece);
+    }
+    check.finish()?;
+    Ok(verified.into_owned())
+}
+
+fn verify(request: &http::Request<&str>) -> Result<Verified<'static>, Error> {
+    verify_at(&Verifier::new(), Head::from(request), request.body().as_bytes(), &keys(), now())
+}
+
+fn refusal(request: &http::Request<&str>) -> Refusal {
+    verify(request).unwrap_err().refusal()
+}
+
+fn set(request: &mut http::Request<&str>, name: &'static str, value: &str) {
+    request.headers_mut().insert(name, value.parse().unwrap());
+}
+
+fn set_query(request: &mut http::Request<&str>, edit: impl FnOnce(&str) -> String) {
+    let uri = request.uri();
+    let query = edit(uri.query().unwrap_or_default());
+    let text = format!("https://{}{}?{query}", uri.authority().unwrap(), uri.path());
+    *request.uri_mut() = text.parse().unwrap();
+}
+
+#[test]
+fn what_was_signed_is_accepted_and_says_by_whom() {
+    let verified = verify(&signed("s3", "https://b.s3.amazonaws.com/a=b?x=1", "meow")).unwrap();
+    assert_eq!(verified.access_key_id(), "AKIDEXAMPLE");
+    assert_eq!(verified.scope().to_string(), "20150830/us-east-1/s3/aws4_request");
+    assert_eq!(
+        verified.signed_headers().collect::<Vec<_>>(),
+        ["host", "x-amz-content-sha256", "x-amz-date", "x-note"]
+    );
+    assert_eq!(verified.payload(), Payload::hash("meow"));
+    assert_eq!((verified.place(), verified.expires_at()), (Place::Header, None));
+    let verified = verify(&presigned("sts", "https://sts.amazonaws.com/?Action=x")).unwrap();
+    assert_eq!(verified.place(), Place::Query);
+    assert_eq!(verified.expires_at(), Some(now() + Duration::from_secs(600)));
+}
+
+#[test]
+fn two_thousand_differential_cases_are_accepted_and_altered_ones_refused() {
+    let Some(data) = external_data("verify differential.jsonl") else { return };
+    let text = fs::read_to_string(data.join("differential.jsonl")).unwrap();
+    let verifier = Verifier::new().with_unsigned_payloads(true);
+    let mut count = 0;
+    for line in text.lines() {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        let case = Case::parse(&line["in"]);
+        let sent = case.sign_http().unwrap().unwrap();
+        let headers: Vec<(&[u8], &[u8])> =
+            sent.headers.iter().map(|(name, value)| (name.as_bytes(), &value[..])).collect();
+        let method = case.method.as_bytes();
+        let head = Head::parse(method, sent.url.as_bytes(), Headers::Pairs(&headers)).unwrap();
+        let at = SystemTime::from(case.at.parse::<Timestamp>().unwrap());
+        // The body of a presigned request is not signed by these cases.
+        let body: &[u8] = if case.presign { b"" } else { &case.body };
+        let check = |head, body| verify_at(&verifier, head, body, &case.credentials, at);
+        check(head, body).unwrap_or_else(|error| panic!("{error}: {line}"));
+        let query = [head.query.unwrap_or_default(), b"&another"].concat();
+        for altered in [
+            Head { method: b"TRACE", ..head },
+            Head { path: b"/another", ..head },
+            Head { query: Some(&query), ..head },
+        ] {
+            assert!(check(altered, body).is_err(), "{altered:?}: {line}");
+        }
+        if !case.presign && case.payload.is_none() {
+            assert!(check(head, b"another body").is_err(), "{line}");
+        }
+        let later = at + Duration::from_secs(8 * 86_400);
+        assert!(verify_at(&verifier, head, body, &case.credentials, later).is_err(), "{line}");
+        count += 1;
+    }
+    assert_eq!(count, 2000);
+}
+
+#[test]
+fn a_request_without_a_signature_has_no_credentials() {
+    let request = http::Request::get("https://sts.amazonaws.com/").body("").unwrap();
+    assert_eq!(refusal(&request), Refusal::NoCredentials);
+}
+
+#[test]
+fn an_authorization_header_that_cannot_be_read_is_malformed() {
+    let good = signed("sts", "https://sts.amazonaws.com/", "x");
+    let authorization = good.headers()["authorization"].to_str().unwrap().to_owned();
+    for (from, to) in [
+        ("AWS4-HMAC-SHA256 ", "AWS4-HMAC-SHA256"),
+        ("AWS4-HMAC-SHA256", "AWS4-HMAC-SHA512"),
+        ("AWS4-HMAC-SHA256", "Bearer"),
+        ("SignedHeaders=", "Headers="),
+        ("/us-east-1", ""),
+        ("/us-east-1", "//us-east-1"),
+        ("/aws4_request", "/aws4_request/x"),
+        ("AKIDEXAMPLE", ""),
+        ("SignedHeaders=", "SignedHeaders=;"),
+        ("SignedHeaders=host", "SignedHeaders=host;host"),
+        (", Signature=", ", Signature"),
+    ] {
+        let mut request = good.clone();
+        set(&mut request, "authorization", &authorization.replace(from, to));
+        assert_eq!(refusal(&request), Refusal::Malformed, "{from} → {to}");
+    }
+    let mut spaced = good.clone();
+    set(&mut spaced, "authorization", &authorization.replace(", ", ","));
+    verify(&spaced).unwrap();
+}
+
+#[test]
+fn a_signature_that_is_there_twice_is_ambiguous() {
+    let good = signed("sts", "https://sts.amazonaws.com/", "x");
+    let mut twice = good.clone();
+    let authorization = good.headers()["authorization"].clone();
+    twice.headers_mut().append("authorization", authorization.clone());
+    assert_eq!(refusal(&twice), Refusal::Ambiguous);
+    let mut dated = good.clone();
+    dated.headers_mut().append("x-amz-date", "20150830T123600Z".parse().unwrap());
+    assert_eq!(refusal(&dated), Refusal::Ambiguous);
+    let mut both = presigned("sts", "https://sts.amazonaws.com/");
+    both.headers_mut().insert("authorization", authorization);
+    assert_eq!(refusal(&both), Refusal::Ambiguous);
+    let mut query = presigned("sts", "https://sts.amazonaws.com/");
+    set_query(&mut query, |query| format!("{query}&X-Amz-Expires=600"));
+    assert_eq!(refusal(&query), Refusal::Ambiguous);
+    let mut part = good;
+    let authorization = part.headers()["authorization"].to_str().unwrap().to_owned();
+    set(&mut part, "authorization", &format!("{authorization}, Signature=0"));
+    assert_eq!(refusal(&part), Refusal::Ambiguous);
+}
+
+#[test]
+fn the_scope_must_be_of_the_day_the_region_and_the_service() {
+    let good = signed("sts", "https://sts.amazonaws.com/", "x");
+    let authorization = good.headers()["authorization"].to_str().unwrap().to_owned();
+    for (from, to) in [("20150830", "20150831"), ("aws4_request", "aws3_request")] {
+        let mut request = good.clone();
+        set(&mut request, "authorization", &authorization.replace(from, to));
+        assert_eq!(refusal(&request), Refusal::WrongScope, "{from} → {to}");
+    }
+    for verifier in
+        [Verifier::new().with_region("eu-west-1"), Verifier::new().with_services(["s3"])]
+    {
+        let error = verifier.claim(Head::from(&good), now()).unwrap_err();
+        assert_eq!(error.refusal(), Refusal::WrongScope);
+        assert_eq!(
+            (error.code(Dialect::General), error.status(Dialect::General)),
+            ("SignatureDoesNotMatch", 403)
+        );
+        assert_eq!(
+            (error.code(Dialect::S3), error.status(Dialect::S3)),
+            ("AuthorizationHeaderMalformed", 400)
+        );
+    }
+    let verifier = Verifier::new().with_region("us-east-1").with_services(["s3", "sts"]);
+    assert!(verifier.claim(Head::from(&good), now()).is_ok());
+}
+
+#[test]
+fn the_clock_may_be_off_by_a_quarter_of_an_hour_in_either_direction() {
+    let request = signed("sts", "https://sts.amazonaws.com/", "x");
+    let verify = |at| verify_at(&Verifier::new(), Head::from(&request), b"x", &keys(), at);
+    let (quarter, second) = (Duration::from_secs(900), Duration::from_secs(1));
+    verify(now() + quarter).unwrap();
+    verify(now() - quarter).unwrap();
+    for at in [now() + quarter + second, now() - quarter - second] {
+        let error = verify(at).unwrap_err();
+        assert_eq!(error.refusal(), Refusal::TimeSkewed);
+        assert_eq!(error.code(Dialect::S3), "RequestTimeTooSkewed");
+    }
+}
+
+#[test]
+fn a_presigned_url_holds_until_it_expires_and_not_before_its_date() {
+    let request = presigned("s3", "https://b.s3.amazonaws.com/k");
+    let verify = |at| verify_at(&Verifier::new(), Head::from(&request), b"", &keys(), at);
+    verify(now() + Duration::from_secs(600)).unwrap();
+    for at in [now() + Duration::from_secs(601), now() - Duration::from_secs(901)] {
+        let error = verify(at).unwrap_err();
+        assert_eq!(error.refusal(), Refusal::Expired);
+        assert_eq!((error.code(Dialect::S3), error.status(Dialect::S3)), ("AccessDenied", 403));
+    }
+}
+
+#[test]
+fn a_presigned_urls_life_is_from_one_second_to_a_week() {
+    for life in ["0", "-1", "604801", "x", "", "1.5", "+600", "99999999999999999999"] {
+        let mut request = presigned("s3", "https://b.s3.amazonaws.com/k");
+        set_query(&mut request, |query| {
+            query.replace("X-Amz-Expires=600", &format!("X-Amz-Expires={life}"))
+        });
+        assert_eq!(refusal(&request), Refusal::InvalidExpiry, "{life}");
+    }
+    let without = |service, url| {
+        let mut request = presigned(service, url);
+        set_query(&mut request, |query| query.replace("&X-Amz-Expires=600", ""));
+        request
+    };
+    assert_eq!(refusal(&without("s3", "https://b.s3.amazonaws.com/k")), Refusal::InvalidExpiry);
+    // Other services fall back on the clock skew, so it is the signature that differs.
+    assert_eq!(refusal(&without("sts", "https://sts.amazonaws.com/")), Refusal::SignatureDiffers);
+    let short = Verifier::new().with_longest_expiry(Duration::from_secs(599));
+    let request = presigned("s3", "https://b.s3.amazonaws.com/k");
+    let error = short.claim(Head::from(&request), now()).unwrap_err();
+    assert_eq!(error.refusal(), Refusal::InvalidExpiry);
+}
+
+#[test]
+fn an_unknown_key_and_a_wrong_secret_are_told_apart_unless_refusals_are_uniform() {
+    let request = signed("sts", "https://sts.amazonaws.com/", "x");
+    let unknown = Credentials::new("AKIDOTHER", "x");
+    let wrong = Credentials::new("AKIDEXAMPLE", "x");
+    let temporary = keys().with_session_token("token");
+    let verify = |verifier: &Verifier, credentials: &Credentials| {
+        verify_at(verifier, Head::from(&request), b"x", credentials, now()).unwrap_err()
+    };
+    let plain = Verifier::new();
+    assert_eq!(verify(&plain, &unknown).code(Dialect::S3), "InvalidAccessKeyId");
+    assert_eq!(verify(&plain, &unknown).code(Dialect::General), "InvalidClientTokenId");
+    assert_eq!(verify(&plain, &wrong).code(Dialect::General), "SignatureDoesNotMatch");
+    assert_eq!(verify(&plain, &temporary).code(Dialect::S3), "InvalidToken");
+    let uniform = Verifier::new().with_uniform_refusals(true);
+    let answers = [&unknown, &wrong, &temporary].map(|credentials| {
+        let error = verify(&uniform, credentials);
+        (error.code(Dialect::S3), error.status(Dialect::S3), error.message().to_owned())
+    });
+    assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
+}
+
+#[test]
+fn a_session_token_must_be_the_keys_in_either_form() {
+    let credentials = keys().with_session_token("a/token+with=odd bytes");
+    let other = keys().with_session_token("another");
+    let mut header = http::Request::get("https://sts.amazonaws.com/").body("").unwrap();
+    let mut query = header.clone();
+    let signer = Signer::new("us-east-1", "sts");
+    signer.sign(&mut header, Payload::EMPTY, &credentials, now()).unwrap();
+    let presign = Presign::expires_in(Duration::from_secs(60));
+    signer.presign(&mut query, presign, &credentials, now()).unwrap();
+    for request in [header, query] {
+        let verify = |credentials| {
+            verify_at(&Verifier::new(), Head::from(&request), b"", credentials, now())
+        };
+        verify(&credentials).unwrap();
+        for wrong in [&other, &keys()] {
+            assert_eq!(verify(wrong).unwrap_err().refusal(), Refusal::WrongToken);
+        }
+    }
+}
+
+#[test]
+fn host_and_every_amz_header_must_be_signed() {
+    let mut request = signed("sts", "https://sts.amazonaws.com/", "x");
+    set(&mut request, "x-amz-acl", "public-read");
+    let error = verify(&request).unwrap_err();
+    assert_eq!(error.refusal(), Refusal::UnsignedHeader);
+    assert_eq!(error.code(Dialect::S3), "AccessDenied");
+    let tolerant = Verifier::new().with_tolerated_headers(["X-Amz-Acl"]);
+    verify_at(&tolerant, Head::from(&request), b"x", &keys(), now()).unwrap();
+    // A header that is no `x-amz-*` may be added by anybody, and is not believed.
+    let mut request = signed("sts", "https://sts.amazonaws.com/", "x");
+    set(&mut request, "x-other", "1");
+    verify(&request).unwrap();
+    let strict = Verifier::new().with_required_headers(["x-other"]);
+    let error = verify_at(&strict, Head::from(&request), b"x", &keys(), now()).unwrap_err();
+    assert_eq!(error.refusal(), Refusal::NotSigned);
+    let authorization = request.headers()["authorization"].to_str().unwrap().replace("host;", "");
+    set(&mut request, "authorization", &authorization);
+    assert_eq!(refusal(&request), Refusal::NotSigned);
+}
+
+#[test]
+fn a_signature_that_differs_in_any_way_is_refused() {
+    let good = signed("sts", "https://sts.amazonaws.com/a?b=c", "x");
+    let authorization = good.headers()["authorization"].to_str().unwrap().to_owned();
+    let (head, signature) = authorization.split_once("Signature=").unwrap();
+    for other in [
+        signature.to_uppercase(),
+        format!("{signature}0"),
+        signature[1..].to_owned(),
+        String::new(),
+        "é".to_owned(),
+    ] {
+        let mut request = good.clone();
+        let value = format!("{head}Signature={other}");
+        request
+            .headers_mut()
+            .insert("authorization", http::HeaderValue::from_bytes(value.as_bytes()).unwrap());
+        assert_eq!(refusal(&request), Refusal::SignatureDiffers, "{other}");
+    }
+    let mut request = good.clone();
+    set(&mut request, "x-note", "a c");
+    assert_eq!(refusal(&request), Refusal::SignatureDiffers);
+    request.headers_mut().remove("x-note");
+    assert_eq!(refusal(&request), Refusal::SignatureDiffers);
+    let error = verify_at(&Verifier::new(), Head::from(&good), b"y", &keys(), now()).unwrap_err();
+    assert_eq!(error.refusal(), Refusal::SignatureDiffers);
+}
+
+#[test]
+fn s3_insists_on_the_hash_of_the_body_and_checks_it() {
+    let mut request = signed("s3", "https://b.s3.amazonaws.com/k", "meow");
+    let error =
+        verify_at(&Verifier::new(), Head::from(&request), b"woof", &keys(), now()).unwrap_err();
+    assert_eq!(error.refusal(), Refusal::BodyDiffers);
+    assert_eq!(
+        (error.code(Dialect::S3), error.status(Dialect::S3)),
+        ("XAmzContentSHA256Mismatch", 400)
+    );
+    request.headers_mut().remove("x-amz-content-sha256");
+    let error = verify(&request).unwrap_err();
+    assert_eq!((error.code(Dialect::S3), error.status(Dialect::S3)), ("InvalidRequest", 400));
+}
+
+#[test]
+fn an_unsigned_payload_is_taken_by_the_s3_family_alone_unless_asked_for() {
+    let sign = |service: &str| {
+        let mut request = http::Request::put("https://h/k").body("any").unwrap();
+        Signer::new("us-east-1", service)
+            .sign(&mut request, Payload::Unsigned, &keys(), now())
+            .unwrap();
+        request
+    };
+    verify(&sign("s3")).unwrap();
+    verify(&sign("vpc-lattice-svcs")).unwrap();
+    assert_eq!(refusal(&sign("sqs")), Refusal::UnsignedPayload);
+    let lax = Verifier::new().with_unsigned_payloads(true);
+    verify_at(&lax, Head::from(&sign("sqs")), b"any", &keys(), now()).unwrap();
+}
+
+#[test]
+fn s3_paths_signed_as_on_the_wire_are_accepted_and_nothing_else() {
+    let target = b"/a=b(1)+c";
+    let date: (&[u8], &[u8]) = (b"x-amz-date", b"20150830T123600Z");
+    let hash = Payload::EMPTY.line();
+    // boto3 and the CRT sign the path verbatim: as if it were to be encoded a second time, but once
+    // decoded before, which `double_encode` on the decoded path comes down to.
+    let canonical = format!(
+        "GET\n/a=b(1)+c\n\nhost:b\nx-amz-content-sha256:{0}\nx-amz-date:20150830T123600Z\n\n\
+         host;x-amz-content-sha256;x-amz-date\n{0}",
+        hash.as_str()
+    );
+    let scope = countersign::Scope::parse("20150830/us-east-1/s3/aws4_request").unwrap();
+    let Payload::Sha256(digest) = Payload::hash(&canonical) else { unreachable!() };
+    let text = format!("AWS4-HMAC-SHA256\n20150830T123600Z\n{scope}\n{}", hex(&digest));
+    let key = SigningKey::derive(keys().secret_access_key(), &scope);
+    let authorization = format!(
+        "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/{scope}, SignedHeaders=host;x-amz-content-sha256;x-amz-date, Signature={}",
+        hex(&key.sign(text.as_bytes()))
+    );
+    let headers: [(&[u8], &[u8]); 4] = [
+        (b"host", b"b"),
+        date,
+        (b"x-amz-content-sha256", hash.as_str().as_bytes()),
+        (b"authorization", authorization.as_bytes()),
+    ];
+    let verify = |target| {
+        let head = Head::parse(b"GET", target, Headers::Pairs(&headers)).unwrap();
+        verify_at(&Verifier::new(), head, b"", &keys(), now())
+    };
+    verify(target).unwrap();
+    assert_eq!(verify(b"/a%3Db(1)+c").unwrap_err().refusal(), Refusal::SignatureDiffers);
+}
+
+#[test]
+fn a_signed_date_header_counts_where_there_is_no_amz_date() {
+    let scope = countersign::Scope::parse("20150830/us-east-1/sts/aws4_request").unwrap();
+    let date = "Sun, 30 Aug 2015 12:36:00 GMT";
+    let canonical =
+        format!("GET\n/\n\ndate:{date}\nhost:h\n\ndate;host\n{}", Payload::EMPTY.line().as_str());
+    let Payload::Sha256(digest) = Payload::hash(&canonical) else { unreachable!() };
+    let text = format!("AWS4-HMAC-SHA256\n20150830T123600Z\n{scope}\n{}", hex(&digest));
+    let key = SigningKey::derive(keys().secret_access_key(), &scope);
+    let signature = hex(&key.sign(text.as_bytes()));
+    let verify = |names: &str| {
+        let authorization = format!(
+            "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/{scope}, SignedHeaders={names}, Signature={signature}"
+        );
+        let headers: [(&[u8], &[u8]); 3] = [
+            (b"host", b"h"),
+            (b"date", date.as_bytes()),
+            (b"authorization", authorization.as_bytes()),
+        ];
+        let head = Head::parse(b"GET", b"/", Headers::Pairs(&headers)).unwrap();
+        verify_at(&Verifier::new(), head, b"", &keys(), now()).map_err(|error| error.refusal())
+    };
+    assert!(verify("date;host").is_ok());
+    assert_eq!(verify("host"), Err(Refusal::Malformed));
+}
+
+#[test]
+fn a_token_added_behind_the_signature_is_accepted_under_that_rule_alone() {
+    let credentials = keys().with_session_token("token");
+    let rules = Rules::GENERAL.with_token_after_signing(true);
+    let signer = Signer::new("us-east-1", "service").with_rules(rules);
+    let mut header = http::Request::get("https://h/").body("").unwrap();
+    let mut query = header.clone();
+    signer.sign(&mut header, Payload::EMPTY, &credentials, now()).unwrap();
+    let presign = Presign::expires_in(Duration::from_secs(60));
+    signer.presign(&mut query, presign, &credentials, now()).unwrap();
+    for request in [header, query] {
+        let lenient = Verifier::new().with_rules(rules);
+        verify_at(&lenient, Head::from(&request), b"", &credentials, now()).unwrap();
+        verify_at(&Verifier::new(), Head::from(&request), b"", &credentials, now()).unwrap_err();
+    }
+}
+
+#[test]
+fn a_debugging_verifier_shows_what_it_compared_and_never_the_signature() {
+    let mut request = signed("sts", "https://sts.amazonaws.com/", "x");
+    set(&mut request, "x-note", "changed");
+    let good = signed("sts", "https://sts.amazonaws.com/", "x");
+    assert_eq!(verify(&request).unwrap_err().canonical_request(), None);
+    let debugging = Verifier::new().with_debugging(true);
+    let error = verify_at(&debugging, Head::from(&request), b"x", &keys(), now()).unwrap_err();
+    assert!(error.canonical_request().unwrap().contains("x-note:changed"));
+    assert!(error.string_to_sign().unwrap().starts_with("AWS4-HMAC-SHA256\n20150830T123600Z\n"));
+    // The one that would have been right for the request as it is now.
+    let mut resigned = http::Request::post("https://sts.amazonaws.com/")
+        .header("x-note", "changed")
+        .body("x")
+        .unwrap();
+    Signer::new("us-east-1", "sts")
+        .sign(&mut resigned, Payload::hash("x"), &keys(), now())
+        .unwrap();
+    let expected = resigned.headers()["authorization"].to_str().unwrap();
+    let expected = expected.rsplit_once('=').unwrap().1;
+    assert!(!good.headers()["authorization"].to_str().unwrap().contains(expected));
+    for shown in [
+        format!("{error:?}"),
+        error.to_string(),
+        error.message().to_owned(),
+        error.canonical_request().unwrap().to_owned(),
+        error.string_to_sign().unwrap().to_owned(),
+    ] {
+        assert!(!shown.contains(expected), "{shown}");
+    }
+}
+
+#[test]
+fn malformed_bytes_are_refused_before_any_key_is_looked_up() {
+    let good = presigned("s3", "https://b.s3.amazonaws.com/k");
+    let head = Head::from(&good);
+    let query = format!("{}&flour=100%", good.uri().query().unwrap());
+    let bad = [
+        Head { path: b"/100%", ..head },
+        Head { query: Some(query.as_bytes()), ..head },
+        Head { authority: None, ..head },
+    ];
+    for head in bad {
+        let error = Verifier::new().claim(head, now()).unwrap_err();
+        assert_eq!(error.refusal(), Refusal::Malformed);
+        assert_eq!(error.status(Dialect::S3), 400);
+    }
+}
+
+fn hex(bytes: &[u8; 32]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
