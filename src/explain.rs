@@ -21,10 +21,8 @@ pub struct Explanation {
 
 impl Explanation {
     pub(crate) fn new(form: &Form<'_>) -> Explanation {
-        let text = String::from_utf8_lossy(form.canonical_request());
-        let lines: Vec<String> = (0..).zip(text.split('\n')).map(masked).collect();
         Explanation {
-            canonical_request: lines.join("\n"),
+            canonical_request: mask(&String::from_utf8_lossy(form.canonical_request())),
             string_to_sign: form.string_to_sign().to_owned(),
             scope: form.scope().to_owned(),
             access_key_id: form.credentials.access_key_id().to_owned(),
@@ -85,6 +83,12 @@ impl Explanation {
     fn line(&self, at: usize) -> &str {
         self.canonical_request.split('\n').nth(at).unwrap_or_default()
     }
+}
+
+/// A canonical request without the session token that it may carry. Masked once, it stays as it is.
+pub(crate) fn mask(canonical_request: &str) -> String {
+    let lines = (0..).zip(canonical_request.split('\n')).map(masked);
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// A line of a canonical request without the session token that it may carry.

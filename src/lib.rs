@@ -90,6 +90,7 @@
 //!
 //! - `providers`: credentials from the environment and the shared files.
 //! - `reqwest`: [`SignRequest`] for `reqwest::Request`. TLS stays your choice.
+//! - `tower`: layers that sign around a client, or verify around a server. Brings `providers`.
 //!
 //! [docs]: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html
 #![forbid(unsafe_code)]
@@ -115,6 +116,8 @@ mod sha256;
 mod signed;
 mod signer;
 mod timestamp;
+#[cfg(feature = "tower")]
+pub mod tower;
 mod unsigned;
 pub mod verify;
 

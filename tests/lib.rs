@@ -8,6 +8,8 @@ mod properties;
 mod providers;
 mod regressions;
 mod support;
+#[cfg(feature = "tower")]
+mod tower;
 mod types;
 mod vectors;
 mod verify;

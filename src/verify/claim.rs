@@ -10,7 +10,7 @@ use super::{
     parts::{Credential, Found, Parts, Value, malformed},
 };
 use crate::{
-    Head, Payload, Rules, Scope, Scratch, SigningKey, Timestamp,
+    Head, Payload, Rules, Scope, Scratch, Timestamp,
     canonical::{self, Buffers, Lines, PathForm, query, room},
     sha256,
     signer::ALGORITHM,
@@ -256,15 +256,8 @@ impl<'a> Claim<'a> {
         buffers: &mut Buffers,
     ) -> Result<(bool, Option<Steps>), Error> {
         let place = self.parts.place;
-        let stand_in;
-        let key = match known {
-            Some(known) => known.key,
-            None => {
-                // The same work as for a key that is known, and never a match.
-                stand_in = SigningKey::from_bytes(&[0; 32]);
-                &stand_in
-            }
-        };
+        // The same work as for a key that is known, and never a match.
+        let key = known.map_or(&self.verifier.stand_in, |known| known.key);
         let mut lines = Lines::new();
         let all_there = self.select(&mut lines)?;
         lines.sort();
@@ -305,6 +298,8 @@ impl<'a> Claim<'a> {
             matches |= bool::from(expected[..].ct_eq(&self.parts.signature));
             if self.verifier.is_debugging && steps.is_none() {
                 steps = Some(Steps {
+                    access_key_id: self.access_key_id().to_owned(),
+                    signature_provided: String::from_utf8_lossy(&self.parts.signature).into_owned(),
                     canonical_request: String::from_utf8_lossy(&text[..layout.end]).into_owned(),
                     string_to_sign: String::from_utf8_lossy(string_to_sign).into_owned(),
                 });

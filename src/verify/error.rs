@@ -2,6 +2,8 @@
 
 use std::{borrow::Cow, error, fmt};
 
+use crate::Rules;
+
 /// Why a request was refused: what was seen, and what AWS would answer.
 ///
 /// The text never holds the signature that was expected, a secret or a token: the first of these would
@@ -83,6 +85,24 @@ pub enum Dialect {
     S3,
 }
 
+impl Dialect {
+    /// How the service with this signing name says no.
+    ///
+    /// ```
+    /// use countersign::verify::Dialect;
+    ///
+    /// assert_eq!(Dialect::of_service("s3-outposts"), Dialect::S3);
+    /// assert_eq!(Dialect::of_service("sts"), Dialect::General);
+    /// ```
+    pub fn of_service(signing_name: &str) -> Dialect {
+        if Rules::for_service(signing_name).presigns_unsigned() {
+            Dialect::S3
+        } else {
+            Dialect::General
+        }
+    }
+}
+
 /// Where a request carries its signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Place {
@@ -95,7 +115,10 @@ pub enum Place {
 /// What the verifier made of a request; only a debugging verifier tells.
 #[derive(Clone, Debug)]
 pub(crate) struct Steps {
+    pub(crate) access_key_id: String,
     pub(crate) canonical_request: String,
+    /// The signature that came with the request, not the one that was expected.
+    pub(crate) signature_provided: String,
     pub(crate) string_to_sign: String,
 }
 
@@ -146,6 +169,10 @@ impl Error {
     /// The string to sign as the verifier saw it, under the same conditions.
     pub fn string_to_sign(&self) -> Option<&str> {
         self.debug.as_ref().map(|steps| steps.string_to_sign.as_str())
+    }
+
+    pub(super) fn steps(&self) -> Option<&Steps> {
+        self.debug.as_deref()
     }
 
     fn answer(&self, dialect: Dialect) -> (&'static str, u16) {

@@ -46,8 +46,10 @@ mod body;
 mod claim;
 mod error;
 mod parts;
+mod wire;
 
 use std::{
+    borrow::Cow,
     fmt,
     time::{Duration, SystemTime},
 };
@@ -57,6 +59,7 @@ use crate::{Head, Rules, SigningKey};
 pub use body::BodyCheck;
 pub use claim::{Claim, Verified};
 pub use error::{Dialect, Error, Place, Refusal};
+pub use wire::Wire;
 
 /// What a server accepts.
 ///
@@ -84,6 +87,8 @@ pub struct Verifier {
     accepts_unsigned: bool,
     is_uniform: bool,
     is_debugging: bool,
+    /// Signs in place of a key that nobody has, so that its absence takes as long.
+    stand_in: SigningKey,
 }
 
 impl Verifier {
@@ -105,6 +110,7 @@ impl Verifier {
             accepts_unsigned: false,
             is_uniform: false,
             is_debugging: false,
+            stand_in: SigningKey::from_bytes(&[0; 32]),
         }
     }
 
@@ -190,6 +196,23 @@ impl Default for Verifier {
     fn default() -> Verifier {
         Verifier::new()
     }
+}
+
+/// The service that a request names in its scope, however malformed the rest of it is.
+///
+/// To choose by it how to answer, or which rules to verify by; it is not to be believed.
+///
+/// ```
+/// use countersign::{Head, Headers, verify::claimed_service};
+///
+/// let authorization = b"AWS4-HMAC-SHA256 Credential=AKID/20150830/us-east-1/s3/aws4_request, what";
+/// let headers: [(&[u8], &[u8]); 1] = [(b"authorization", authorization)];
+/// let head = Head::parse(b"GET", b"/", Headers::Pairs(&headers))?;
+/// assert_eq!(claimed_service(head).as_deref(), Some("s3"));
+/// # Ok::<(), countersign::Error>(())
+/// ```
+pub fn claimed_service(head: Head<'_>) -> Option<Cow<'_, str>> {
+    parts::claimed_service(head)
 }
 
 /// A key that a server looked up, for the access key id, the date, the region and the service of a claim.

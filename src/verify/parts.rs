@@ -417,6 +417,35 @@ impl<'a> Parameters<'a> {
     }
 }
 
+/// The service that a request names in its scope, however malformed the rest is: to choose a dialect
+/// or rules by, and not to be believed.
+pub(super) fn claimed_service(head: Head<'_>) -> Option<Cow<'_, str>> {
+    let mut authorization = None;
+    // A header that cannot be read ends the search, and what was found counts.
+    let _ = head.headers.for_each(|name, value| {
+        if name.eq_ignore_ascii_case(b"authorization") {
+            authorization = Some(value);
+        }
+        Ok(())
+    });
+    let credential = match authorization {
+        Some(value) => {
+            let (_, credential) = str::from_utf8(value).ok()?.split_once("Credential=")?;
+            Value::header(credential.split([',', ' ']).next()?.as_bytes())
+        }
+        None => {
+            let is = |name: &[u8]| percent_decode(name).eq(query::CREDENTIAL.bytes());
+            let mut pieces = query::pieces(head.query.unwrap_or_default());
+            let (_, raw) = pieces.find(|(name, _)| is(name))?;
+            Value { raw, is_encoded: true }
+        }
+    };
+    match credential.text()? {
+        Cow::Borrowed(text) => text.split('/').nth(3).map(Cow::Borrowed),
+        Cow::Owned(text) => text.split('/').nth(3).map(|service| Cow::Owned(service.to_owned())),
+    }
+}
+
 /// Signed header names are tokens, each named once.
 fn checked_names(place: Place, names: &str) -> Result<&str, Error> {
     let mut seen = 0;

@@ -16,6 +16,7 @@ mod raw_http;
 mod request;
 mod sign;
 mod signed;
+mod verify;
 
 use std::{env, ffi::OsString, process::ExitCode};
 
@@ -38,6 +39,8 @@ enum Command {
     Sign(sign::Sign),
     /// Print a URL that carries its own signature
     Presign(presign::PresignCommand),
+    /// Check a signed request or presigned URL against the known keys
+    Verify(verify::VerifyCommand),
     /// Show each step on the way to a signature
     Explain(explain::ExplainCommand),
     /// Sign, send and check requests on loopback, without an AWS account
@@ -80,6 +83,7 @@ fn main() -> ExitCode {
         Command::Curl(command) => command.run(),
         Command::Sign(command) => command.run(),
         Command::Presign(command) => command.run(),
+        Command::Verify(command) => command.run(),
         Command::Explain(command) => command.run(),
         Command::Demo(command) => command.run(),
         Command::Completions { shell } => {

@@ -43,6 +43,10 @@ pub(crate) fn parse(text: &[u8]) -> Result<RawRequest, Failure> {
         };
         headers.push((line[..colon].to_vec(), line[colon + 1..].trim_ascii().to_vec()));
     }
+    // An editor ends a file with a line's end that is no part of the body.
+    let length = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(b"content-length"));
+    let length = length.and_then(|(_, value)| str::from_utf8(value).ok()?.trim().parse().ok());
+    let rest = length.and_then(|length: usize| rest.get(..length)).unwrap_or(rest);
     let body = if rest.is_empty() { Body::None } else { Body::Bytes(rest.to_vec()) };
     let method = String::from_utf8(method.to_vec()).map_err(|_| {
         Failure::input(format_args!("the method `{}` is not a token", method.escape_ascii()))
@@ -64,15 +68,15 @@ fn take_line<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     Some(line.strip_suffix(b"\r").unwrap_or(line))
 }
 
-struct RequestLine<'l> {
-    method: &'l [u8],
+pub(crate) struct RequestLine<'l> {
+    pub(crate) method: &'l [u8],
     /// All that stands between the first and the last space.
-    target: &'l [u8],
-    version: &'l [u8],
+    pub(crate) target: &'l [u8],
+    pub(crate) version: &'l [u8],
 }
 
 impl RequestLine<'_> {
-    fn parse(line: &[u8]) -> Result<RequestLine<'_>, Failure> {
+    pub(crate) fn parse(line: &[u8]) -> Result<RequestLine<'_>, Failure> {
         let malformed = || {
             Failure::input(format_args!(
                 "the request line `{}` is not like `GET /path HTTP/1.1`",
@@ -111,6 +115,17 @@ mod tests {
             [(b"Host".to_vec(), b"h".to_vec()), (b"X".to_vec(), b"one two three".to_vec())]
         );
         assert!(matches!(raw.request.body, Body::Bytes(body) if body == b"body\n"));
+    }
+
+    #[test]
+    fn the_body_ends_where_its_length_says() {
+        for (length, expected) in
+            [("4", &b"body"[..]), ("5", b"body\n"), ("9", b"body\n"), ("x", b"body\n")]
+        {
+            let text = format!("POST / HTTP/1.1\nHost: h\nContent-Length: {length}\n\nbody\n");
+            let raw = parse(text.as_bytes()).expect("a request");
+            assert!(matches!(raw.request.body, Body::Bytes(body) if body == expected), "{length}");
+        }
     }
 
     #[test]

@@ -81,7 +81,7 @@ enum Output {
 impl Sign {
     pub(crate) fn run(self) -> Result<(), Failure> {
         if self.jsonl {
-            return jsonl::run(&self.signing);
+            return jsonl::sign::run(&self.signing);
         }
         let mut raw = self.request.parse()?;
         let signing = self.signing.resolve(raw.request.host().as_deref())?;

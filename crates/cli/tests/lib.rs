@@ -7,3 +7,4 @@ mod curl;
 mod jsonl;
 mod support;
 mod vectors;
+mod verify;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::support::{countersign, run};
 
 /// The folder of external vectors; `None`, said aloud, if this machine has none.
-fn external_data(of: &str) -> Option<PathBuf> {
+pub(crate) fn external_data(of: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("COUNTERSIGN_DATA").map(PathBuf::from);
     if folder.is_none() {
         eprintln!("{of}: did not run, COUNTERSIGN_DATA names no folder of external vectors");

@@ -1,0 +1,128 @@
+//! `countersign verify --jsonl`.
+
+use std::{collections::HashMap, time::SystemTime};
+
+use countersign::{KeyCache, Scratch, Timestamp};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use zeroize::Zeroizing;
+
+use super::{Body, error_object, not_a_request, overridden};
+use crate::{
+    failure::Failure,
+    request::Request,
+    verify::{Keys, Outcome, Refused, Wanted, check},
+};
+
+/// Verifies each line of standard input; what a line leaves open is as `wanted` says.
+pub(crate) fn run(wanted: &Wanted) -> Result<(), Failure> {
+    let mut coprocess = Coprocess { wanted, cache: KeyCache::default(), scratch: Scratch::new() };
+    super::run(|line| coprocess.answer(line))
+}
+
+/// A request as it was received.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct VerifyLine {
+    #[serde(default)]
+    id: Value,
+    method: Option<String>,
+    url: String,
+    #[serde(default)]
+    headers: Vec<(String, String)>,
+    body: Option<String>,
+    body_base64: Option<String>,
+    body_file: Option<String>,
+    credentials: Option<HashMap<String, Secret>>,
+    time: Option<String>,
+    region: Option<String>,
+    service: Option<String>,
+    #[serde(default)]
+    rules: Map<String, Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Secret {
+    Alone(Zeroizing<String>),
+    WithToken { secret_access_key: Zeroizing<String>, session_token: Option<Zeroizing<String>> },
+}
+
+/// What lasts from line to line.
+struct Coprocess<'w> {
+    wanted: &'w Wanted,
+    cache: KeyCache,
+    scratch: Scratch,
+}
+
+impl Coprocess<'_> {
+    fn answer(&mut self, text: &[u8]) -> Value {
+        let line: VerifyLine = match serde_json::from_slice(text) {
+            Ok(line) => line,
+            Err(error) => return not_a_request(text, &error),
+        };
+        let id = line.id.clone();
+        match self.verify(line) {
+            Ok(outcome) => outcome_object(id, &outcome),
+            Err(failure) => error_object(id, failure.kind, &failure.message),
+        }
+    }
+
+    fn verify(&mut self, line: VerifyLine) -> Result<Outcome, Failure> {
+        let body = Body::of(line.body, line.body_base64, line.body_file)?;
+        let at = match &line.time {
+            Some(time) => SystemTime::from(time.parse::<Timestamp>()?),
+            None => self.wanted.at(),
+        };
+        let request = Request {
+            method: line.method.unwrap_or_else(|| "GET".to_owned()),
+            url: line.url.into_bytes(),
+            headers: line
+                .headers
+                .into_iter()
+                .map(|(name, value)| (name.into(), value.into()))
+                .collect(),
+            ..Request::default()
+        };
+        let keys = line.credentials.unwrap_or_default().into_iter().map(|(id, secret)| {
+            let (secret, token) = match secret {
+                Secret::Alone(secret) => (secret, None),
+                Secret::WithToken { secret_access_key, session_token } => {
+                    (secret_access_key, session_token)
+                }
+            };
+            let credentials = countersign::Credentials::new(id, secret.as_str());
+            match token {
+                Some(token) => credentials.with_session_token(token.as_str()),
+                None => credentials,
+            }
+        });
+        let keys = Keys::new(keys.chain(self.wanted.keys()?), self.cache.clone());
+        let hash = body.hash()?;
+        let wanted = self.wanted.clone().made_for(line.region, line.service);
+        let rules = |of_service| overridden(wanted.apply_rules(of_service), &line.rules);
+        request.with_head(|head| check(head, hash, &wanted, rules, &keys, at, &mut self.scratch))
+    }
+}
+
+/// What is answered of a request.
+pub(crate) fn outcome_object(id: Value, outcome: &Outcome) -> Value {
+    match outcome {
+        Outcome::Accepted(accepted) => json!({
+            "id": id,
+            "ok": true,
+            "access_key_id": accepted.access_key_id,
+            "scope": accepted.scope,
+            "signed_headers": accepted.signed_headers,
+            "payload": accepted.payload,
+            "expires_at": accepted.expires_at,
+        }),
+        Outcome::Refused(Refused { code, status, message, .. }) => json!({
+            "id": id,
+            "ok": false,
+            "code": code,
+            "status": status,
+            "message": message,
+        }),
+    }
+}

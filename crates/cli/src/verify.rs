@@ -1,0 +1,287 @@
+//! `countersign verify`: whether a request is signed as it says.
+
+use std::time::SystemTime;
+
+use anstyle::{AnsiColor, Style};
+use clap::{Args, ValueEnum};
+use countersign::{
+    Credentials, Head, KeyCache, Payload, Rules, Scratch, Timestamp,
+    verify::{Dialect, Error, Known, Verified, Verifier, claimed_service},
+};
+use serde_json::Value;
+
+use crate::{
+    body::print,
+    failure::Failure,
+    jsonl,
+    options::{Ambient, RuleSwitch, SigningOptions},
+    raw_http::RawRequest,
+    sign::RequestArgs,
+};
+
+/// Check a signed request or presigned URL against the known keys
+///
+/// The keys are those of the credentials in use, or of --credentials-file. The exit code is 0 if the
+/// signature holds, 1 if it does not.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  countersign verify 'https://bucket.s3.amazonaws.com/cat.jpg?X-Amz-Algorithm=…&X-Amz-Signature=…'
+  countersign verify --http captured-request.txt --time 20150830T123600Z
+  countersign verify --jsonl <requests.jsonl >verdicts.jsonl")]
+pub(crate) struct VerifyCommand {
+    #[command(flatten)]
+    request: RequestArgs,
+
+    /// The form of what is printed
+    #[arg(long, value_enum, default_value = "text")]
+    output: Output,
+
+    /// Read one request as JSON per line from standard input, print one verdict per line
+    #[arg(long, conflicts_with_all = ["url", "http", "output"])]
+    jsonl: bool,
+
+    #[command(flatten)]
+    wanted: Wanted,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// One JSON object
+    Json,
+    /// For people
+    Text,
+}
+
+/// What a signature must be made for, and by which keys.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Verifying options")]
+pub(crate) struct Wanted {
+    /// The region that the scope must name [default: any]
+    #[arg(long, value_name = "REGION")]
+    region: Option<String>,
+
+    /// The signing name that the scope must hold [default: any]
+    #[arg(long, value_name = "NAME")]
+    service: Option<String>,
+
+    /// The profile whose key is known [default: AWS_PROFILE, `default`]
+    #[arg(long, value_name = "NAME")]
+    profile: Option<String>,
+
+    /// A file with the known credentials as a credential_process prints them, `-` for standard input
+    #[arg(long, value_name = "FILE")]
+    credentials_file: Option<std::path::PathBuf>,
+
+    /// The moment of verifying, as 20150830T123600Z or in RFC 3339 [default: now]
+    #[arg(long, value_name = "TIME")]
+    time: Option<Timestamp>,
+
+    /// Overrides a rule of the service, as in `double_encode=false`; may be repeated
+    #[arg(long = "rule", value_name = "RULE=BOOL")]
+    rules: Vec<RuleSwitch>,
+}
+
+impl VerifyCommand {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        if self.jsonl {
+            return jsonl::verify::run(&self.wanted);
+        }
+        let RawRequest { mut request, .. } = self.request.parse()?;
+        let keys = Keys::new([self.wanted.credentials()?].into_iter(), KeyCache::new(1));
+        let hash = request.body.hash()?;
+        let mut scratch = Scratch::new();
+        let outcome = request.with_head(|head| {
+            let rules = |base| Ok(self.wanted.apply_rules(base));
+            check(head, hash, &self.wanted, rules, &keys, self.wanted.at(), &mut scratch)
+        })?;
+        match self.output {
+            Output::Json => {
+                let object = jsonl::verify::outcome_object(Value::Null, &outcome);
+                print(format!("{object:#}\n"))?;
+            }
+            Output::Text => outcome.show(),
+        }
+        match outcome {
+            Outcome::Accepted(_) => Ok(()),
+            Outcome::Refused(refused) => Err(refused.into()),
+        }
+    }
+}
+
+impl Wanted {
+    /// The moment of verifying.
+    pub(crate) fn at(&self) -> SystemTime {
+        self.time.map_or_else(SystemTime::now, SystemTime::from)
+    }
+
+    /// The same for another region or service, where one is given.
+    pub(crate) fn made_for(self, region: Option<String>, service: Option<String>) -> Wanted {
+        Wanted { region: region.or(self.region), service: service.or(self.service), ..self }
+    }
+
+    /// The rules of a service with the options' own.
+    pub(crate) fn apply_rules(&self, rules: Rules) -> Rules {
+        self.rules.iter().fold(rules, |rules, switch| switch.apply(rules))
+    }
+
+    /// The keys that are known because an option names them.
+    pub(crate) fn keys(&self) -> Result<Option<Credentials>, Failure> {
+        let is_named = self.credentials_file.is_some() || self.profile.is_some();
+        is_named.then(|| self.credentials()).transpose()
+    }
+
+    fn credentials(&self) -> Result<Credentials, Failure> {
+        let options = SigningOptions {
+            profile: self.profile.clone(),
+            credentials_file: self.credentials_file.clone(),
+            ..SigningOptions::default()
+        };
+        Ambient::new(&options).credentials()
+    }
+}
+
+/// The keys that requests are checked against.
+pub(crate) struct Keys {
+    known: Vec<Credentials>,
+    cache: KeyCache,
+}
+
+impl Keys {
+    pub(crate) fn new(known: impl Iterator<Item = Credentials>, cache: KeyCache) -> Keys {
+        Keys { known: known.collect(), cache }
+    }
+
+    fn find(&self, access_key_id: &str) -> Option<&Credentials> {
+        self.known.iter().find(|known| known.access_key_id() == access_key_id)
+    }
+}
+
+/// What was found of a request.
+pub(crate) enum Outcome {
+    Accepted(Accepted),
+    Refused(Refused),
+}
+
+/// Who signed, and what.
+pub(crate) struct Accepted {
+    pub(crate) access_key_id: String,
+    pub(crate) scope: String,
+    pub(crate) signed_headers: String,
+    pub(crate) payload: &'static str,
+    pub(crate) expires_at: Option<String>,
+}
+
+/// Why not, as AWS would answer.
+pub(crate) struct Refused {
+    pub(crate) code: &'static str,
+    pub(crate) status: u16,
+    pub(crate) message: String,
+}
+
+/// Checks a request whose body was read and hashed.
+pub(crate) fn check(
+    head: Head<'_>,
+    body: Payload,
+    wanted: &Wanted,
+    rules: impl FnOnce(Rules) -> Result<Rules, Failure>,
+    keys: &Keys,
+    at: SystemTime,
+    scratch: &mut Scratch,
+) -> Result<Outcome, Failure> {
+    let service = claimed_service(head);
+    let service = service.as_deref().or(wanted.service.as_deref()).unwrap_or_default();
+    let dialect = Dialect::of_service(service);
+    let mut verifier = Verifier::new().with_rules(rules(Rules::for_service(service))?);
+    if let Some(region) = &wanted.region {
+        verifier = verifier.with_region(region);
+    }
+    if let Some(service) = &wanted.service {
+        verifier = verifier.with_services([service]);
+    }
+    let verified = verifier.claim(head, at).and_then(|claim| {
+        let credentials = keys.find(claim.access_key_id());
+        let key = credentials.map(|credentials| {
+            keys.cache.key(claim.access_key_id(), credentials.secret_access_key(), &claim.scope())
+        });
+        let known = key.as_ref().zip(credentials).map(|(key, credentials)| {
+            match credentials.session_token() {
+                Some(token) => Known::new(key).with_session_token(token),
+                None => Known::new(key),
+            }
+        });
+        let (verified, check) = claim.verify(known, Some(body), scratch)?;
+        check.finish()?;
+        Ok(Accepted::from(&verified))
+    });
+    Ok(match verified {
+        Ok(accepted) => Outcome::Accepted(accepted),
+        Err(error) => Outcome::Refused(Refused::new(&error, dialect)),
+    })
+}
+
+impl From<&Verified<'_>> for Accepted {
+    fn from(verified: &Verified<'_>) -> Accepted {
+        let expires_at = verified.expires_at().and_then(|at| Timestamp::try_from(at).ok());
+        Accepted {
+            access_key_id: verified.access_key_id().to_owned(),
+            scope: verified.scope().to_string(),
+            signed_headers: verified.signed_headers().collect::<Vec<_>>().join(";"),
+            payload: payload_name(verified.payload()),
+            expires_at: expires_at.map(|at| at.to_string()),
+        }
+    }
+}
+
+impl Refused {
+    fn new(error: &Error, dialect: Dialect) -> Refused {
+        Refused {
+            code: error.code(dialect),
+            status: error.status(dialect),
+            message: error.message().to_owned(),
+        }
+    }
+}
+
+impl From<Refused> for Failure {
+    /// The answer is no.
+    fn from(refused: Refused) -> Failure {
+        Failure {
+            code: 1,
+            kind: "refused",
+            message: format!("{}: {}", refused.code, refused.message),
+        }
+    }
+}
+
+impl Outcome {
+    fn show(&self) {
+        let Outcome::Accepted(accepted) = self else { return };
+        let good = Style::new().bold().fg_color(Some(AnsiColor::Green.into()));
+        anstream::println!("{good}accepted{good:#}");
+        for (label, value) in [
+            ("signed by", &*accepted.access_key_id),
+            ("scope", &accepted.scope),
+            ("signed headers", &accepted.signed_headers),
+            ("payload", accepted.payload),
+        ] {
+            anstream::println!("  {label:<14}  {value}");
+        }
+        if let Some(at) = &accepted.expires_at {
+            anstream::println!("  {:<14}  {at}", "expires at");
+        }
+    }
+}
+
+/// What the signature says of the body, as JSON Lines call it.
+fn payload_name(payload: Payload) -> &'static str {
+    match payload {
+        Payload::Events => "events",
+        Payload::Sha256(_) => "hash",
+        Payload::Streaming => "streaming",
+        Payload::StreamingTrailer => "streaming-trailer",
+        Payload::StreamingUnsignedTrailer => "unsigned-trailer",
+        Payload::Unsigned => "unsigned",
+        _ => "other",
+    }
+}

@@ -1,0 +1,106 @@
+//! The `aws-sigv4` crate, driven a line at a time: a JSON object per line in, `{"status": 200}` or
+//! `{"error": "…"}` out.
+
+use std::error::Error;
+use std::io::{BufRead, Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, SystemTime};
+
+use aws_credential_types::Credentials;
+use aws_sigv4::http_request::{
+    PayloadChecksumKind, PercentEncodingMode, SignableBody, SignableRequest, SignatureLocation,
+    SigningSettings, UriPathNormalizationMode, sign,
+};
+use aws_sigv4::sign::v4;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+fn main() -> Result<()> {
+    for text in std::io::stdin().lock().lines() {
+        let answer = match perform(&serde_json::from_str(&text?)?) {
+            Ok(status) => json!({"status": status}),
+            Err(why) => json!({"error": format!("{why}: {:?}", why.source())}),
+        };
+        println!("{answer}");
+    }
+    Ok(())
+}
+
+fn perform(line: &Value) -> Result<u16> {
+    let field = |name: &str| line[name].as_str().unwrap_or_default();
+    let body = STANDARD.decode(field("body_base64"))?;
+    let host = field("endpoint").trim_start_matches("http://");
+    let mut headers = vec![("host".to_owned(), host.to_owned())];
+    for pair in line["headers"].as_array().into_iter().flatten() {
+        let part = |i: usize| pair[i].as_str().unwrap_or_default().to_owned();
+        headers.push((part(0), part(1)));
+    }
+    let uri = format!("{}{}", field("endpoint"), field("target"));
+    let mut request = http::Request::builder().method(field("method")).uri(&uri);
+    for (name, value) in &headers {
+        request = request.header(name, value);
+    }
+    let mut request = request.body(())?;
+
+    let key = |name: &str| line["credentials"][name].as_str().unwrap_or_default().to_owned();
+    let token = Some(key("session_token")).filter(|token| !token.is_empty());
+    let (id, secret) = (key("access_key_id"), key("secret_access_key"));
+    let identity = Credentials::new(id, secret, token, None, "interop").into();
+    let presign = line["presign"] == true;
+    let s3 = field("service") == "s3";
+    let mut settings = SigningSettings::default();
+    if s3 {
+        settings.percent_encoding_mode = PercentEncodingMode::Single;
+        settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
+    }
+    if s3 && !presign {
+        settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
+    }
+    if presign {
+        settings.signature_location = SignatureLocation::QueryParams;
+        settings.expires_in = Some(Duration::from_secs(600));
+    }
+    let params = v4::SigningParams::builder()
+        .identity(&identity)
+        .region(field("region"))
+        .name(field("service"))
+        .time(SystemTime::now())
+        .settings(settings)
+        .build()?
+        .into();
+    let signable = SignableRequest::new(
+        field("method"),
+        &uri,
+        headers.iter().map(|(name, value)| (name.as_str(), value.as_str())),
+        if s3 && presign { SignableBody::UnsignedPayload } else { SignableBody::Bytes(&body) },
+    )?;
+    let (instructions, _signature) = sign(signable, &params)?.into_parts();
+    instructions.apply_to_request_http1x(&mut request);
+    send(host, &request, &body)
+}
+
+/// The request on the wire, exactly as it was signed.
+fn send(host: &str, request: &http::Request<()>, body: &[u8]) -> Result<u16> {
+    let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
+    let mut raw = format!("{} {target} HTTP/1.1\r\n", request.method()).into_bytes();
+    for (name, value) in request.headers() {
+        raw.extend_from_slice(name.as_str().as_bytes());
+        raw.extend_from_slice(b": ");
+        raw.extend_from_slice(value.as_bytes());
+        raw.extend_from_slice(b"\r\n");
+    }
+    if !body.is_empty() {
+        raw.extend_from_slice(format!("content-length: {}\r\n", body.len()).as_bytes());
+    }
+    raw.extend_from_slice(b"connection: close\r\n\r\n");
+    raw.extend_from_slice(body);
+    let mut connection = TcpStream::connect(host)?;
+    connection.set_read_timeout(Some(Duration::from_secs(20)))?;
+    connection.write_all(&raw)?;
+    let mut answer = String::new();
+    connection.take(16).read_to_string(&mut answer)?;
+    Ok(answer.split(' ').nth(1).unwrap_or_default().parse()?)
+}
