@@ -38,6 +38,7 @@ pub struct Head<'a> {
 
 /// The headers of a [`Head`].
 #[derive(Clone, Copy)]
+#[non_exhaustive]
 pub enum Headers<'a> {
     /// The `http` crate's map.
     Map(&'a HeaderMap),
@@ -88,7 +89,7 @@ impl<'a> Head<'a> {
             ));
         }
         let authority = authority.map(|text| without_default_port(text, self.https));
-        match (header.map(<[u8]>::trim_ascii), authority) {
+        match (header.map(trim_blanks), authority) {
             (None | Some(b""), None) => Err(Error::new(
                 ErrorKind::MissingHost,
                 "the request has no `host` header and its URL no authority, so no host can be signed",
@@ -212,8 +213,8 @@ pub(crate) fn is_token(text: &[u8]) -> bool {
 }
 
 pub(crate) fn relative(target: &[u8]) -> Error {
-    // A query may hold a signature and a session token.
-    let shown = until(target, |byte| byte == b'?');
+    // A query may hold a signature and a session token, and what stands before an `@` a password.
+    let shown = without_userinfo(until(target, |byte| byte == b'?'));
     Error::new(
         ErrorKind::InvalidUrl,
         format!(
@@ -273,6 +274,14 @@ fn without_default_port(authority: &[u8], https: bool) -> &[u8] {
     // An IPv6 address keeps its colons: it ends in a bracket.
     let default: &[u8] = if https { b":443" } else { b":80" };
     authority.strip_suffix(default).or(authority.strip_suffix(b":")).unwrap_or(authority)
+}
+
+/// A value without the SP and HTAB around it.
+fn trim_blanks(mut value: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
 }
 
 fn until(text: &[u8], end: impl Fn(u8) -> bool) -> &[u8] {

@@ -3,7 +3,6 @@
 use std::{
     fmt,
     hash::{BuildHasher, RandomState},
-    num::NonZeroUsize,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -141,11 +140,12 @@ struct Entry {
 }
 
 impl KeyCache {
-    /// A cache of at most `capacity` keys, and of at least one.
+    /// A cache of at most `capacity` keys: at least one, and a million at most.
     pub fn new(capacity: usize) -> KeyCache {
-        let capacity = NonZeroUsize::new(capacity).map_or(1, NonZeroUsize::get);
+        let capacity = capacity.clamp(1, MOST_KEYS);
         // A shard is searched from end to end, so it stays short; a lock is held for that long alone.
-        let shards = capacity.div_ceil(ENTRIES_IN_A_SHARD).next_power_of_two().min(capacity);
+        let shards = capacity.div_ceil(ENTRIES_IN_A_SHARD).min(MOST_SHARDS);
+        let shards = shards.next_power_of_two().min(capacity);
         KeyCache(Arc::new(Shards {
             shards: (0..shards).map(|_| Mutex::default()).collect(),
             capacity_each: capacity / shards,
@@ -163,7 +163,12 @@ impl KeyCache {
         }
         // Derived outside the lock, so that a cold key holds nobody up.
         let key = SigningKey::derive(secret, scope);
-        lock().insert(
+        let mut shard = lock();
+        // Another thread may have derived it meanwhile.
+        if let Some(key) = shard.find(hash, access_key_id, secret, scope) {
+            return key;
+        }
+        shard.insert(
             Entry {
                 hash,
                 used: 0,
@@ -248,6 +253,10 @@ pub(crate) fn is_same_secret(a: &[u8], b: &[u8]) -> bool {
 }
 
 const ENTRIES_IN_A_SHARD: usize = 32;
+
+const MOST_SHARDS: usize = 1 << 15;
+
+const MOST_KEYS: usize = MOST_SHARDS * ENTRIES_IN_A_SHARD;
 
 fn hmac(key: &[u8], message: &str) -> Zeroizing<[u8; 32]> {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
@@ -341,6 +350,7 @@ mod tests {
             }
             assert!(!cache.is_empty());
         }
+        assert!(KeyCache::new(usize::MAX).is_empty());
         let cache = KeyCache::new(2);
         for id in ["A", "B", "A", "C", "A"] {
             cache.key(id, "secret", &scope(SCOPE));
@@ -367,5 +377,20 @@ mod tests {
                 });
             }
         });
+    }
+
+    #[test]
+    fn threads_that_derive_the_same_key_leave_one_entry() {
+        let cache = KeyCache::new(64);
+        let barrier = std::sync::Barrier::new(8);
+        std::thread::scope(|threads| {
+            for _ in 0..8 {
+                threads.spawn(|| {
+                    barrier.wait();
+                    cache.key("AKID", "secret", &scope(SCOPE))
+                });
+            }
+        });
+        assert_eq!(cache.len(), 1);
     }
 }

@@ -119,7 +119,8 @@ impl Signer {
         self,
         names: impl IntoIterator<Item = impl Into<String>>,
     ) -> Signer {
-        let left_out = names.into_iter().map(Into::into).collect();
+        let before = self.selection.left_out.iter().cloned();
+        let left_out = before.chain(names.into_iter().map(Into::into)).collect();
         Signer { selection: Selection { left_out, ..self.selection }, ..self }
     }
 
@@ -167,8 +168,9 @@ impl Signer {
         credentials: &Credentials,
         at: SystemTime,
     ) -> Result<(), Error> {
+        let head = request.head()?;
         let mut scratch = self.take_scratch();
-        let signed = self.sign_head(request.head()?, payload, credentials, at, &mut scratch);
+        let signed = self.sign_head(head, payload, credentials, at, &mut scratch);
         // Whatever became of it, the request stays as it was unless all of it can be written.
         let result = signed.and_then(|signed| request.apply(&signed));
         self.give_back(scratch);
@@ -204,8 +206,9 @@ impl Signer {
         credentials: &Credentials,
         at: SystemTime,
     ) -> Result<Life, Error> {
+        let head = request.head()?;
         let mut scratch = self.take_scratch();
-        let presigned = self.presign_head(request.head()?, presign, credentials, at, &mut scratch);
+        let presigned = self.presign_head(head, presign, credentials, at, &mut scratch);
         let result = presigned
             .and_then(|presigned| request.apply_query(&presigned).map(|()| presigned.life()));
         self.give_back(scratch);
@@ -228,6 +231,7 @@ impl Signer {
     ) -> Result<Signed<'s>, Error> {
         let at = self.check(credentials, at, scratch)?;
         let payload = if self.rules.always_unsigned { Payload::Unsigned } else { payload };
+        let is_hash = payload.is_hash();
         let payload = payload.line();
         let mut lines = Lines::new();
         let found = self.select(head, &mut lines)?;
@@ -239,7 +243,7 @@ impl Signer {
         let writes_hash = match self.rules.content_sha256 {
             ContentSha256::Always => true,
             ContentSha256::Never => false,
-            ContentSha256::Unguessable => found.content_sha256 || payload.as_bytes().len() != 64,
+            ContentSha256::Unguessable => found.content_sha256 || !is_hash,
         };
         if writes_hash {
             lines.push(b"x-amz-content-sha256", payload.as_bytes());
@@ -312,7 +316,7 @@ impl Signer {
         query::write_parameter(query::DATE, &[at.as_str()], own);
         query::write_parameter(query::EXPIRES, &[Digits::of(seconds).as_str()], own);
         query::write_parameter(query::SIGNED_HEADERS, &[], own);
-        lines.write_names(own, b"%3B");
+        lines.write_encoded_names(own);
         if let Some(token) = token_before {
             query::write_parameter(token.parameter, &[token.value], own);
         }
@@ -498,6 +502,9 @@ impl Signer {
     }
 
     fn give_back(&self, scratch: Scratch) {
+        if scratch.buffers.size() > LARGEST_POOLED {
+            return;
+        }
         let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
         if pool.len() < POOLED {
             // All at once: a vector that grows leaves the keys behind where they were.
@@ -656,3 +663,6 @@ const PARAMETERS: usize = 512;
 /// How many scratch buffers a signer and its clones keep for reuse: one for each thread that signs at
 /// the same moment.
 const POOLED: usize = 16;
+
+/// Buffers that one uncommon request made larger are not kept for it.
+const LARGEST_POOLED: usize = 1 << 20;

@@ -1137,6 +1137,8 @@ PRESIGN = (
                   HOST + "/?prefix=a%2Fb%20c"),
         presigned("fragment-is-dropped", "The URL ends before the #.", HOST + "/a?b=1#c",
                   differs={BOTO: "fragment"}),
+        presigned("odd-header-names", "A header name is a token: its odd characters are encoded in the query.",
+                  headers=[["X-!#$%&'*+.^_`|~", "1"], ["a&b", "2"]]),
         presigned("expires-1", "The shortest time.", expires=1),
         presigned("expires-604800", "The longest time, seven days.", expires=604800),
         presigned("credential-is-encoded", "Slashes in the credential are %2F.", expires=60,

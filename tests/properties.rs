@@ -740,7 +740,7 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn name() -> impl Strategy<Value = String> {
-    prop_oneof!["[a-zA-Z0-9-]{0,20}", any::<String>()]
+    prop_oneof!["[a-zA-Z0-9-]{0,20}", "[a-zA-Z0-9!#$%&'*+.^_`|~-]{0,20}", any::<String>()]
 }
 
 fn any_life() -> impl Strategy<Value = Duration> {

@@ -9,6 +9,7 @@ use std::{
 use countersign::{
     Credentials, Error, ErrorKind, Head, Headers, KeyCache, Payload, Presign, Rules, Scope,
     Scratch, SignRequest, Signer, SigningKey,
+    verify::{Known, Verifier},
 };
 use http::{HeaderValue, Request, Uri};
 
@@ -461,6 +462,38 @@ fn a_scheme_that_is_neither_http_nor_websocket_is_refused() {
     for url in ["http://h/", "https://h/", "ws://h/", "wss://h/"] {
         sign(&mut get(url)).unwrap();
     }
+}
+
+#[test]
+fn a_header_name_may_be_any_token_in_a_presigned_url_too() {
+    let name = "x-!#$%&'*+.^_`|~";
+    let mut request = http::Request::get("https://b.s3.amazonaws.com/k?z=1&A=2")
+        .header(name, "1")
+        .body(())
+        .unwrap();
+    signer("s3").presign(&mut request, an_hour(), &keys(), now()).unwrap();
+    let query = request.uri().query().unwrap();
+    let expected =
+        "&X-Amz-SignedHeaders=host%3Bx-%21%23%24%25%26%27%2A%2B.%5E_%60%7C~&X-Amz-Signature=";
+    assert!(query.contains(expected), "{query}");
+    let verifier = Verifier::new();
+    let claim = verifier.claim(Head::from(&request), now()).unwrap();
+    let key = SigningKey::derive(keys().secret_access_key(), &claim.scope());
+    claim.verify(Some(Known::new(&key)), None, &mut Scratch::new()).unwrap();
+}
+
+#[test]
+fn headers_left_unsigned_add_up() {
+    let mut request = http::Request::get("https://example.com/")
+        .header("a", "1")
+        .header("b", "2")
+        .header("c", "3")
+        .body(())
+        .unwrap();
+    let signer = signer("sts").with_unsigned_headers(["a"]).with_unsigned_headers(["B"]);
+    signer.sign(&mut request, Payload::EMPTY, &keys(), now()).unwrap();
+    let authorization = request.headers()["authorization"].to_str().unwrap();
+    assert!(authorization.contains("SignedHeaders=c;host;x-amz-date,"), "{authorization}");
 }
 
 #[test]

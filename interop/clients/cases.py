@@ -1,5 +1,6 @@
 """What the clients are asked to send."""
 
+import base64
 from dataclasses import asdict, dataclass, field
 
 REGION = "us-east-1"
@@ -132,6 +133,12 @@ GENERIC = [
     Case("presigned execute-api", "execute-api", "/prod/a%20b/c=d?q=a%20b&q=a", presign=True),
 ]
 
+# What only one client is asked for.
+EXTRA = {
+    "botocore": [Case("header: no-break space", "s3", "/bucket/key", headers=(("X-Amz-Meta-A", "\u00a0a"),))],
+    "curl": [Case("s3 GET without x-amz-content-sha256", "s3", "/bucket/key")],
+}
+
 ARN = "arn:aws:lambda:us-east-1:123456789012:function:f"
 TIMES = {"StartTime": "2026-01-01T00:00:00Z", "EndTime": "2026-01-02T00:00:00Z", "Period": 60}
 KEYS = {
@@ -194,7 +201,7 @@ BOTO3 = [
         "lambda untag_resource: repeated names in the query",
         "lambda",
         "untag_resource",
-        {"Resource": ARN, "TagKeys": ["b", "a c", "a+", "", "ü"]},
+        {"Resource": ARN, "TagKeys": ["b", "a c", "a+", "ü"]},
     ),
     Operation(
         "execute-api post_to_connection",
@@ -288,8 +295,6 @@ def line(case) -> dict:
     """A case for a program in another language."""
     if not isinstance(case, Case):
         return {"name": case.name}
-    import base64
-
     fields = asdict(case)
     fields["body_base64"] = base64.b64encode(fields.pop("body")).decode()
     return fields | {"region": REGION}

@@ -28,7 +28,7 @@ def send(endpoint: str, method: str, target: str, headers, body: bytes) -> int:
     try:
         connection.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
         for name, value in headers:
-            connection.putheader(name, value)
+            connection.putheader(name, value.encode() if isinstance(value, str) else value)
         if body and "content-length" not in {name.lower() for name, _ in headers}:
             connection.putheader("Content-Length", str(len(body)))
         connection.endheaders(body or None)
@@ -78,12 +78,14 @@ class Boto3:
         case = OPERATIONS[line["name"]]
         client = self.client(case.service, line["endpoint"], line["credentials"])
         if case.presign:
-            url = client.generate_presigned_url(case.operation, Params=case.parameters, ExpiresIn=EXPIRES)
-            parts = urlsplit(url)
             put = case.operation.startswith("put")
-            target = url.removeprefix(f"{parts.scheme}://{parts.netloc}")
-            body = BINARY if put else b""
-            return {"status": send(line["endpoint"], "PUT" if put else "GET", target, [("Host", parts.netloc)], body)}
+            method, body = ("PUT", BINARY) if put else ("GET", b"")
+            url = client.generate_presigned_url(
+                case.operation, Params=case.parameters, ExpiresIn=EXPIRES, HttpMethod=method
+            )
+            host = urlsplit(url).netloc
+            target = url.removeprefix(f"http://{host}")
+            return {"status": send(line["endpoint"], method, target, [("Host", host)], body)}
 
         def add_header(request, **_):
             request.headers[case.header[0]] = case.header[1]
@@ -118,11 +120,11 @@ class Botocore:
             signer = kind(credentials, line["service"], REGION, expires=EXPIRES)
         else:
             signer = (auth.S3SigV4Auth if s3 else auth.SigV4Auth)(credentials, line["service"], REGION)
-        request = AWSRequest(line["method"], line["endpoint"] + line["target"], data=line["body"])
+        # A presigned S3 URL leaves the body open, and others have none here.
+        body = None if line["presign"] else line["body"]
+        request = AWSRequest(line["method"], line["endpoint"] + line["target"], data=body)
         for name, value in line["headers"]:
             request.headers.add_header(name, value)
-        if s3 and not line["presign"]:
-            request.context["client_config"] = None
         signer.add_auth(request)
         parts = urlsplit(request.url)
         target = request.url.removeprefix(line["endpoint"])

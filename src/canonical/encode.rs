@@ -51,6 +51,11 @@ pub(super) fn write_recoded<'a>(
     }
 }
 
+/// Whether each byte stands for itself in a query.
+pub(super) fn is_unreserved(text: &[u8]) -> bool {
+    text.iter().all(|&byte| CLASSES[usize::from(byte)] & UNRESERVED != 0)
+}
+
 /// Where the first `%` stands that has no two hexadecimal digits behind it.
 pub(super) fn malformed_escape(text: &[u8]) -> Option<usize> {
     let mut escapes = (0..text.len()).filter(|&at| text[at] == b'%');

@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use super::encode;
 use crate::bytes::any_pair;
 
 /// The headers that a signature covers, sorted by name; repeats keep their order.
@@ -72,18 +73,35 @@ impl<'a> Lines<'a> {
         }
     }
 
-    /// Appends the names, each once, with `separator` between them.
-    pub(crate) fn write_names(&self, out: &mut Vec<u8>, separator: &[u8]) {
-        let mut last: Option<&Line<'_>> = None;
-        for line in self.as_slice() {
-            match last {
-                Some(last) if last.is_same_name(line) => continue,
-                Some(_) => out.extend_from_slice(separator),
-                None => {}
-            }
-            write_lower(line.name, out);
-            last = Some(line);
+    /// Appends the names, each once, with `;` between them.
+    pub(crate) fn write_names(&self, out: &mut Vec<u8>) {
+        for (at, name) in self.names().enumerate() {
+            out.extend_from_slice(if at > 0 { b";" } else { b"" });
+            write_lower(name, out);
         }
+    }
+
+    /// Appends the same as the value of a query parameter.
+    pub(crate) fn write_encoded_names(&self, out: &mut Vec<u8>) {
+        for (at, name) in self.names().enumerate() {
+            out.extend_from_slice(if at > 0 { b"%3B" } else { b"" });
+            let start = out.len();
+            write_lower(name, out);
+            // A token may hold what a query may not, as `a&b` does.
+            if !encode::is_unreserved(&out[start..]) {
+                let lower = out.split_off(start);
+                encode::write_component(&lower, out);
+            }
+        }
+    }
+
+    fn names(&self) -> impl Iterator<Item = &'a [u8]> {
+        let mut last: Option<&Line<'_>> = None;
+        self.as_slice().iter().filter_map(move |line| {
+            let is_repeat = last.is_some_and(|last| last.is_same_name(line));
+            last = Some(line);
+            (!is_repeat).then_some(line.name)
+        })
     }
 
     fn as_slice(&self) -> &[Line<'a>] {
@@ -201,7 +219,7 @@ mod tests {
         lines.sort();
         let (mut out, mut names) = (Vec::new(), Vec::new());
         lines.write(&mut out);
-        lines.write_names(&mut names, b";");
+        lines.write_names(&mut names);
         assert_eq!(String::from_utf8_lossy(&out), "a:y\na-b:x\nx-amz-meta:\nx-amz-meta-b:2,1\n");
         assert_eq!(String::from_utf8_lossy(&names), "a;a-b;x-amz-meta;x-amz-meta-b");
         assert!(out.len() + names.len() <= lines.bound());
@@ -216,9 +234,9 @@ mod tests {
         }
         lines.sort();
         let mut out = Vec::new();
-        lines.write_names(&mut out, b"\n");
+        lines.write_names(&mut out);
         let mut expected: Vec<&str> = names.iter().map(String::as_str).collect();
         expected.sort_unstable();
-        assert_eq!(String::from_utf8_lossy(&out), expected.join("\n"));
+        assert_eq!(String::from_utf8_lossy(&out), expected.join(";"));
     }
 }

@@ -82,7 +82,7 @@ impl Request<'_> {
             Ok(())
         })?;
         layout.signed_headers = part(out, |out| {
-            self.lines.write_names(out, b";");
+            self.lines.write_names(out);
             Ok(())
         })?;
         out.extend_from_slice(self.payload);

@@ -73,6 +73,14 @@ impl fmt::Debug for Scratch {
     }
 }
 
+impl Buffers {
+    /// How many bytes all of them hold room for.
+    pub(crate) fn size(&self) -> usize {
+        let bytes = [&self.text, &self.own_query, &self.query, &self.spare.bytes];
+        bytes.iter().map(|buffer| buffer.capacity()).sum()
+    }
+}
+
 impl Drop for Buffers {
     fn drop(&mut self) {
         self.text.zeroize();

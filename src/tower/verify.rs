@@ -113,10 +113,7 @@ impl VerifyLayer {
 
     /// The same layer by another clock than the system's.
     #[must_use]
-    pub fn with_clock(
-        self,
-        now: impl Fn() -> SystemTime + Send + Sync + 'static,
-    ) -> VerifyLayer {
+    pub fn with_clock(self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> VerifyLayer {
         VerifyLayer { clock: Clock::new(now), ..self }
     }
 
@@ -448,9 +445,7 @@ impl Refused {
     fn own_words(&self, dialect: Dialect) -> (u16, &'static str, &'static str) {
         let is_s3 = dialect == Dialect::S3;
         match self {
-            Refused::Body(_) => {
-                (400, "IncompleteBody", "The request body terminated unexpectedly")
-            }
+            Refused::Body(_) => (400, "IncompleteBody", "The request body terminated unexpectedly"),
             Refused::BodyTooLong { .. } if is_s3 => {
                 (400, "EntityTooLarge", "Your proposed upload exceeds the maximum allowed size")
             }

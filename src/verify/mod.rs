@@ -42,6 +42,7 @@
 //! [`Verifier::with_required_headers`] for those that decide something. A presigned URL may be used
 //! again until it expires, and a signed request for as long as the clock skew allows.
 
+pub mod against;
 mod body;
 mod claim;
 mod error;

@@ -33,7 +33,12 @@ impl Body {
         if path == "-" {
             return Body::spool(io::stdin().lock());
         }
-        Ok(Body::File(PathBuf::from(path)))
+        // What is no plain file (a pipe, `<(command)`) can be read once only.
+        let is_file = fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
+        match File::open(path) {
+            Ok(file) if !is_file => Body::spool(file),
+            _ => Ok(Body::File(PathBuf::from(path))),
+        }
     }
 
     /// Reads a stream that cannot be read twice.
@@ -89,9 +94,7 @@ impl Body {
                 io::copy(spool, out)
             }
         };
-        copied
-            .and_then(|_| out.flush())
-            .map_err(|error| Failure::input(format_args!("cannot write the body out: {error}")))
+        written(copied.and_then(|_| out.flush()))
     }
 }
 
@@ -129,7 +132,13 @@ pub(crate) fn read_text(path: &Path) -> Result<Vec<u8>, Failure> {
 /// Writes to standard output; a reader that went away ends the program without a word.
 pub(crate) fn print(text: impl AsRef<[u8]>) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    match out.write_all(text.as_ref()).and_then(|()| out.flush()) {
+    written(out.write_all(text.as_ref()).and_then(|()| out.flush()))
+}
+
+/// Whether standard output took what was written; a reader that went away ends the program without a
+/// word.
+pub(crate) fn written(result: io::Result<()>) -> Result<(), Failure> {
+    match result {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
         result => result.map_err(|error| {
             Failure::input(format_args!("cannot write to standard output: {error}"))

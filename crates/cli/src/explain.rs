@@ -1,6 +1,6 @@
 //! `countersign explain`: each step on the way to a signature.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, path::PathBuf};
 
 use anstyle::Style;
 use clap::{Args, ValueEnum};
@@ -8,22 +8,38 @@ use countersign::Explanation;
 use serde_json::json;
 
 use crate::{
-    body::print, failure::Failure, options::SigningOptions, raw_http::RawRequest, sign::RequestArgs,
+    against,
+    body::print,
+    failure::Failure,
+    options::SigningOptions,
+    raw_http::RawRequest,
+    sign::{RequestArgs, STDIN_TWICE},
 };
 
 /// Show each step on the way to a signature
 ///
 /// Secrets and session tokens are masked, so the output can be shown to others; the signature is left
 /// out of it.
+///
+/// With --against, what a server said of the request that it refused is laid beside ours, and the
+/// causes are named. The exit code is then 1 if there is one, and 0 if the answer is not about a
+/// signature. Without a request, what the answer tells by itself is named.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   countersign explain https://iam.amazonaws.com/?Action=ListUsers
   countersign explain --http request.http --service execute-api --region eu-west-1
-  countersign explain https://bucket.s3.eu-central-1.amazonaws.com/a=b --output json")]
+  countersign explain https://bucket.s3.eu-central-1.amazonaws.com/a=b --output json
+  countersign explain https://bucket.s3.eu-central-1.amazonaws.com/a=b --against error.xml
+  curl -i … | countersign explain --http request.http --against -")]
 pub(crate) struct ExplainCommand {
     #[command(flatten)]
     request: RequestArgs,
+
+    /// The error that a server answered with, as it came: XML, JSON, or text that repeats its message;
+    /// `-` is standard input. What is signed, when (unless --time is given) and in which form follow it
+    #[arg(long, value_name = "FILE")]
+    against: Option<PathBuf>,
 
     /// The form of what is printed
     #[arg(long, value_enum, default_value = "text")]
@@ -43,21 +59,38 @@ enum Output {
 
 impl ExplainCommand {
     pub(crate) fn run(self) -> Result<(), Failure> {
+        if self.signing.reads_stdin() && self.request.reads_stdin() {
+            return Err(Failure::input(STDIN_TWICE));
+        }
+        if let Some(path) = &self.against {
+            let as_json = self.output == Output::Json;
+            return against::run(path, self.request, self.signing, as_json);
+        }
         let RawRequest { mut request, .. } = self.request.parse()?;
         let signing = self.signing.resolve(request.host().as_deref())?;
         let explanation = request.sign(&self.signing, &signing, |signed| Ok(signed.explain()))?;
         match self.output {
             Output::Json => print(format!("{:#}\n", as_json(&explanation))),
-            Output::Text => {
-                let text = render(&explanation);
-                let choice = anstream::AutoStream::choice(&std::io::stdout());
-                print(match choice {
-                    anstream::ColorChoice::Never => anstream::adapter::strip_str(&text).to_string(),
-                    _ => text,
-                })
-            }
+            Output::Text => print_styled(&render(&explanation)),
         }
     }
+}
+
+/// Prints text, its colours taken out where none belong.
+pub(crate) fn print_styled(text: &str) -> Result<(), Failure> {
+    match anstream::AutoStream::choice(&std::io::stdout()) {
+        anstream::ColorChoice::Never => print(anstream::adapter::strip_str(text).to_string()),
+        _ => print(text),
+    }
+}
+
+/// The text with a sign in place of each character that would steer a terminal or reorder the line.
+pub(crate) fn printable(text: &str) -> String {
+    let steers = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().map(|c| if steers(c) { '\u{fffd}' } else { c }).collect()
 }
 
 /// The steps as text with labels, coloured; whoever prints it takes the colours out where none belong.
@@ -123,9 +156,7 @@ impl Text {
 
     fn row(&mut self, label: &str, value: &str) {
         let dim = Style::new().dimmed();
-        // A value may hold bytes that would steer a terminal.
-        let value: String =
-            value.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+        let value = printable(value);
         let _ = writeln!(self.text, "  {dim}{label:<14}{dim:#}  {value}");
     }
 }

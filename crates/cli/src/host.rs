@@ -15,24 +15,24 @@ pub(crate) struct Found {
 /// Looks a host name up, given without a port.
 pub(crate) fn lookup(host: &str) -> Result<Found, String> {
     let name = host.to_ascii_lowercase();
-    let Some(rest) = SUFFIXES.iter().find_map(|suffix| name.strip_suffix(suffix)) else {
+    let Some((rest, suffix)) = without_suffix(&name) else {
         return Err(format!(
-            "`{host}` is no host of AWS's, so it does not say which service is meant: give --service and --region"
+            "`{host}` is no host of AWS's, so it does not say which service is meant: give --service \
+             and --region"
         ));
     };
-    // A VPC interface endpoint has its own name in front, `vpce` behind, and in between what the
-    // public host has.
-    let rest = rest.strip_suffix(".vpce").unwrap_or(rest);
     let labels: Vec<&str> = rest.split('.').collect();
     let (service, region) = split(&labels);
     let found =
         |service, region: Option<&str>| Ok(Found { service, region: region.map(str::to_owned) });
     match service.map(|service| service.trim_end_matches("-fips")) {
         Some("iot") => Err(format!(
-            "`{host}` is signed as iotdata, iotdevicegateway or iot, which its name does not tell: give --service"
+            "`{host}` is signed as iotdata, iotdevicegateway or iot, which its name does not tell: \
+             give --service"
         )),
         Some(website) if website.starts_with("s3-website") => Err(format!(
-            "`{host}` is a website endpoint of S3, which takes no signed requests: use the REST endpoint"
+            "`{host}` is a website endpoint of S3, which takes no signed requests: use the REST \
+             endpoint"
         )),
         Some(service) => match service.strip_prefix("s3-").filter(|region| is_region(region)) {
             Some(legacy_region) => found("s3", Some(legacy_region)),
@@ -44,13 +44,34 @@ pub(crate) fn lookup(host: &str) -> Result<Found, String> {
                         "the signing name of `{service}` in `{host}` is not known here: give --service"
                     ));
                 };
-                let single =
-                    GLOBAL.iter().find(|(label, _)| *label == service).map(|(_, region)| *region);
-                found(signing_name, region.or(single))
+                // In other partitions these services have other regions.
+                let is_global = suffix == ".amazonaws.com" && GLOBAL.contains(&service);
+                found(signing_name, region.or(is_global.then_some("us-east-1")))
             }
         },
         None => Err(format!("`{host}` does not name a service: give --service and --region")),
     }
+}
+
+/// The region that a host name holds, whether its service is known or not.
+pub(crate) fn region(host: &str) -> Option<String> {
+    match lookup(host) {
+        Ok(found) => found.region,
+        Err(_) => {
+            let name = host.to_ascii_lowercase();
+            let labels: Vec<&str> = without_suffix(&name)?.0.split('.').collect();
+            split(&labels).1.map(str::to_owned)
+        }
+    }
+}
+
+/// What stands before the domain of a partition, and that domain.
+fn without_suffix(name: &str) -> Option<(&str, &'static str)> {
+    let (rest, suffix) =
+        SUFFIXES.iter().find_map(|suffix| Some((name.strip_suffix(suffix)?, *suffix)))?;
+    // A VPC interface endpoint has its own name in front, `vpce` behind, and in between what the
+    // public host has.
+    Some((rest.strip_suffix(".vpce").unwrap_or(rest), suffix))
 }
 
 /// The label that names the service, and the region if there is one.
@@ -59,7 +80,7 @@ fn split<'a>(labels: &[&'a str]) -> (Option<&'a str>, Option<&'a str>) {
     let is_service = |label: &&&str| !matches!(**label, "dualstack" | "fips");
     match labels {
         // OpenSearch writes its region in front.
-        [.., region, service @ ("es" | "aoss")] if is_region(region) => {
+        [.., region, service @ ("es" | "aoss" | "neptune")] if is_region(region) => {
             (Some(service), Some(region))
         }
         [before @ .., region] if is_region(region) => {
@@ -94,20 +115,11 @@ const SUFFIXES: [&str; 7] = [
     ".on.amazonwebservices.com.cn",
 ];
 
-/// The services that have one region, whatever the host.
-const GLOBAL: [(&str, &str); 8] = [
-    ("cloudfront", "us-east-1"),
-    ("health", "us-east-1"),
-    ("iam", "us-east-1"),
-    ("organizations", "us-east-1"),
-    ("route53", "us-east-1"),
-    ("s3", "us-east-1"),
-    ("sts", "us-east-1"),
-    ("waf", "us-east-1"),
-];
+/// The services whose host without a region is signed for us-east-1.
+const GLOBAL: [&str; 5] = ["iam", "organizations", "route53", "s3", "sts"];
 
 /// The label in a host and the name that is signed.
-const SERVICES: [(&str, &str); 75] = [
+const SERVICES: [(&str, &str); 71] = [
     ("acm", "acm"),
     ("airflow", "airflow"),
     ("aoss", "aoss"),
@@ -122,7 +134,6 @@ const SERVICES: [(&str, &str); 75] = [
     ("bedrock-agent-runtime", "bedrock"),
     ("bedrock-runtime", "bedrock"),
     ("cloudformation", "cloudformation"),
-    ("cloudfront", "cloudfront"),
     ("cloudtrail", "cloudtrail"),
     ("codebuild", "codebuild"),
     ("codecommit", "codecommit"),
@@ -146,7 +157,6 @@ const SERVICES: [(&str, &str); 75] = [
     ("glacier", "glacier"),
     ("glue", "glue"),
     ("guardduty", "guardduty"),
-    ("health", "health"),
     ("iam", "iam"),
     ("kafka", "kafka"),
     ("kinesis", "kinesis"),
@@ -155,7 +165,6 @@ const SERVICES: [(&str, &str); 75] = [
     ("lambda-url", "lambda"),
     ("logs", "logs"),
     ("monitoring", "monitoring"),
-    ("neptune", "rds"),
     ("organizations", "organizations"),
     ("rds", "rds"),
     ("rds-data", "rds-data"),
@@ -181,7 +190,6 @@ const SERVICES: [(&str, &str); 75] = [
     ("transcribe", "transcribe"),
     ("transcribestreaming", "transcribe"),
     ("vpc-lattice-svcs", "vpc-lattice-svcs"),
-    ("waf", "waf"),
     ("xray", "xray"),
 ];
 
@@ -223,6 +231,46 @@ mod tests {
             let expected = Found { service, region: Some(region.to_owned()) };
             assert_eq!(lookup(host), Ok(expected), "{host}");
         }
+    }
+
+    #[test]
+    fn a_region_counts_even_where_the_service_is_not_known() {
+        for (host, expected) in [
+            ("abc-ats.iot.eu-west-1.amazonaws.com", Some("eu-west-1")),
+            ("polly.eu-west-3.amazonaws.com", Some("eu-west-3")),
+            ("db.cluster-abc.us-east-1.neptune.amazonaws.com", Some("us-east-1")),
+            ("iam.amazonaws.com", Some("us-east-1")),
+            ("iam.amazonaws.com.cn", None),
+            ("example.com", None),
+        ] {
+            assert_eq!(region(host).as_deref(), expected, "{host}");
+        }
+    }
+
+    #[test]
+    fn what_the_published_hosts_say_is_right_or_refused() {
+        let Some(data) = std::env::var_os("COUNTERSIGN_DATA") else { return };
+        let path = std::path::Path::new(&data).join("endpoints/hosts.jsonl");
+        let text = std::fs::read_to_string(path).expect("the published hosts");
+        let rows: Vec<serde_json::Value> =
+            text.lines().map(|line| serde_json::from_str(line).expect("a row")).collect();
+        let (mut right, mut refused) = (0, 0);
+        for row in &rows {
+            let host = row["host"].as_str().expect("text");
+            match lookup(host) {
+                Err(_) => refused += 1,
+                Ok(Found { service, region }) => {
+                    let fits = |row: &serde_json::Value| {
+                        row["host"] == host
+                            && row["signing_name"] == service
+                            && region.as_ref().is_none_or(|region| row["region"] == **region)
+                    };
+                    assert!(rows.iter().any(fits), "{host}: {service} {region:?}, not {row}");
+                    right += 1;
+                }
+            }
+        }
+        assert!(right > 700, "{right} right, {refused} refused");
     }
 
     #[test]

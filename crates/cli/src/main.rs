@@ -1,6 +1,7 @@
 //! `countersign`, the program: signs what curl is about to send, presigns URLs, explains signatures.
 #![forbid(unsafe_code)]
 
+mod against;
 mod body;
 mod curl;
 mod demo;
@@ -8,6 +9,7 @@ mod explain;
 mod failure;
 mod host;
 mod jsonl;
+mod listen;
 mod man;
 mod options;
 mod presign;
@@ -41,6 +43,8 @@ enum Command {
     Presign(presign::PresignCommand),
     /// Check a signed request or presigned URL against the known keys
     Verify(verify::VerifyCommand),
+    /// Verify whatever a client sends to a port, and answer with the verdict
+    Listen(listen::Listen),
     /// Show each step on the way to a signature
     Explain(explain::ExplainCommand),
     /// Sign, send and check requests on loopback, without an AWS account
@@ -84,6 +88,7 @@ fn main() -> ExitCode {
         Command::Sign(command) => command.run(),
         Command::Presign(command) => command.run(),
         Command::Verify(command) => command.run(),
+        Command::Listen(command) => command.run(),
         Command::Explain(command) => command.run(),
         Command::Demo(command) => command.run(),
         Command::Completions { shell } => {

@@ -1,6 +1,10 @@
 //! The options that all commands which sign have in common.
 
-use std::{path::PathBuf, str::FromStr, time::SystemTime};
+use std::{
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::SystemTime,
+};
 
 use clap::Args;
 use countersign::{
@@ -74,6 +78,11 @@ impl SigningOptions {
         Ok(Signing { signer, credentials: ambient.credentials()?, at: self.at() })
     }
 
+    /// Whether the credentials come from standard input.
+    pub(crate) fn reads_stdin(&self) -> bool {
+        self.credentials_file.as_deref() == Some(Path::new("-"))
+    }
+
     /// The moment of signing.
     pub(crate) fn at(&self) -> SystemTime {
         self.time.map_or_else(SystemTime::now, SystemTime::from)
@@ -107,21 +116,18 @@ impl Ambient<'_> {
     ) -> Result<Names, Failure> {
         let region = region.or_else(|| self.options.region.clone());
         let service = service.or_else(|| self.options.service.clone());
-        let (service, region_of_host) = match (service, &region) {
-            (Some(service), Some(_)) => (service, None),
-            (service, _) => match (service, host().map(|host| host::lookup(&host))) {
-                (Some(service), Some(Ok(found))) if found.service == service => {
-                    (service, found.region)
-                }
-                (Some(service), _) => (service, None),
-                (None, Some(Ok(found))) => (found.service.to_owned(), found.region),
-                (None, Some(Err(problem))) => return Err(Failure::input(problem)),
-                (None, None) => {
-                    return Err(Failure::input(
-                        "which service is meant cannot be told: give --service",
-                    ));
-                }
-            },
+        if let (Some(region), Some(service)) = (&region, &service) {
+            return Ok(Names { region: region.clone(), service: service.clone() });
+        }
+        let host = host();
+        let region_of_host = host.as_deref().and_then(host::region);
+        let service = match (service, host.as_deref().map(host::lookup)) {
+            (Some(service), _) => service,
+            (None, Some(found)) => found.map_err(Failure::input)?.service.to_owned(),
+            (None, None) => {
+                let message = "which service is meant cannot be told: give --service";
+                return Err(Failure::input(message));
+            }
         };
         let region = match region.or(region_of_host) {
             Some(region) => region,

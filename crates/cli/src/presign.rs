@@ -6,8 +6,12 @@ use clap::Args;
 use countersign::Timestamp;
 
 use crate::{
-    body::print, failure::Failure, options::SigningOptions, raw_http::RawRequest,
-    sign::RequestArgs, signed::Signature,
+    body::print,
+    failure::Failure,
+    options::SigningOptions,
+    raw_http::RawRequest,
+    sign::{RequestArgs, STDIN_TWICE},
+    signed::Signature,
 };
 
 /// Print a URL that carries its own signature
@@ -33,6 +37,9 @@ pub(crate) struct PresignCommand {
 
 impl PresignCommand {
     pub(crate) fn run(self) -> Result<(), Failure> {
+        if self.signing.reads_stdin() && self.request.reads_stdin() {
+            return Err(Failure::input(STDIN_TWICE));
+        }
         let RawRequest { mut request, .. } = self.request.parse()?;
         let signing = self.signing.resolve(request.host().as_deref())?;
         let (signature, life) =

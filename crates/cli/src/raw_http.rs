@@ -32,16 +32,16 @@ pub(crate) fn parse(text: &[u8]) -> Result<RawRequest, Failure> {
         number += 1;
         if let (b' ' | b'\t', Some((_, value))) = (line[0], headers.last_mut()) {
             value.push(b' ');
-            value.extend_from_slice(line.trim_ascii_start());
+            value.extend_from_slice(trim_blanks(line));
             continue;
         }
         let Some(colon) = line.iter().position(|&byte| byte == b':') else {
             return Err(Failure::input(format_args!(
-                "line {number} of the request's head, `{}`, is no header: it has no `:`",
-                line.escape_ascii()
+                "line {number} of the request's head, which begins with `{}`, is no header: it has no `:`",
+                first_word(line).escape_ascii()
             )));
         };
-        headers.push((line[..colon].to_vec(), line[colon + 1..].trim_ascii().to_vec()));
+        headers.push((line[..colon].to_vec(), trim_blanks(&line[colon + 1..]).to_vec()));
     }
     // An editor ends a file with a line's end that is no part of the body.
     let length = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(b"content-length"));
@@ -68,6 +68,24 @@ fn take_line<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     Some(line.strip_suffix(b"\r").unwrap_or(line))
 }
 
+/// What may be shown of a line that cannot be read: the rest may hold a token.
+fn first_word(line: &[u8]) -> &[u8] {
+    let is_end = |byte: &u8| matches!(byte, b' ' | b'\t' | b':' | b'?' | b'@');
+    line.split(is_end).next().unwrap_or_default()
+}
+
+fn is_version(text: &[u8]) -> bool {
+    text.get(..5).is_some_and(|start| start.eq_ignore_ascii_case(b"HTTP/"))
+}
+
+/// Text without the SP and HTAB around it; all other bytes are the signer's to judge.
+fn trim_blanks(mut text: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = text {
+        text = rest;
+    }
+    text
+}
+
 pub(crate) struct RequestLine<'l> {
     pub(crate) method: &'l [u8],
     /// All that stands between the first and the last space.
@@ -79,16 +97,14 @@ impl RequestLine<'_> {
     pub(crate) fn parse(line: &[u8]) -> Result<RequestLine<'_>, Failure> {
         let malformed = || {
             Failure::input(format_args!(
-                "the request line `{}` is not like `GET /path HTTP/1.1`",
-                line.escape_ascii()
+                "the request line, which begins with `{}`, is not like `GET /path HTTP/1.1`",
+                first_word(line).escape_ascii()
             ))
         };
         let space = line.iter().position(|&byte| byte == b' ').ok_or_else(malformed)?;
-        let (method, rest) = (&line[..space], line[space..].trim_ascii());
+        let (method, rest) = (&line[..space], trim_blanks(&line[space..]));
         let (target, version) = match rest.iter().rposition(|&byte| byte == b' ') {
-            Some(at) if rest[at + 1..].starts_with(b"HTTP/") => {
-                (rest[..at].trim_ascii(), &rest[at + 1..])
-            }
+            Some(at) if is_version(&rest[at + 1..]) => (trim_blanks(&rest[..at]), &rest[at + 1..]),
             _ => (rest, &b"HTTP/1.1"[..]),
         };
         if target.is_empty() {
@@ -143,12 +159,15 @@ mod tests {
         for (text, said) in [
             (&b""[..], "empty"),
             (b"\n\n", "empty"),
-            (b"GET", "request line `GET`"),
+            (b"GET", "begins with `GET`"),
+            (b"https://h/?X-Amz-Security-Token=hush", "begins with `https`"),
+            (b"GET / HTTP/1.1\nX-Amz-Security-Token hush\n", "begins with `X-Amz-Security-Token`"),
             (b"GET ", "request line"),
             (b"GET HTTP/1.1\nno header here\n", "line 2"),
         ] {
             let Err(failure) = parse(text) else { panic!("{}", text.escape_ascii()) };
             assert!(failure.message.contains(said), "{failure}");
+            assert!(!failure.message.contains("hush"), "{failure}");
         }
     }
 }

@@ -94,11 +94,17 @@ impl Request {
 
 /// A URL with another query and without its fragment.
 pub(crate) fn url_with_query(url: &[u8], query: &[u8]) -> Vec<u8> {
-    let end = url.iter().position(|byte| matches!(byte, b'?' | b'#')).unwrap_or(url.len());
+    let url = without_fragment(url);
+    let end = url.iter().position(|byte| *byte == b'?').unwrap_or(url.len());
     let mut with = url[..end].to_vec();
     if !query.is_empty() {
         with.push(b'?');
         with.extend_from_slice(query);
     }
     with
+}
+
+/// A URL as it is sent.
+pub(crate) fn without_fragment(url: &[u8]) -> &[u8] {
+    url.split(|byte| *byte == b'#').next().unwrap_or_default()
 }

@@ -1,9 +1,14 @@
 //! `countersign sign`: the headers that sign a request.
 
-use std::{io, path::PathBuf, str::FromStr};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 
 use clap::{Args, ValueEnum};
 use countersign::{Head, Headers};
+use serde_json::Value;
 
 use crate::{
     body::{self, Body, print},
@@ -35,7 +40,7 @@ pub(crate) struct Sign {
     output: Output,
 
     /// Read one request as JSON per line from standard input, print one signed request per line
-    #[arg(long, conflicts_with_all = ["url", "http", "output"])]
+    #[arg(long, conflicts_with_all = ["url", "method", "headers", "data", "http", "output", "payload"])]
     jsonl: bool,
 
     #[command(flatten)]
@@ -80,6 +85,9 @@ enum Output {
 
 impl Sign {
     pub(crate) fn run(self) -> Result<(), Failure> {
+        if self.signing.reads_stdin() && (self.jsonl || self.request.reads_stdin()) {
+            return Err(Failure::input(STDIN_TWICE));
+        }
         if self.jsonl {
             return jsonl::sign::run(&self.signing);
         }
@@ -87,16 +95,35 @@ impl Sign {
         let signing = self.signing.resolve(raw.request.host().as_deref())?;
         let signature =
             raw.request.sign(&self.signing, &signing, |signed| Ok(Signature::from(signed)))?;
+        if signature.changes_url() && matches!(self.output, Output::CurlConfig | Output::Headers) {
+            anstream::eprintln!(
+                "countersign: note: an earlier signature was taken out of the query; send the request \
+                 to {}",
+                signature.url(&raw.request).escape_ascii()
+            );
+        }
         match self.output {
             Output::CurlConfig => print(curl_config(&signature)),
             Output::Headers => print(header_lines(&signature)),
             Output::Http => print_http(&signature, raw),
-            Output::Json => print(format!("{:#}\n", signature.into_json(None, &raw.request))),
+            Output::Json => {
+                print(format!("{:#}\n", Value::Object(signature.into_json(&raw.request))))
+            }
         }
     }
 }
 
 impl RequestArgs {
+    /// Whether there is a request at all.
+    pub(crate) fn is_given(&self) -> bool {
+        self.url.is_some() || self.http.is_some()
+    }
+
+    /// Whether the request comes from standard input.
+    pub(crate) fn reads_stdin(&self) -> bool {
+        self.data.as_deref() == Some("@-") || self.http.as_deref() == Some(Path::new("-"))
+    }
+
     /// The request that the command line describes.
     pub(crate) fn parse(self) -> Result<RawRequest, Failure> {
         if let Some(path) = self.http {
@@ -145,9 +172,18 @@ impl FromStr for HeaderArg {
             .split_once(':')
             .or(empty)
             .ok_or("it is not like `Name: value`, or `Name;` for one without a value")?;
-        Ok(HeaderArg { name: name.trim().into(), value: value.trim().into() })
+        Ok(HeaderArg {
+            name: name.trim_matches(BLANKS).into(),
+            value: value.trim_matches(BLANKS).into(),
+        })
     }
 }
+
+/// What to say when two options read the same stream.
+pub(crate) const STDIN_TWICE: &str = "`--credentials-file -` and the request both want standard input: \
+    put one of them into a file";
+
+const BLANKS: [char; 2] = [' ', '\t'];
 
 fn header_lines(signature: &Signature) -> String {
     signature.headers.iter().map(|(name, value)| format!("{name}: {value}\n")).collect()
@@ -172,12 +208,18 @@ fn print_http(signature: &Signature, raw: RawRequest) -> Result<(), Failure> {
         headers.push((b"content-length".to_vec(), len.to_string().into()));
     }
     if !has(&headers, "host") {
-        let host = request.with_head(|head| Ok(head.authority.map(<[u8]>::to_vec)))?;
-        headers.insert(0, (b"host".to_vec(), host.unwrap_or_default()));
+        headers.insert(0, (b"host".to_vec(), signature.host().into()));
+    }
+    let target = target_of(&signature.url(&request));
+    // Whoever reads the text would see another request behind a line's end.
+    if let Some(bad) = target.iter().find(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
+        return Err(Failure::input(format_args!(
+            "the URL contains byte 0x{bad:02x}, which no request line can hold: write it %{bad:02X}"
+        )));
     }
     let mut head = request.method.clone().into_bytes();
     head.push(b' ');
-    head.extend(target_of(&signature.url(&request)));
+    head.extend(target);
     head.push(b' ');
     head.extend(version);
     head.extend(b"\r\n");
@@ -216,6 +258,8 @@ mod tests {
             let header: HeaderArg = text.parse().expect(text);
             assert_eq!((header.name, header.value), (name.into(), value.into()), "{text}");
         }
+        let kept: HeaderArg = "A: \u{a0}b\r\n".parse().expect("a header");
+        assert_eq!(kept.value, "\u{a0}b\r\n".as_bytes(), "for the signer to sign or to refuse");
         assert!("nothing".parse::<HeaderArg>().is_err());
     }
 

@@ -3,7 +3,7 @@
 use countersign::{Presigned, Signed};
 use serde_json::{Map, Value};
 
-use crate::request::{Request, url_with_query};
+use crate::request::{Request, url_with_query, without_fragment};
 
 /// What a signature adds to a request, on its own.
 pub(crate) struct Signature {
@@ -56,8 +56,20 @@ impl Signature {
     pub(crate) fn url(&self, request: &Request) -> Vec<u8> {
         match &self.query {
             Some(query) => url_with_query(&request.url, query),
-            None => request.url.clone(),
+            None => without_fragment(&request.url).to_vec(),
         }
+    }
+
+    /// The host that is signed, which is the one to send.
+    pub(crate) fn host(&self) -> &str {
+        // Each canonical request has this line, and no value holds a line's end.
+        let line = self.canonical_request.split('\n').find_map(|line| line.strip_prefix("host:"));
+        line.unwrap_or_default()
+    }
+
+    /// Whether the URL to send is not the one that was given.
+    pub(crate) fn changes_url(&self) -> bool {
+        self.query.is_some()
     }
 
     /// All headers to send: the request's own less those that are replaced, then the signature's.
@@ -69,14 +81,13 @@ impl Signature {
         kept.chain(added).collect()
     }
 
-    /// The signed request as JSON Lines print it; `id` is left out if there is none.
-    pub(crate) fn into_json(self, id: Option<Value>, request: &Request) -> Value {
+    /// The signed request as JSON Lines print it.
+    pub(crate) fn into_json(self, request: &Request) -> Map<String, Value> {
         let text = |bytes: &[u8]| Value::from(String::from_utf8_lossy(bytes));
         let headers = self.all_headers(request);
         let headers =
             headers.iter().map(|(name, value)| Value::from(vec![text(name), text(value)]));
         let mut object = Map::new();
-        object.extend(id.map(|id| ("id".to_owned(), id)));
         object.extend(
             [
                 ("method", Value::from(&*request.method)),
@@ -90,7 +101,7 @@ impl Signature {
             .map(|(name, value)| (name.to_owned(), value)),
         );
         object.extend(self.authorization.map(|value| ("authorization".to_owned(), value.into())));
-        Value::Object(object)
+        object
     }
 }
 

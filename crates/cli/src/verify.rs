@@ -1,6 +1,9 @@
 //! `countersign verify`: whether a request is signed as it says.
 
-use std::time::SystemTime;
+use std::{
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
 
 use anstyle::{AnsiColor, Style};
 use clap::{Args, ValueEnum};
@@ -8,7 +11,7 @@ use countersign::{
     Credentials, Head, KeyCache, Payload, Rules, Scratch, Timestamp,
     verify::{Dialect, Error, Known, Verified, Verifier, claimed_service},
 };
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::{
     body::print,
@@ -16,7 +19,7 @@ use crate::{
     jsonl,
     options::{Ambient, RuleSwitch, SigningOptions},
     raw_http::RawRequest,
-    sign::RequestArgs,
+    sign::{RequestArgs, STDIN_TWICE},
 };
 
 /// Check a signed request or presigned URL against the known keys
@@ -38,7 +41,7 @@ pub(crate) struct VerifyCommand {
     output: Output,
 
     /// Read one request as JSON per line from standard input, print one verdict per line
-    #[arg(long, conflicts_with_all = ["url", "http", "output"])]
+    #[arg(long, conflicts_with_all = ["url", "method", "headers", "data", "http", "output"])]
     jsonl: bool,
 
     #[command(flatten)]
@@ -71,7 +74,7 @@ pub(crate) struct Wanted {
 
     /// A file with the known credentials as a credential_process prints them, `-` for standard input
     #[arg(long, value_name = "FILE")]
-    credentials_file: Option<std::path::PathBuf>,
+    credentials_file: Option<PathBuf>,
 
     /// The moment of verifying, as 20150830T123600Z or in RFC 3339 [default: now]
     #[arg(long, value_name = "TIME")]
@@ -84,6 +87,10 @@ pub(crate) struct Wanted {
 
 impl VerifyCommand {
     pub(crate) fn run(self) -> Result<(), Failure> {
+        let keys_from_stdin = self.wanted.credentials_file.as_deref() == Some(Path::new("-"));
+        if keys_from_stdin && (self.jsonl || self.request.reads_stdin()) {
+            return Err(Failure::input(STDIN_TWICE));
+        }
         if self.jsonl {
             return jsonl::verify::run(&self.wanted);
         }
@@ -97,7 +104,7 @@ impl VerifyCommand {
         })?;
         match self.output {
             Output::Json => {
-                let object = jsonl::verify::outcome_object(Value::Null, &outcome);
+                let object = Value::Object(outcome.as_json());
                 print(format!("{object:#}\n"))?;
             }
             Output::Text => outcome.show(),
@@ -255,6 +262,27 @@ impl From<Refused> for Failure {
 }
 
 impl Outcome {
+    /// What was found, as JSON Lines say it.
+    pub(crate) fn as_json(&self) -> Map<String, Value> {
+        let fields = match self {
+            Outcome::Accepted(accepted) => vec![
+                ("ok", Value::from(true)),
+                ("access_key_id", Value::from(&*accepted.access_key_id)),
+                ("scope", Value::from(&*accepted.scope)),
+                ("signed_headers", Value::from(&*accepted.signed_headers)),
+                ("payload", Value::from(accepted.payload)),
+                ("expires_at", Value::from(accepted.expires_at.as_deref())),
+            ],
+            Outcome::Refused(refused) => vec![
+                ("ok", Value::from(false)),
+                ("code", Value::from(refused.code)),
+                ("status", Value::from(refused.status)),
+                ("message", Value::from(&*refused.message)),
+            ],
+        };
+        fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+
     fn show(&self) {
         let Outcome::Accepted(accepted) = self else { return };
         let good = Style::new().bold().fg_color(Some(AnsiColor::Green.into()));
@@ -274,7 +302,7 @@ impl Outcome {
 }
 
 /// What the signature says of the body, as JSON Lines call it.
-fn payload_name(payload: Payload) -> &'static str {
+pub(crate) fn payload_name(payload: Payload) -> &'static str {
     match payload {
         Payload::Events => "events",
         Payload::Sha256(_) => "hash",

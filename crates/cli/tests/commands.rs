@@ -99,3 +99,36 @@ fn completions_and_manual_pages_are_made_for_every_command() {
     std::fs::remove_dir_all(folder).unwrap();
     assert!(pages >= 8, "{pages} pages");
 }
+
+#[test]
+fn the_text_of_a_request_names_the_host_that_is_signed() {
+    let url = "https://user:pa55@sqs.eu-west-1.amazonaws.com:443/?a=b#c";
+    let output = run(countersign(&["sign", url, "--output", "http"]), b"");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        text.starts_with("GET /?a=b HTTP/1.1\r\nhost: sqs.eu-west-1.amazonaws.com\r\n"),
+        "{text}"
+    );
+    assert!(!text.contains("pa55"), "{text}");
+    let split = "https://sqs.eu-west-1.amazonaws.com/a HTTP/1.1\r\nX-Evil: 1";
+    let output = run(countersign(&["sign", split, "--output", "http"]), b"");
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn a_query_that_loses_an_earlier_signature_is_said_aloud() {
+    let url = "https://sqs.eu-west-1.amazonaws.com/?a=1&X-Amz-Signature=0";
+    let output = run(countersign(&["sign", url]), b"");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("https://sqs.eu-west-1.amazonaws.com/?a=1"), "{said}");
+}
+
+#[test]
+fn a_header_keeps_what_is_no_blank_and_a_line_end_in_it_is_refused() {
+    let url = "https://sqs.eu-west-1.amazonaws.com/";
+    let sign =
+        |header: &str| run(countersign(&["sign", url, "-H", header, "--output", "json"]), b"");
+    let output = sign("x-a: \u{a0}v\u{a0} ");
+    assert!(String::from_utf8(output.stdout).unwrap().contains("x-a:\u{a0}v\u{a0}\\n"));
+    assert_eq!(sign("x-a: v\r\n").status.code(), Some(2));
+}

@@ -107,3 +107,71 @@ fn a_body_file_is_hashed() {
     assert_eq!(file["signature"], text["signature"]);
     assert_eq!(file["signature"], base64["signature"]);
 }
+
+#[test]
+fn an_id_comes_back_to_the_last_digit_whatever_else_is_wrong() {
+    for id in [
+        "123456789012345678901234567890",
+        "-0",
+        "1e2",
+        "9007199254740993.5",
+        "\"\\u00e9\"",
+        "[1, {\"a\":null}]",
+        "null",
+    ] {
+        for rest in [
+            r#""url":"https://sts.amazonaws.com/""#,
+            r#""url":"https://sts.amazonaws.com/?%""#,
+            r#""url":7"#,
+            r#""url":"https://sts.amazonaws.com/","headers":[["a","\ud800"]]"#,
+        ] {
+            let line = format!("{{\"id\":{id},{rest}}}\n");
+            let output = run(countersign(&["sign", "--jsonl"]), line.as_bytes());
+            let answer = String::from_utf8(output.stdout).unwrap();
+            assert!(answer.starts_with(&format!("{{\"id\":{id},")), "{line}{answer}");
+        }
+    }
+}
+
+#[test]
+fn a_null_field_is_one_that_is_missing() {
+    let mut coprocess = Coprocess::start(&["sign", "--jsonl"]);
+    let url = "https://sts.amazonaws.com/";
+    let bare = coprocess.ask(&json!({"url": url, "time": "20150830T123600Z"}).to_string());
+    let nulls = json!({
+        "id": null, "url": url, "time": "20150830T123600Z", "method": null, "headers": null, "body": null,
+        "body_base64": null, "body_file": null, "payload": null, "as": null, "expires": null,
+        "exclude": null, "trailer": null, "region": null, "service": null, "algorithm": null,
+        "region_set": null, "credentials": null, "rules": null,
+    });
+    assert!(bare["signature"].is_string(), "{bare}");
+    assert_eq!(coprocess.ask(&nulls.to_string()), bare);
+}
+
+#[test]
+fn credentials_and_requests_from_one_stream_are_refused() {
+    for args in [
+        &["sign", "--jsonl", "--credentials-file", "-"][..],
+        &["sign", "--http", "-", "--credentials-file", "-"],
+        &["presign", "https://sts.amazonaws.com/", "-d", "@-", "--credentials-file", "-"],
+        &["verify", "--jsonl", "--credentials-file", "-"],
+    ] {
+        let output = run(countersign(args), b"{}");
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(String::from_utf8(output.stderr).unwrap().contains("standard input"), "{args:?}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn answers_that_cannot_be_written_are_a_failure() {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut command = countersign(&["sign", "https://sts.amazonaws.com/"]);
+    assert_eq!(command.stdout(full.try_clone().unwrap()).status().unwrap().code(), Some(2));
+    let mut command = countersign(&["sign", "--jsonl"]);
+    command.stdin(std::process::Stdio::piped()).stdout(full);
+    let mut child = command.spawn().unwrap();
+    let line = b"{\"url\":\"https://sts.amazonaws.com/\"}\n";
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), line).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(2));
+}

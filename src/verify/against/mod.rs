@@ -205,9 +205,10 @@ fn hidden(
         (Some(_), Some(said)) if said != hash => return Some(Cause::AnswerAltered),
         _ => {}
     }
-    let is_other = ours.signature.zip(answer.signature()).is_some_and(|(ours, theirs)| {
-        !bool::from(ours.as_bytes().ct_eq(theirs.as_bytes()))
-    });
+    let is_other = ours
+        .signature
+        .zip(answer.signature())
+        .is_some_and(|(ours, theirs)| !bool::from(ours.as_bytes().ct_eq(theirs.as_bytes())));
     Some(if is_other { Cause::SignedOtherwise } else { Cause::SecretDiffers })
 }
 

@@ -13,23 +13,29 @@ use std::{
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use countersign::{Payload, Rules};
-use serde_json::{Map, Value, json};
+use serde::{Deserialize, de::IgnoredAny};
+use serde_json::{Map, Value, json, value::RawValue};
 use zeroize::Zeroize;
 
-use crate::{body, failure::Failure, options::RuleSwitch};
+use crate::{
+    body::{self, written},
+    failure::Failure,
+    options::RuleSwitch,
+};
 
 /// Answers each line of standard input until it ends.
-fn run(mut answer: impl FnMut(&[u8]) -> Value) -> Result<(), Failure> {
+fn run(mut answer: impl FnMut(&[u8]) -> Answer) -> Result<(), Failure> {
     let mut input = BufReader::with_capacity(BUFFER, io::stdin().lock());
     let mut output = BufWriter::with_capacity(BUFFER, io::stdout().lock());
     let mut line = Vec::new();
     loop {
         // Whoever waits for an answer gets it before the next read can block.
         if !input.buffer().contains(&b'\n') {
-            written(output.flush());
+            written(output.flush())?;
         }
         // A line may hold a secret, and a buffer that grows would leave it behind.
-        line.zeroize();
+        line.as_mut_slice().zeroize();
+        line.clear();
         if line.capacity() > BUFFER {
             line = Vec::new();
         }
@@ -37,18 +43,16 @@ fn run(mut answer: impl FnMut(&[u8]) -> Value) -> Result<(), Failure> {
             .map_err(|error| Failure::input(format_args!("cannot read standard input: {error}")))?;
         let answer = match is_whole {
             Line::End => break,
-            Line::TooLong => error_object(
-                Value::Null,
+            Line::TooLong => Answer::error(
+                None,
                 "line_too_long",
                 &format!("a line is longer than {} MiB", LONGEST >> 20),
             ),
             Line::Whole => answer(&line),
         };
-        written(serde_json::to_writer(&mut output, &answer).map_err(io::Error::from));
-        written(output.write_all(b"\n"));
+        written(answer.write(&mut output))?;
     }
-    written(output.flush());
-    Ok(())
+    written(output.flush())
 }
 
 /// The body of a line, in one of its three spellings.
@@ -92,31 +96,67 @@ impl Body {
     }
 }
 
-/// Why a line is no request. The line itself is not quoted: it may hold a secret.
-fn not_a_request(text: &[u8], error: &serde_json::Error) -> Value {
-    let place = format!("column {}", error.column());
-    match serde_json::from_slice::<Value>(text) {
-        Ok(Value::Object(mut object)) => {
-            let id = object.remove("id").unwrap_or_default();
-            let problem = without_values(&error.to_string());
-            error_object(id, "invalid_request", &format!("the line is no request: {problem}"))
+/// What is answered to a line.
+struct Answer {
+    /// As it was written, to the last digit; `None` for a line without one.
+    id: Option<Box<RawValue>>,
+    fields: Map<String, Value>,
+}
+
+impl Answer {
+    fn new(id: Option<&RawValue>, fields: Map<String, Value>) -> Answer {
+        Answer { id: id.map(RawValue::to_owned), fields }
+    }
+
+    fn error(id: Option<&RawValue>, kind: &str, message: &str) -> Answer {
+        let error = json!({ "kind": kind, "message": message });
+        Answer::new(id, Map::from_iter([("error".to_owned(), error)]))
+    }
+
+    /// Why a line is no request. The line itself is not quoted: it may hold a secret.
+    fn not_a_request(line: &[u8], error: &serde_json::Error) -> Answer {
+        #[derive(Deserialize)]
+        struct WithId<'l> {
+            #[serde(borrow)]
+            id: Option<&'l RawValue>,
         }
-        Ok(_) => error_object(Value::Null, "invalid_request", "the line is JSON but no object"),
-        Err(_) => error_object(
-            Value::Null,
-            "invalid_json",
-            &format!("the line is not JSON, see its {place}"),
-        ),
+        let id = serde_json::from_slice::<WithId<'_>>(line).ok().and_then(|line| line.id);
+        match (serde_json::from_slice::<IgnoredAny>(line), line.trim_ascii_start().first()) {
+            (Err(_), _) if id.is_none() => Answer::error(
+                None,
+                "invalid_json",
+                &format!("the line is not JSON, see its column {}", error.column()),
+            ),
+            (_, Some(b'{')) => {
+                let problem = without_values(&error.to_string());
+                Answer::error(id, "invalid_request", &format!("the line is no request: {problem}"))
+            }
+            _ => Answer::error(None, "invalid_request", "the line is JSON but no object"),
+        }
+    }
+
+    fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        let id = self.id.as_ref().map_or("null", |id| id.get());
+        let fields = serde_json::to_vec(&self.fields)?;
+        out.write_all(b"{\"id\":")?;
+        out.write_all(id.as_bytes())?;
+        out.write_all(b",")?;
+        // There is at least one field, behind the opening brace.
+        out.write_all(&fields[1..])?;
+        out.write_all(b"\n")
     }
 }
 
-/// serde quotes field names between backticks and values between double quotes; the values go.
+/// Why serde refused a value, without the value: it quotes one between quotation marks or, behind
+/// `invalid type` and `invalid value`, between backticks.
 fn without_values(message: &str) -> String {
-    let mut parts = message.splitn(2, '"');
-    let before = parts.next().unwrap_or_default();
-    match parts.next().and_then(|rest| rest.rsplit_once('"')) {
-        Some((_, after)) => format!("{before}\"…\"{after}"),
-        None => message.to_owned(),
+    let is_value = message.starts_with("invalid");
+    match message.split_once(", expected ") {
+        Some((before, expected)) if is_value => {
+            let kind = before.split(['"', '`']).next().unwrap_or_default().trim_end();
+            format!("{kind}, expected {expected}")
+        }
+        _ => message.to_owned(),
     }
 }
 
@@ -131,10 +171,6 @@ fn overridden(mut rules: Rules, line: &Map<String, Value>) -> Result<Rules, Fail
         rules = switch.apply(rules);
     }
     Ok(rules)
-}
-
-fn error_object(id: Value, kind: &str, message: &str) -> Value {
-    json!({ "id": id, "error": { "kind": kind, "message": message } })
 }
 
 enum Line {
@@ -158,13 +194,6 @@ fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<Line> {
     }
     input.skip_until(b'\n')?;
     Ok(Line::TooLong)
-}
-
-/// Answers that nobody can read any more end the program without a word.
-fn written(result: io::Result<()>) {
-    if result.is_err() {
-        std::process::exit(0);
-    }
 }
 
 const BUFFER: usize = 256 * 1024;

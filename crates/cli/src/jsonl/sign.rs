@@ -4,10 +4,10 @@ use std::time::{Duration, SystemTime};
 
 use countersign::{Credentials, KeyCache, Payload, Presign, Scratch, Signer, Timestamp};
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, value::RawValue};
 use zeroize::Zeroizing;
 
-use super::{Body, error_object, not_a_request, overridden};
+use super::{Answer, Body, overridden};
 use crate::{
     failure::Failure,
     options::{Ambient, SigningOptions},
@@ -24,22 +24,20 @@ pub(crate) fn run(options: &SigningOptions) -> Result<(), Failure> {
 /// A request as JSON Lines spell it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct SignLine {
-    #[serde(default)]
-    id: Value,
+struct SignLine<'l> {
+    #[serde(borrow)]
+    id: Option<&'l RawValue>,
     method: Option<String>,
     url: String,
-    #[serde(default)]
-    headers: Vec<(String, String)>,
+    headers: Option<Vec<(String, String)>>,
     body: Option<String>,
     body_base64: Option<String>,
     body_file: Option<String>,
     payload: Option<String>,
-    #[serde(rename = "as", default)]
-    form: Form,
+    #[serde(rename = "as")]
+    form: Option<Form>,
     expires: Option<Value>,
-    #[serde(default)]
-    exclude: Vec<String>,
+    exclude: Option<Vec<String>>,
     trailer: Option<String>,
     region: Option<String>,
     service: Option<String>,
@@ -47,14 +45,12 @@ struct SignLine {
     algorithm: Option<String>,
     region_set: Option<String>,
     credentials: Option<Keys>,
-    #[serde(default)]
-    rules: Map<String, Value>,
+    rules: Option<Map<String, Value>>,
 }
 
-#[derive(Clone, Copy, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 enum Form {
-    #[default]
     Headers,
     Query,
 }
@@ -85,19 +81,19 @@ impl Coprocess<'_> {
         }
     }
 
-    fn answer(&mut self, text: &[u8]) -> Value {
-        let line: SignLine = match serde_json::from_slice(text) {
+    fn answer(&mut self, text: &[u8]) -> Answer {
+        let line: SignLine<'_> = match serde_json::from_slice(text) {
             Ok(line) => line,
-            Err(error) => return not_a_request(text, &error),
+            Err(error) => return Answer::not_a_request(text, &error),
         };
-        let id = line.id.clone();
+        let id = line.id;
         match self.sign(line) {
-            Ok((signature, request)) => signature.into_json(Some(id), &request),
-            Err(failure) => error_object(id, failure.kind, &failure.message),
+            Ok((signature, request)) => Answer::new(id, signature.into_json(&request)),
+            Err(failure) => Answer::error(id, failure.kind, &failure.message),
         }
     }
 
-    fn sign(&mut self, line: SignLine) -> Result<(Signature, Request), Failure> {
+    fn sign(&mut self, line: SignLine<'_>) -> Result<(Signature, Request), Failure> {
         if line.algorithm.as_deref().is_some_and(|name| name != "sigv4")
             || line.region_set.is_some()
         {
@@ -113,6 +109,7 @@ impl Coprocess<'_> {
             url: line.url.into_bytes(),
             headers: line
                 .headers
+                .unwrap_or_default()
                 .into_iter()
                 .map(|(name, value)| (name.into(), value.into()))
                 .collect(),
@@ -122,7 +119,13 @@ impl Coprocess<'_> {
             Some(time) => SystemTime::from(time.parse::<Timestamp>()?),
             None => self.ambient.options.at(),
         };
-        let signer = self.signer(line.region, line.service, &line.rules, line.exclude, &request)?;
+        let signer = self.signer(
+            line.region,
+            line.service,
+            &line.rules.unwrap_or_default(),
+            line.exclude.unwrap_or_default(),
+            &request,
+        )?;
         let credentials = match line.credentials {
             Some(keys) => keys.into(),
             None => match &self.credentials {
@@ -131,7 +134,7 @@ impl Coprocess<'_> {
             },
         };
         let scratch = &mut self.scratch;
-        let signature = match line.form {
+        let signature = match line.form.unwrap_or(Form::Headers) {
             Form::Headers => {
                 let payload = payload.or_hash(&body)?;
                 request.with_head(|head| {
@@ -203,12 +206,12 @@ impl PayloadField {
             Some("streaming") => head_of(Payload::Streaming),
             Some("streaming-trailer") => head_of(Payload::StreamingTrailer),
             Some("unsigned-trailer") => head_of(Payload::StreamingUnsignedTrailer),
-            Some(other) => Payload::from_line(other)
+            Some(other) => Payload::from_line(&other.to_ascii_lowercase())
                 .filter(Payload::is_hash)
                 .map(PayloadField::Given)
                 .ok_or_else(|| {
                     Failure::input(format_args!(
-                        "the payload `{}` is not known, nor is it 64 lower-case hexadecimal digits",
+                        "the payload `{}` is not known, nor is it 64 hexadecimal digits",
                         other.escape_debug()
                     ))
                 }),
@@ -244,7 +247,10 @@ mod tests {
     use super::*;
 
     fn answer(line: &str) -> Value {
-        Coprocess::new(&SigningOptions::default()).answer(line.as_bytes())
+        let mut text = Vec::new();
+        let answer = Coprocess::new(&SigningOptions::default()).answer(line.as_bytes());
+        answer.write(&mut text).expect("memory takes all");
+        serde_json::from_slice(&text).expect("an answer is JSON")
     }
 
     const KEYS: &str = r#""credentials":{"access_key_id":"AKID","secret_access_key":"hush"}"#;

@@ -4,14 +4,14 @@ use std::{collections::HashMap, time::SystemTime};
 
 use countersign::{KeyCache, Scratch, Timestamp};
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value, value::RawValue};
 use zeroize::Zeroizing;
 
-use super::{Body, error_object, not_a_request, overridden};
+use super::{Answer, Body, overridden};
 use crate::{
     failure::Failure,
     request::Request,
-    verify::{Keys, Outcome, Refused, Wanted, check},
+    verify::{Keys, Outcome, Wanted, check},
 };
 
 /// Verifies each line of standard input; what a line leaves open is as `wanted` says.
@@ -23,13 +23,12 @@ pub(crate) fn run(wanted: &Wanted) -> Result<(), Failure> {
 /// A request as it was received.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct VerifyLine {
-    #[serde(default)]
-    id: Value,
+struct VerifyLine<'l> {
+    #[serde(borrow)]
+    id: Option<&'l RawValue>,
     method: Option<String>,
     url: String,
-    #[serde(default)]
-    headers: Vec<(String, String)>,
+    headers: Option<Vec<(String, String)>>,
     body: Option<String>,
     body_base64: Option<String>,
     body_file: Option<String>,
@@ -37,8 +36,7 @@ struct VerifyLine {
     time: Option<String>,
     region: Option<String>,
     service: Option<String>,
-    #[serde(default)]
-    rules: Map<String, Value>,
+    rules: Option<Map<String, Value>>,
 }
 
 #[derive(Deserialize)]
@@ -56,19 +54,19 @@ struct Coprocess<'w> {
 }
 
 impl Coprocess<'_> {
-    fn answer(&mut self, text: &[u8]) -> Value {
-        let line: VerifyLine = match serde_json::from_slice(text) {
+    fn answer(&mut self, text: &[u8]) -> Answer {
+        let line: VerifyLine<'_> = match serde_json::from_slice(text) {
             Ok(line) => line,
-            Err(error) => return not_a_request(text, &error),
+            Err(error) => return Answer::not_a_request(text, &error),
         };
-        let id = line.id.clone();
+        let id = line.id;
         match self.verify(line) {
-            Ok(outcome) => outcome_object(id, &outcome),
-            Err(failure) => error_object(id, failure.kind, &failure.message),
+            Ok(outcome) => Answer::new(id, outcome.as_json()),
+            Err(failure) => Answer::error(id, failure.kind, &failure.message),
         }
     }
 
-    fn verify(&mut self, line: VerifyLine) -> Result<Outcome, Failure> {
+    fn verify(&mut self, line: VerifyLine<'_>) -> Result<Outcome, Failure> {
         let body = Body::of(line.body, line.body_base64, line.body_file)?;
         let at = match &line.time {
             Some(time) => SystemTime::from(time.parse::<Timestamp>()?),
@@ -79,6 +77,7 @@ impl Coprocess<'_> {
             url: line.url.into_bytes(),
             headers: line
                 .headers
+                .unwrap_or_default()
                 .into_iter()
                 .map(|(name, value)| (name.into(), value.into()))
                 .collect(),
@@ -100,29 +99,8 @@ impl Coprocess<'_> {
         let keys = Keys::new(keys.chain(self.wanted.keys()?), self.cache.clone());
         let hash = body.hash()?;
         let wanted = self.wanted.clone().made_for(line.region, line.service);
-        let rules = |of_service| overridden(wanted.apply_rules(of_service), &line.rules);
+        let overrides = line.rules.unwrap_or_default();
+        let rules = |of_service| overridden(wanted.apply_rules(of_service), &overrides);
         request.with_head(|head| check(head, hash, &wanted, rules, &keys, at, &mut self.scratch))
-    }
-}
-
-/// What is answered of a request.
-pub(crate) fn outcome_object(id: Value, outcome: &Outcome) -> Value {
-    match outcome {
-        Outcome::Accepted(accepted) => json!({
-            "id": id,
-            "ok": true,
-            "access_key_id": accepted.access_key_id,
-            "scope": accepted.scope,
-            "signed_headers": accepted.signed_headers,
-            "payload": accepted.payload,
-            "expires_at": accepted.expires_at,
-        }),
-        Outcome::Refused(Refused { code, status, message, .. }) => json!({
-            "id": id,
-            "ok": false,
-            "code": code,
-            "status": status,
-            "message": message,
-        }),
     }
 }

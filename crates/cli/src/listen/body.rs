@@ -1,0 +1,80 @@
+//! The body of a request: hashed while it is read, and only its beginning kept.
+
+use countersign::Payload;
+use sha2::{Digest, Sha256};
+
+/// A body that is being read.
+#[derive(Default)]
+pub(super) struct Reading {
+    hasher: Sha256,
+    len: u64,
+    first: Vec<u8>,
+}
+
+/// A body that was read to its end.
+#[derive(Clone, Debug)]
+pub(super) struct Body {
+    hash: [u8; 32],
+    len: u64,
+    first: Vec<u8>,
+}
+
+impl Reading {
+    /// Takes the next piece.
+    pub(super) fn push(&mut self, piece: &[u8]) {
+        self.hasher.update(piece);
+        self.len += piece.len() as u64;
+        let room = KEPT - self.first.len();
+        self.first.extend_from_slice(&piece[..room.min(piece.len())]);
+    }
+
+    pub(super) fn finish(self) -> Body {
+        Body { hash: self.hasher.finalize().into(), len: self.len, first: self.first }
+    }
+}
+
+impl Body {
+    pub(super) fn payload(&self) -> Payload {
+        Payload::Sha256(self.hash)
+    }
+
+    /// All of it, if it is small enough to have been kept.
+    pub(super) fn whole(&self) -> Option<&[u8]> {
+        (self.first.len() as u64 == self.len).then_some(&self.first)
+    }
+
+    /// How it begins.
+    pub(super) fn beginning(&self) -> &[u8] {
+        &self.first
+    }
+}
+
+/// So much of a body is kept.
+const KEPT: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_body_is_hashed_and_not_kept() {
+        let piece = [7; 1000];
+        let (mut reading, mut all) = (Reading::default(), Vec::new());
+        for _ in 0..100 {
+            reading.push(&piece);
+            all.extend_from_slice(&piece);
+        }
+        let body = reading.finish();
+        assert_eq!(body.payload(), Payload::hash(&all));
+        assert_eq!((body.beginning().len(), body.whole()), (KEPT, None));
+    }
+
+    #[test]
+    fn a_small_body_is_kept_whole() {
+        let mut reading = Reading::default();
+        reading.push(b"me");
+        reading.push(b"ow");
+        let body = reading.finish();
+        assert_eq!((body.whole(), body.payload()), (Some(&b"meow"[..]), Payload::hash("meow")));
+    }
+}

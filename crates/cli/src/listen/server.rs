@@ -1,0 +1,195 @@
+//! The ports, from the first connection to the last.
+
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use serde_json::json;
+use tokio::{
+    net::TcpListener,
+    sync::watch,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+use tokio_rustls::TlsAcceptor;
+
+use super::{
+    address::Address,
+    answer::Answer,
+    body::Body,
+    check::{Endpoint, Malformed},
+    connection,
+    log::Log,
+    received::Received,
+};
+use crate::failure::Failure;
+
+/// What all connections share.
+pub(super) struct Shared {
+    endpoint: Endpoint,
+    log: Log,
+}
+
+/// Whether the program is asked to stop.
+#[derive(Clone)]
+pub(super) struct Stop(watch::Receiver<bool>);
+
+impl Shared {
+    /// Verifies a request, tells of it and says what to answer.
+    pub(super) async fn answer(&self, request: &Received, body: &Body, now: SystemTime) -> Answer {
+        let (record, answer) = self.endpoint.judge(request, body, now);
+        self.log.put(&record).await;
+        answer
+    }
+
+    /// The same for what is no request.
+    pub(super) async fn malformed(&self, request: &Received, why: &Malformed) -> Answer {
+        let (record, answer) = self.endpoint.malformed(request, why);
+        self.log.put(&record).await;
+        answer
+    }
+
+    /// Says on stderr what concerns no request.
+    pub(super) fn note(&self, text: &str) {
+        anstream::eprintln!("countersign: {text}");
+    }
+}
+
+impl Stop {
+    /// Waits until it is.
+    pub(super) async fn wanted(&mut self) {
+        // Without a sender nobody is left to serve.
+        let _ = self.0.wait_for(|stop| *stop).await;
+    }
+
+    pub(super) fn is_wanted(&self) -> bool {
+        *self.0.borrow()
+    }
+}
+
+/// Listens until the program is told to stop, then ends what is in flight.
+pub(super) async fn run(
+    address: Address,
+    tls: Option<TlsAcceptor>,
+    endpoint: Endpoint,
+    json: bool,
+) -> Result<(), Failure> {
+    raise_descriptor_limit();
+    // Before anything is printed: whoever waits for that may send a signal at once.
+    let mut signals = Signals::new()
+        .map_err(|error| Failure::network(format_args!("cannot wait for signals: {error}")))?;
+    let listener = TcpListener::bind(address.0).await;
+    let (listener, bound) = listener
+        .and_then(|listener| listener.local_addr().map(|bound| (listener, bound)))
+        .map_err(|error| Failure::network(format_args!("cannot listen on {address}: {error}")))?;
+    if !address.is_loopback() {
+        anstream::eprintln!(
+            "countersign: warning: {bound} can be reached from other machines; whoever sends a request \
+             there learns whether its signature holds, and of one that does not what was verified"
+        );
+    }
+    let url = format!("{}://{bound}", if tls.is_some() { "https" } else { "http" });
+    let (log, written) = Log::start(json);
+    if json {
+        log.put_line(json!({ "listening": url, "page": null }).to_string()).await;
+    } else {
+        let ids: Vec<&str> = endpoint.access_key_ids().collect();
+        log.put_line(format!("listening on {url}")).await;
+        log.put_line(format!("known keys: {}", ids.join(", "))).await;
+    }
+
+    let shared = Arc::new(Shared { endpoint, log });
+    let (stopping, stop) = watch::channel(false);
+    let stop = Stop(stop);
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    // Answers are written in one piece.
+                    let _ = stream.set_nodelay(true);
+                    let serve = connection::serve(stream, tls.clone(), Arc::clone(&shared), stop.clone());
+                    connections.spawn(serve);
+                }
+                // Too many descriptors, or a connection that was gone at once.
+                Err(_) => sleep(Duration::from_millis(50)).await,
+            },
+            Some(_) = connections.join_next() => {}
+            () = signals.next() => break,
+        }
+    }
+    drop(listener);
+    stopping.send_replace(true);
+    let ended = async { while connections.join_next().await.is_some() {} };
+    tokio::select! {
+        _ = timeout(GRACE, ended) => {}
+        // Whoever asks twice means it.
+        () = signals.next() => {}
+    }
+    connections.shutdown().await;
+    drop(shared);
+    let _ = timeout(GRACE, written).await;
+    Ok(())
+}
+
+/// The signals that ask a program to stop.
+struct Signals {
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn new() -> io::Result<Signals> {
+        use tokio::signal::unix::{SignalKind, signal};
+
+        Ok(Signals {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+#[cfg(not(unix))]
+impl Signals {
+    fn new() -> io::Result<Signals> {
+        Ok(Signals {})
+    }
+
+    async fn next(&mut self) {
+        let _ = tokio::signal::ctrl_c().await;
+    }
+}
+
+/// A shell allows 1,024 open descriptors as a rule, which is about as many connections.
+#[cfg(unix)]
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = match limit.maximum {
+        Some(maximum) => Some(maximum.min(DESCRIPTORS)),
+        None => Some(DESCRIPTORS),
+    };
+    // Without it there are fewer connections at a time; the others wait.
+    let _ = setrlimit(Resource::Nofile, limit);
+}
+
+#[cfg(not(unix))]
+fn raise_descriptor_limit() {}
+
+#[cfg(unix)]
+const DESCRIPTORS: u64 = 16 * 1024;
+/// For what is in flight when the program is told to stop.
+const GRACE: Duration = Duration::from_secs(10);

@@ -1,0 +1,95 @@
+//! A record for people.
+
+use std::fmt::{self, Write as _};
+
+use anstyle::{AnsiColor, Style};
+
+use super::{
+    record::{Record, Refused, Verdict},
+    said::place_name,
+};
+
+/// The record in coloured lines; whoever prints them takes the colours out where none belong.
+pub(super) fn render(record: &Record) -> String {
+    let mut text = String::new();
+    let bold = Style::new().bold();
+    let (colour, verdict) = match &record.verdict {
+        Verdict::Accepted { .. } => (AnsiColor::Green, "accepted".to_owned()),
+        Verdict::Refused(refused) => (AnsiColor::Red, format!("refused {}", refused.status)),
+    };
+    let style = bold.fg_color(Some(colour.into()));
+    let _ = write!(
+        text,
+        "{style}{verdict}{style:#} {bold}{} {}{bold:#}",
+        Shown(&record.method),
+        Shown(&record.target)
+    );
+    if let Some(said) = &record.said {
+        row(&mut text, "signed by", &said.access_key_id);
+        row(&mut text, "scope", &format!("{} (in the {})", said.scope, place_name(said.place)));
+        row(&mut text, "signed headers", &said.signed_headers);
+    }
+    match &record.verdict {
+        Verdict::Accepted { payload } => row(&mut text, "payload", payload),
+        Verdict::Refused(refused) => why(refused, &mut text),
+    }
+    text
+}
+
+fn why(refused: &Refused, text: &mut String) {
+    row(text, "code", &refused.code);
+    row(text, "message", &refused.message);
+    for cause in &refused.causes {
+        row(text, "likely cause", cause);
+    }
+    match (&refused.difference, &refused.ours) {
+        (Some(difference), _) => {
+            row(text, "differs in", &difference.part);
+            row(text, "  we see", &difference.ours);
+            row(text, "  they signed", &difference.theirs);
+        }
+        (None, Some(ours)) => {
+            let mut label = "we see";
+            for line in ours.canonical_request.split('\n') {
+                row(text, label, line);
+                label = "";
+            }
+        }
+        (None, None) => {}
+    }
+}
+
+fn row(text: &mut String, label: &str, value: &str) {
+    let dim = Style::new().dimmed();
+    let _ = write!(text, "\n  {dim}{label:<14}{dim:#}  {}", Shown(value));
+}
+
+/// Text from a request: what would steer a terminal is escaped.
+struct Shown<'t>(&'t str);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for c in self.0.chars() {
+            // The second are the marks that turn the direction of writing (UAX #9).
+            let steers = c.is_control()
+                || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+            if steers {
+                write!(f, "{}", c.escape_unicode())?;
+            } else {
+                f.write_char(c)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_from_a_request_steers_the_terminal() {
+        let shown = Shown("/a\u{1b}[2J\u{9b}1m\r\u{202e}é").to_string();
+        assert_eq!(shown, "/a\\u{1b}[2J\\u{9b}1m\\u{d}\\u{202e}é");
+    }
+}
