@@ -110,6 +110,10 @@ fn masked((number, line): (usize, &str)) -> String {
         {
             format!("{name}:{}", mask(value.len()))
         }
+        // S3's own: the key that the object is encrypted with.
+        Some((name, _)) if number > QUERY_LINE && name.ends_with("-customer-key") => {
+            format!("{name}:<customer key>")
+        }
         _ => line.to_owned(),
     }
 }

@@ -43,9 +43,9 @@ impl Presign {
             Error::new(
                 ErrorKind::InvalidExpiry,
                 format!(
-                    "a presigned URL cannot expire in {:?}: it holds for a whole number of seconds \
-                     from 1 to {WEEK}",
-                    self.expires_in
+                    "a presigned URL cannot expire in {} seconds: it holds for a whole number of \
+                     them, from 1 to {WEEK}",
+                    self.expires_in.as_secs_f64()
                 ),
             )
         })

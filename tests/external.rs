@@ -34,24 +34,24 @@ fn the_official_suite_signs_as_recorded() {
 }
 
 /// One folder of the official suite.
-struct Suite {
-    folder: PathBuf,
-    request: Message,
-    signer: Signer,
-    credentials: Credentials,
-    context: Value,
+pub(crate) struct Suite {
+    pub(crate) folder: PathBuf,
+    pub(crate) request: Message,
+    pub(crate) signer: Signer,
+    pub(crate) credentials: Credentials,
+    pub(crate) context: Value,
 }
 
 /// An HTTP/1.1 message as old vectors write it.
-struct Message {
-    method: String,
-    target: String,
-    headers: Vec<(String, String)>,
-    body: String,
+pub(crate) struct Message {
+    pub(crate) method: String,
+    pub(crate) target: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: String,
 }
 
 impl Suite {
-    fn read(folder: PathBuf) -> Suite {
+    pub(crate) fn read(folder: PathBuf) -> Suite {
         let context: Value = serde_json::from_str(&read(&folder.join("context.json"))).unwrap();
         // A field that is unread would be a rule that is not tested.
         for key in context.as_object().unwrap().keys() {
@@ -183,7 +183,7 @@ impl Message {
         }
     }
 
-    fn pairs(&self) -> Vec<(&[u8], &[u8])> {
+    pub(crate) fn pairs(&self) -> Vec<(&[u8], &[u8])> {
         let pairs = self.headers.iter();
         pairs.map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect()
     }

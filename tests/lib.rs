@@ -2,7 +2,9 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a test may")]
 
+mod against;
 mod external;
+mod mutations;
 mod properties;
 #[cfg(feature = "providers")]
 mod providers;

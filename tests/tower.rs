@@ -367,59 +367,41 @@ impl Drop for Permits {
     }
 }
 
+/// Whether the service is ready now.
+async fn is_ready<S: Service<Request<Full<Bytes>>>>(service: &mut S) -> bool {
+    poll_fn(|cx| Poll::Ready(service.poll_ready(cx).is_ready())).await
+}
+
 #[tokio::test]
 async fn the_layers_are_ready_when_the_service_is_and_call_the_one_that_is() {
     let left = Arc::new(AtomicUsize::new(1));
     let permits = Permits { left: Arc::clone(&left), is_ready: false };
     let mut verify: Verify<Permits> = json().layer(permits.clone());
-    let mut sign: Sign<Permits> =
-        SignLayer::new(Signer::new("us-east-1", "sqs"), Arc::new(credentials())).layer(permits);
-    let ready = |poll: Poll<bool>| poll == Poll::Ready(true);
-    let verify_is_ready = poll_fn(|cx| {
-        Poll::Ready(Service::<Request<Full<Bytes>>>::poll_ready(&mut verify, cx).map(|r| r.is_ok()))
-    })
-    .await;
-    assert!(ready(verify_is_ready));
-    let sign_is_ready = poll_fn(|cx| {
-        Poll::Ready(Service::<Request<Full<Bytes>>>::poll_ready(&mut sign, cx).map(|r| r.is_ok()))
-    })
-    .await;
-    assert!(!ready(sign_is_ready), "the only permit is taken");
-    // Whatever became of the request, the permit comes back.
+    let mut sign: Sign<Permits> = sign_layer("sqs").layer(permits);
+    assert!(is_ready(&mut verify).await);
+    assert!(!is_ready(&mut sign).await, "the only permit is taken");
     assert_eq!(verify.call(signed("sqs", URL, "meow")).await.unwrap().status(), 200);
     left.store(1, Ordering::Relaxed);
-    assert_eq!(
-        verify
-            .ready()
-            .await
-            .unwrap()
-            .call(Request::get(URL).body(Full::default()).unwrap())
-            .await
-            .unwrap()
-            .status(),
-        403
-    );
-    assert_eq!(left.load(Ordering::Relaxed), 1);
-    sign.ready()
-        .await
-        .unwrap()
-        .call(Request::get(URL).body(Full::<Bytes>::default()).unwrap())
-        .await
-        .unwrap();
+    // A request that is refused gives back what it was ready with.
+    let unsigned = || Request::get(URL).body(Full::<Bytes>::default()).unwrap();
+    assert!(is_ready(&mut verify).await);
+    assert_eq!(verify.call(unsigned()).await.unwrap().status(), 403);
+    assert!(is_ready(&mut sign).await);
+    sign.call(unsigned()).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_request_that_is_given_up_leaves_the_layer_as_it_was() {
-    let waiting =
-        VerifyLayer::new(Verifier::new(), Wire::Json, |_| pending::<Result<_, Infallible>>());
-    let left = Arc::new(AtomicUsize::new(1));
-    let permits = Permits { left: Arc::clone(&left), is_ready: false };
-    let mut service = waiting.with_clock(now).layer(permits);
-    let mut call = Box::pin(service.ready().await.unwrap().call(signed("sqs", URL, "")));
+    let find = |_| pending::<Result<Option<KeyFound>, Infallible>>();
+    let waiting = VerifyLayer::new(Verifier::new(), Wire::Json, find).with_clock(now);
+    let permits = Permits { left: Arc::new(AtomicUsize::new(1)), is_ready: false };
+    let mut service = waiting.layer(permits);
+    assert!(is_ready(&mut service).await);
+    let mut call = service.call(signed("sqs", URL, ""));
     assert!(poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx).is_pending())).await);
+    assert!(!is_ready(&mut service).await);
     drop(call);
-    assert_eq!(left.load(Ordering::Relaxed), 1);
-    service.ready().await.unwrap();
+    assert!(is_ready(&mut service).await);
 }
 
 /// Signs and hands the request to this service.
@@ -514,9 +496,9 @@ async fn trailers_are_sent_along() {
 }
 
 #[derive(Debug)]
-struct None_;
+struct Nothing;
 
-impl ProvideCredentials for None_ {
+impl ProvideCredentials for Nothing {
     fn provide(&self) -> BoxFuture<'_, Result<Option<Credentials>, ProviderError>> {
         Box::pin(async { Ok(None) })
     }
@@ -525,7 +507,7 @@ impl ProvideCredentials for None_ {
 #[tokio::test]
 async fn what_cannot_be_signed_is_not_sent() {
     let request = |url| Request::get(url).body(Empty::<Bytes>::new()).unwrap();
-    let none = SignLayer::new(Signer::new("us-east-1", "sqs"), Arc::new(None_));
+    let none = SignLayer::new(Signer::new("us-east-1", "sqs"), Arc::new(Nothing));
     let error = sent(&none, request(URL)).await.unwrap_err();
     assert_eq!(error.to_string(), "no credentials: nothing is configured");
     let error = sent(&sign_layer("sqs"), request("/no/host")).await.unwrap_err();

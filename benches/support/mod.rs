@@ -8,7 +8,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use countersign::{Credentials, Head, Headers, Payload, Presign, Scratch, Signer};
+use countersign::{
+    Credentials, Head, Headers, Payload, Presign, Scope, Scratch, Signer, SigningKey,
+    verify::{Error, Known, Verifier},
+};
 use http::{Request, header::HeaderMap};
 
 use self::limit::Limit;
@@ -91,6 +94,29 @@ impl Case {
         call
     }
 
+    /// The `n`th request of this kind as it is sent: signed, and with its host in a header.
+    pub(crate) fn signed_call(&self, n: u64) -> Call {
+        let mut call = self.call(n);
+        let mut ours = Ours::new(self);
+        call.headers.insert(0, ("host", call.authority.to_owned()));
+        let pairs = call.pairs();
+        let (head, scratch) = (call.head(&pairs), &mut ours.scratch);
+        if let Some(presign) = ours.presign {
+            let presigned =
+                ours.signer.presign_head(head, presign, &ours.credentials, call.at, scratch);
+            let query = presigned.expect("the request can be signed").query().to_vec();
+            call.query = Some(String::from_utf8(query).expect("a signed query is ASCII"));
+            return call;
+        }
+        let signed =
+            ours.signer.sign_head(head, call.payload(), &ours.credentials, call.at, scratch);
+        let signed = signed.expect("the request can be signed");
+        let headers: Vec<_> =
+            signed.headers().map(|(name, value)| (name, value.to_owned())).collect();
+        call.headers.extend(headers);
+        call
+    }
+
     /// The SHA-256 that no signature of such a request can do without.
     pub(crate) fn limit(&self) -> Limit {
         let call = self.call(0);
@@ -139,6 +165,21 @@ impl Call {
     /// What is signed of the body: its hash, made now.
     pub(crate) fn payload(&self) -> Payload {
         payload(&self.body)
+    }
+
+    /// The head as a server reads it, the host in its header.
+    pub(crate) fn received<'a>(&'a self, pairs: &'a [(&'a [u8], &'a [u8])]) -> Head<'a> {
+        Head { authority: None, ..self.head(pairs) }
+    }
+
+    /// The head as a server of the `http` crate has it.
+    pub(crate) fn received_parts(&self) -> http::request::Parts {
+        let query = self.query.as_deref().map(|query| format!("?{query}")).unwrap_or_default();
+        let mut request = Request::builder().method(self.method).uri(self.path.clone() + &query);
+        for (name, value) in &self.headers {
+            request = request.header(*name, value);
+        }
+        request.body(()).expect("a request").into_parts().0
     }
 
     /// The request as the `http` crate has it, with room for the headers of a signature.
@@ -221,6 +262,55 @@ impl Ours {
                 .map(|it| (it.canonical_request().len(), it.string_to_sign().len())),
         }
         .expect("the request can be signed")
+    }
+}
+
+/// All that verifies requests of one kind: a server that has the key at hand.
+pub(crate) struct Server {
+    verifier: Verifier,
+    key: SigningKey,
+    session_token: Option<String>,
+    scratch: Scratch,
+}
+
+impl Server {
+    pub(crate) fn new(case: &Case) -> Server {
+        let scope = format!("19700101/{REGION}/{}/aws4_request", case.service);
+        let scope = Scope::parse(&scope).expect("a scope");
+        Server {
+            verifier: Verifier::new().with_region(REGION).with_services([case.service]),
+            key: SigningKey::derive(SECRET_ACCESS_KEY, &scope),
+            session_token: case.session_token.map(|token| token()),
+            scratch: Scratch::new(),
+        }
+    }
+
+    /// The same server with the key of another secret.
+    pub(crate) fn with_another_key(self) -> Server {
+        Server { key: SigningKey::from_bytes(&[7; 32]), ..self }
+    }
+
+    /// Verifies a request whose body is in memory.
+    pub(crate) fn verify(&mut self, head: Head<'_>, body: &[u8], at: SystemTime) -> usize {
+        self.try_verify(head, body, at, true).expect("the request is rightly signed")
+    }
+
+    /// The same, where the request may be refused and the key may not be known.
+    pub(crate) fn try_verify(
+        &mut self,
+        head: Head<'_>,
+        body: &[u8],
+        at: SystemTime,
+        is_known: bool,
+    ) -> Result<usize, Error> {
+        let claim = self.verifier.claim(head, at)?;
+        let known = is_known.then(|| {
+            let known = Known::new(&self.key);
+            self.session_token.as_deref().map_or(known, |token| known.with_session_token(token))
+        });
+        let (verified, check) = claim.verify(known, Some(payload(body)), &mut self.scratch)?;
+        check.finish()?;
+        Ok(verified.access_key_id().len())
     }
 }
 

@@ -5,7 +5,7 @@ use std::hint::black_box;
 
 use criterion::{BatchSize, BenchmarkGroup, Criterion, measurement::WallTime};
 
-use super::support::{Call, Case, Ours, limit::Limit};
+use super::support::{Call, Case, Ours, Server, limit::Limit};
 
 /// All rows of one kind of request, the limit first, so that a ratio can be read from one run.
 pub(crate) fn group(criterion: &mut Criterion, what: &str, case: &Case) {
@@ -39,6 +39,32 @@ pub(crate) fn buffers(
         bench.iter(|| {
             let (call, pairs) = inputs.next().expect("a cycle has no end");
             black_box(ours.buffers(call, pairs).len())
+        });
+    });
+}
+
+pub(crate) fn verify(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, case: &Case) {
+    let mut server = Server::new(case);
+    let calls: Vec<Call> = (0..CALLS).map(|n| case.signed_call(n)).collect();
+    let inputs: Vec<_> = calls.iter().map(|call| (call, call.pairs())).collect();
+    let mut inputs = inputs.iter().cycle();
+    group.bench_function(name, |bench| {
+        bench.iter(|| {
+            let (call, pairs) = inputs.next().expect("a cycle has no end");
+            black_box(server.verify(call.received(pairs), &call.body, call.at))
+        });
+    });
+}
+
+pub(crate) fn verify_parts(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, case: &Case) {
+    let mut server = Server::new(case);
+    let calls: Vec<Call> = (0..CALLS).map(|n| case.signed_call(n)).collect();
+    let inputs: Vec<_> = calls.iter().map(|call| (call, call.received_parts())).collect();
+    let mut inputs = inputs.iter().cycle();
+    group.bench_function(name, |bench| {
+        bench.iter(|| {
+            let (call, parts) = inputs.next().expect("a cycle has no end");
+            black_box(server.verify(parts.into(), &call.body, call.at))
         });
     });
 }

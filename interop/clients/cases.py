@@ -33,6 +33,8 @@ class Operation:
     parameters: dict = field(default_factory=dict)
     token: bool = False
     presign: bool = False
+    # "secret" or "access key id" to sign with one that the server does not know.
+    unknown: str = ""
     # A header that no parameter can write, added before the request is signed.
     header: tuple = ()
 
@@ -248,6 +250,20 @@ BOTO3 = [
     *(Operation(f"presigned key: {name}", *_object("get_object", key), presign=True) for name, key in KEYS.items()),
     Operation("presigned get_caller_identity", "sts", "get_caller_identity", presign=True),
     Operation("presigned get_caller_identity, session token", "sts", "get_caller_identity", presign=True, token=True),
+    # The code of each refusal must be what the client reads from the answer.
+    *(
+        Operation(f"unknown {what}: {service}", service, operation, parameters, unknown=what)
+        for what in ("secret", "access key id")
+        for service, operation, parameters in (
+            ("sts", "get_caller_identity", {}),
+            ("ec2", "describe_instances", {}),
+            ("sqs", "send_message", {"QueueUrl": "http://127.0.0.1/123/q", "MessageBody": "a"}),
+            ("dynamodb", "list_tables", {}),
+            ("cloudwatch", "list_metrics", {}),
+            ("lambda", "list_functions", {}),
+            _object("get_object"),
+        )
+    ),
     Operation("header: no-break space at the ends", *_object("get_object"), header=("x-amz-meta-a", "\u00a0a\u00a0")),
     Operation("header: tab and spaces inside", *_object("get_object"), header=("x-amz-meta-a", "a \t  b")),
 ]

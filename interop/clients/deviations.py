@@ -5,17 +5,40 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Deviation:
-    """Why a request is refused."""
+    """Why a request is refused; `cause` is a pattern for the causes that the listener names, if it does."""
 
     why: str
     code: str = "SignatureDoesNotMatch"
+    cause: str = ""
 
 
-def _each(why: str, *names: str) -> dict:
-    return {name: Deviation(why) for name in names}
+def _each(why: str, *names: str, cause: str = "") -> dict:
+    return {name: Deviation(why, cause=cause) for name in names}
 
+
+def _unknown(what: str, codes: dict) -> dict:
+    return {
+        f"unknown {what}: {service}": Deviation(f"the server does not know the {what}", code)
+        for service, code in codes.items()
+    }
+
+
+_QUERY_FORM = ("sts", "ec2")
+_JSON_FORM = ("sqs", "dynamodb", "cloudwatch", "lambda")
 
 DEVIATIONS = {
+    "boto3": _unknown(
+        "secret",
+        dict.fromkeys(_QUERY_FORM, "SignatureDoesNotMatch")
+        | dict.fromkeys(_JSON_FORM, "InvalidSignatureException")
+        | {"s3": "SignatureDoesNotMatch"},
+    )
+    | _unknown(
+        "access key id",
+        dict.fromkeys(_QUERY_FORM, "InvalidClientTokenId")
+        | dict.fromkeys(_JSON_FORM, "UnrecognizedClientException")
+        | {"s3": "InvalidAccessKeyId"},
+    ),
     "botocore": _each(
         "the query is signed as it is on the wire, neither decoded nor encoded",
         "query: space as +",
@@ -89,7 +112,11 @@ DEVIATIONS = {
     )
     | _each("a query's name without a value is signed without its `=`", "query: empty values", "s3 sub-resource")
     | _each("the query is signed in the order it is sent", "query: unicode")
-    | _each("repeated headers are signed as separate lines and named twice", "header: repeated")
+    | {
+        "header: repeated": Deviation(
+            "repeated headers are signed as separate lines and named twice", "IncompleteSignature"
+        )
+    }
     | {"s3 GET without x-amz-content-sha256": Deviation("S3 needs `x-amz-content-sha256`", "InvalidRequest")},
     "aws4": _each("of a repeated name in an S3 query only the first value is signed", "s3 query: repeated name")
     | _each("a `+` in an S3 path is signed as a space", "s3 key: raw +@!"),

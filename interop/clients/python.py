@@ -60,7 +60,7 @@ class Boto3:
     def client(self, service: str, endpoint: str, key: dict):
         from botocore.config import Config
 
-        name = (service, key["access_key_id"])
+        name = (service, *key.values())
         if name not in self.clients:
             config = self.config.merge(Config(signature_version="s3v4")) if service == "s3" else self.config
             self.clients[name] = self.boto3.client(
@@ -97,8 +97,9 @@ class Boto3:
             answer = getattr(client, case.operation)(**case.parameters)
             return {"status": answer["ResponseMetadata"]["HTTPStatusCode"]}
         except self.refusals as why:
-            # What the listener answers is no answer of that service; its own verdict is what counts.
-            return {"status": getattr(why, "response", {}).get("ResponseMetadata", {}).get("HTTPStatusCode", 0)}
+            answer = getattr(why, "response", {})
+            status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+            return {"status": status, "code": answer.get("Error", {}).get("Code"), "error": str(why)}
         finally:
             if case.header:
                 client.meta.events.unregister(event, add_header)

@@ -13,7 +13,7 @@ mod scratch;
 use std::ops::Range;
 
 pub(crate) use headers::Lines;
-pub(crate) use path::PathForm;
+pub(crate) use path::{PathForm, normalize};
 pub use scratch::Scratch;
 pub(crate) use scratch::{Buffers, Remembered, Spare, room};
 

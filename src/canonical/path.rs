@@ -73,7 +73,7 @@ fn is_normal(path: &[u8]) -> bool {
 /// Appends the path without its empty and dot segments to an empty `out`.
 ///
 /// This comes before any decoding: `%2F` ends no segment and `%2e` is no dot.
-fn normalize(path: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn normalize(path: &[u8], out: &mut Vec<u8>) {
     for segment in path.split(|&byte| byte == b'/') {
         match segment {
             b"" | b"." => {}

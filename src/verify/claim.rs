@@ -224,7 +224,8 @@ impl<'a> Claim<'a> {
         }
         let tolerated = |name: &[u8]| {
             let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
-            (self.rules.token_after_signing && is("x-amz-security-token"))
+            let is_token = is("x-amz-security-token") || is("x-amz-s3session-token");
+            (self.rules.token_after_signing && is_token)
                 || self.verifier.tolerated_headers.iter().any(|other| is(other))
         };
         let mut unsigned = None;
@@ -399,5 +400,6 @@ fn is_signature(name: &[u8]) -> bool {
 }
 
 fn is_signature_or_token(name: &[u8]) -> bool {
-    is_signature(name) || name == query::SECURITY_TOKEN.as_bytes()
+    let is = |other: &str| name == other.as_bytes();
+    is(query::SIGNATURE) || is(query::SECURITY_TOKEN) || is(query::S3_SESSION_TOKEN)
 }

@@ -45,6 +45,7 @@
 pub mod against;
 mod body;
 mod claim;
+mod diagnose;
 mod error;
 mod parts;
 mod wire;
@@ -59,6 +60,10 @@ use crate::{Head, Rules, SigningKey};
 
 pub use body::BodyCheck;
 pub use claim::{Claim, Verified};
+pub use diagnose::{
+    Cause, Diagnosis, Difference, Differences, MOST_TRIALS, ReceivedBody, Side, Used, diagnose,
+    differences,
+};
 pub use error::{Dialect, Error, Place, Refusal};
 pub use wire::Wire;
 

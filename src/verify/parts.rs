@@ -7,7 +7,8 @@ use subtle::ConstantTimeEq;
 
 use super::{Error, Place, Refusal};
 use crate::{
-    Head, Payload, Rules, Timestamp, canonical::query, rules::ContentSha256, signer::ALGORITHM,
+    Head, Payload, Rules, Timestamp, canonical::query, head::is_token, rules::ContentSha256,
+    signer::ALGORITHM,
 };
 
 /// The parts of a signature.
@@ -102,7 +103,7 @@ impl<'a> Parts<'a> {
                  signature in its query",
             )),
             (Some(value), false) => Parts::from_header(value, found, &parameters),
-            (None, true) => Parts::from_query(&parameters),
+            (None, true) => Parts::from_query(found, &parameters),
         }
     }
 
@@ -170,7 +171,7 @@ impl<'a> Parts<'a> {
         })
     }
 
-    fn from_query(parameters: &Parameters<'a>) -> Result<Parts<'a>, Error> {
+    fn from_query(found: &Found<'a>, parameters: &Parameters<'a>) -> Result<Parts<'a>, Error> {
         let place = Place::Query;
         let needed = |value: Option<Value<'a>>, name: &str| {
             value.ok_or_else(|| malformed(place, format!("the query lacks {name}")))
@@ -183,6 +184,8 @@ impl<'a> Parts<'a> {
         let signed_headers = signed_headers
             .ok_or_else(|| malformed(place, format!("{} is not text", query::SIGNED_HEADERS)))?;
         checked_names(place, &signed_headers)?;
+        let signs_hash = signed_headers.split(';').any(|name| name == "x-amz-content-sha256");
+        let hash = found.content_sha256.filter(|_| signs_hash).map(Value::header);
         Ok(Parts {
             place,
             credential: Credential::from_value(place, credential)?,
@@ -191,7 +194,7 @@ impl<'a> Parts<'a> {
             token: parameters.token,
             date: Some(needed(parameters.date, query::DATE)?),
             expires: parameters.expires,
-            content_sha256: parameters.content_sha256,
+            content_sha256: hash.or(parameters.content_sha256),
         })
     }
 
@@ -450,10 +453,13 @@ pub(super) fn claimed_service(head: Head<'_>) -> Option<Cow<'_, str>> {
 fn checked_names(place: Place, names: &str) -> Result<&str, Error> {
     let mut seen = 0;
     for (at, name) in names.split(';').enumerate() {
-        if !crate::head::is_token(name.as_bytes()) {
-            return Err(malformed(place, "SignedHeaders holds a name that is no token"));
+        if !is_token(name.as_bytes()) || name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            return Err(malformed(
+                place,
+                "SignedHeaders holds a name that is no token in lower case",
+            ));
         }
-        if names.split(';').take(at).any(|other| other.eq_ignore_ascii_case(name)) {
+        if names.split(';').take(at).any(|other| other == name) {
             return Err(malformed(place, "SignedHeaders names a header twice"));
         }
         seen += 1;

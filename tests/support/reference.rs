@@ -401,7 +401,7 @@ fn is_left_out(name: &str, dialect: Dialect) -> bool {
         || (name == "content-length" && dialect.content_length_unsigned)
 }
 
-fn canonical_path(path: &[u8], dialect: Dialect) -> Result<String, ErrorKind> {
+pub(crate) fn canonical_path(path: &[u8], dialect: Dialect) -> Result<String, ErrorKind> {
     let path = if path.is_empty() { b"/" } else { path };
     let path = if dialect.normalize_path { normalized(path) } else { path.to_vec() };
     let path = match dialect {
@@ -432,7 +432,7 @@ fn normalized(path: &[u8]) -> Vec<u8> {
     path
 }
 
-fn canonical_query(query: &[u8]) -> Result<String, ErrorKind> {
+pub(crate) fn canonical_query(query: &[u8]) -> Result<String, ErrorKind> {
     let pairs = parameters(query)?.into_iter();
     let mut pairs: Vec<_> = pairs.map(|(name, value)| (encoded(&name), encoded(&value))).collect();
     pairs.sort();
@@ -501,7 +501,7 @@ fn canonical_headers(signed: &BTreeMap<String, Vec<Vec<u8>>>) -> Vec<u8> {
 }
 
 /// The words of a value with one space between them.
-fn folded(value: &[u8]) -> Vec<u8> {
+pub(crate) fn folded(value: &[u8]) -> Vec<u8> {
     let words = value.split(|byte| b" \t".contains(byte));
     let words: Vec<&[u8]> = words.filter(|word| !word.is_empty()).collect();
     words.join(&b' ')

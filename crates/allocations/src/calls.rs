@@ -4,15 +4,17 @@ use http::{Request, header::HeaderValue};
 
 use crate::{
     counting::{Count, count},
-    support::{Call, Case, DYNAMODB, HEADER_HEAVY, Ours, PRESIGNED, PRESIGNED_WITH_TOKEN, S3_GET},
+    support::{
+        Call, Case, DYNAMODB, HEADER_HEAVY, Ours, PRESIGNED, PRESIGNED_WITH_TOKEN, S3_GET, Server,
+    },
 };
 
-/// A way of signing one kind of request.
+/// A way of signing or verifying one kind of request.
 #[derive(Debug)]
 pub struct Row {
     /// The kind of request.
     pub request: &'static str,
-    /// How it is signed.
+    /// How it is signed or verified.
     pub how: &'static str,
     /// How many blocks a call may allocate.
     pub at_most: u64,
@@ -20,7 +22,7 @@ pub struct Row {
     pub counted: Count,
 }
 
-/// Signs each kind of request in each way, and counts.
+/// Signs and verifies each kind of request in each way, and counts.
 pub fn rows() -> Vec<Row> {
     let mut rows = Vec::new();
     for case in [S3_GET, DYNAMODB, HEADER_HEAVY, PRESIGNED, PRESIGNED_WITH_TOKEN] {
@@ -32,6 +34,8 @@ pub fn rows() -> Vec<Row> {
         add("http::Request", 4, requests(&case, |_, call| call.request()));
         add("http::Request, again", 4, requests(&case, signed));
         add("http::Request, no room", 6, requests(&case, full));
+        add("verify, buffers", 0, verified(&case));
+        add("verify, http::Parts", 0, verified_parts(&case));
     }
     rows
 }
@@ -51,6 +55,24 @@ fn requests(case: &Case, make: fn(&Ours, &Call) -> Request<Vec<u8>>) -> Count {
         let call = case.call(n);
         let mut request = make(&ours, &call);
         count(|| ours.request(&mut request, call.at)).1
+    }))
+}
+
+fn verified(case: &Case) -> Count {
+    let mut server = Server::new(case);
+    most((0..CALLS).map(|n| {
+        let call = case.signed_call(n);
+        let pairs = call.pairs();
+        count(|| server.verify(call.received(&pairs), &call.body, call.at)).1
+    }))
+}
+
+fn verified_parts(case: &Case) -> Count {
+    let mut server = Server::new(case);
+    most((0..CALLS).map(|n| {
+        let call = case.signed_call(n);
+        let parts = call.received_parts();
+        count(|| server.verify((&parts).into(), &call.body, call.at)).1
     }))
 }
 

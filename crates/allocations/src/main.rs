@@ -12,14 +12,14 @@ fn main() -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(
         out,
-        "{:33}{:23}{:>11}{:>8}{:>9}",
+        "{:33}{:24}{:>11}{:>8}{:>9}",
         "request", "how", "allocations", "bytes", "at most"
     )?;
     for row in rows() {
         let (request, how, counted) = (row.request, row.how, row.counted);
         writeln!(
             out,
-            "{request:33}{how:23}{:>11}{:>8}{:>9}",
+            "{request:33}{how:24}{:>11}{:>8}{:>9}",
             counted.allocations, counted.bytes, row.at_most
         )?;
     }

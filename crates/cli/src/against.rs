@@ -18,7 +18,7 @@ use crate::{
     failure::Failure,
     options::SigningOptions,
     raw_http::RawRequest,
-    sign::{RequestArgs, STDIN_TWICE},
+    sign::RequestArgs,
 };
 
 /// Compares, prints, and fails with exit code 1 if there is a cause.
@@ -29,7 +29,10 @@ pub(crate) fn run(
     as_json: bool,
 ) -> Result<(), Failure> {
     if path == Path::new("-") && (request.reads_stdin() || signing.reads_stdin()) {
-        return Err(Failure::input(STDIN_TWICE));
+        return Err(Failure::input(
+            "`--against -` and the request or its credentials both want standard input, which can \
+             be read once only: give one of them a file",
+        ));
     }
     let refusal = Refusal::read(path)?;
     let report = match request.is_given() {

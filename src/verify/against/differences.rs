@@ -143,12 +143,11 @@ impl Differences {
     fn scope(&mut self, ours: &str, theirs: &str) {
         let (ours, theirs): (Vec<&str>, Vec<&str>) =
             (ours.split('/').collect(), theirs.split('/').collect());
-        let ([day, region, service, _], [other_day, other_region, other_service, _]) =
+        let ([day, region, service, end], [other_day, other_region, other_service, other_end]) =
             (&ours[..], &theirs[..])
         else {
             return self.add(Cause::ScopeDiffers);
         };
-        let count = self.causes.len();
         if region != other_region {
             let (ours, theirs) = ((*region).to_owned(), (*other_region).to_owned());
             self.add(Cause::RegionDiffers { ours, theirs });
@@ -158,7 +157,7 @@ impl Differences {
             self.add(Cause::ServiceDiffers { ours, theirs });
         }
         let is_told = self.causes.iter().any(|cause| matches!(cause, Cause::TimeDiffers { .. }));
-        if self.causes.len() == count && !(is_told && day != other_day) {
+        if end != other_end || (day != other_day && !is_told) {
             self.add(Cause::ScopeDiffers);
         }
     }
@@ -173,6 +172,8 @@ impl Differences {
         if ours.is_empty() && theirs.is_empty() {
             return self.add(Cause::QueryReordered);
         }
+        // The day of its scope follows from the time.
+        ours.sort_by_key(|(name, _)| *name == query::CREDENTIAL);
         for (name, value) in ours {
             let same = |(other, _): &(&str, &str)| fully_decoded(other) == fully_decoded(name);
             // Of several with that name, the one that is the same but for its escapes.
@@ -259,7 +260,8 @@ impl Differences {
         rules: Rules,
     ) {
         // A header that is signed and was not there is shown without a value.
-        let theirs = theirs.filter(|value| !(value.is_empty() && is_signed && ours != Some("")));
+        let is_empty = |value: &str| value.is_empty() || value == "<session token of 0 bytes>";
+        let theirs = theirs.filter(|value| !(is_empty(value) && is_signed && ours != Some("")));
         let owned = || name.to_owned();
         let is_token = matches!(name, "x-amz-security-token" | "x-amz-s3session-token");
         let cause = match (ours, theirs) {
@@ -300,13 +302,15 @@ impl Differences {
 
 fn path_cause(ours: &str, theirs: &str, host: &str, rules: Rules) -> Cause {
     let decoded = |path: &str| percent_decode_str(path).collect::<Vec<u8>>();
-    if encoded(ours) == theirs {
+    // An escape of an escape.
+    let is_twice = |path: &str| path.contains("%25");
+    if is_twice(theirs) && encoded(ours) == theirs {
         return match rules.double_encode {
             true => Cause::PathEncodedOnce,
             false => Cause::PathSentEncodedTwice,
         };
     }
-    if encoded(theirs) == ours {
+    if is_twice(ours) && encoded(theirs) == ours {
         return match rules.double_encode {
             true => Cause::PathEncodedTwice,
             false => Cause::PathDecoded,

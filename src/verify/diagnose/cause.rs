@@ -912,7 +912,8 @@ const ESCAPES: &str = "All but A–Z a–z 0–9 - . _ ~ is written as `%` and t
 const FOLDED: &str =
     "Header values are signed without blanks at their ends, each inner run of blanks as one space.";
 const HEX: &str = "Hashes and signatures are written in lower-case hexadecimal.";
-const HOPS: &str = "A signed header must arrive as it was signed; proxies and HTTP libraries rewrite some.";
+const HOPS: &str =
+    "A signed header must arrive as it was signed; proxies and HTTP libraries rewrite some.";
 const HOST: &str =
     "The Host header is signed as it arrives, without a port where that is the scheme's default.";
 const KEY: &str = "The key is the HMAC of day, region, service and `aws4_request`, one after the other, \
@@ -920,13 +921,16 @@ const KEY: &str = "The key is the HMAC of day, region, service and `aws4_request
 const LOWER_CASE: &str = "Write the bytes as lower-case hexadecimal.";
 const PATH: &str = "S3 signs the path as it is, decoded and encoded once; every other service signs it \
     without empty and dot segments, with the path of the URL encoded a second time.";
-const PAYLOAD: &str = "The last line is the hash of the body, or what a signed `x-amz-content-sha256` says.";
+const PAYLOAD: &str =
+    "The last line is the hash of the body, or what a signed `x-amz-content-sha256` says.";
 const QUERY: &str = "Each name and value of the query is decoded and encoded anew, then the pairs are \
     sorted.";
 const REPEATS: &str =
     "The values of a repeated header are signed on one line, in their order, joined by commas.";
-const SCOPE: &str = "Day, region and service are the same in the credential, the string to sign and the key.";
-const SORTED: &str = "The query is sorted by encoded name, then by encoded value, byte by byte, as pairs.";
+const SCOPE: &str =
+    "Day, region and service are the same in the credential, the string to sign and the key.";
+const SORTED: &str =
+    "The query is sorted by encoded name, then by encoded value, byte by byte, as pairs.";
 const STRING: &str = "The string to sign is four lines: `AWS4-HMAC-SHA256`, the timestamp, the scope and \
     the hash of the canonical request.";
 const TOKEN: &str = "A session token is sent and signed, as the header `x-amz-security-token` or as the \

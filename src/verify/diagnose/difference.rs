@@ -180,8 +180,9 @@ fn pair<'t>(
     let name = |line: &str| line.split_once(':').map(|(name, _)| name.to_ascii_lowercase());
     let mut rest = server;
     for &line in client {
-        let of_same_name = name(line.1)
-            .and_then(|wanted| rest.iter().position(|other| name(other.1).as_ref() == Some(&wanted)));
+        let of_same_name = name(line.1).and_then(|wanted| {
+            rest.iter().position(|other| name(other.1).as_ref() == Some(&wanted))
+        });
         let Some(at) = of_same_name else {
             found.push(Difference::new(Some(line), None));
             continue;

@@ -137,7 +137,6 @@ pub(super) enum LineOrder {
 /// A header as it is written; without a value it is a name alone.
 struct Written<'h> {
     name: &'h str,
-    listed: &'h str,
     sent: &'h str,
     value: Option<Vec<u8>>,
     is_listed: bool,
@@ -145,7 +144,6 @@ struct Written<'h> {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Names {
-    AsListed,
     AsSentInLines,
     LowerCase,
     TitleCase,
@@ -227,8 +225,8 @@ impl<'w> Texts<'w> {
         let slash = if terminator.is_empty() { "" } else { "/" };
         let line_end = form.line_end;
         let parts = [
-            algorithm, line_end, time, line_end, date, "/", region, "/", service, slash, terminator,
-            line_end,
+            algorithm, line_end, time, line_end, date, "/", region, "/", service, slash,
+            terminator, line_end,
         ];
         parts.iter().for_each(|part| string.extend_from_slice(part.as_bytes()));
         string.extend_from_slice(&hash);
@@ -320,7 +318,11 @@ impl QueryForm<'_> {
         for (name, value, piece) in &all {
             out.extend_from_slice(if out.is_empty() { b"" } else { b"&" });
             out.extend_from_slice(name);
-            out.extend_from_slice(if self.adds_equals || piece.value.is_some() { b"=" } else { b"" });
+            out.extend_from_slice(if self.adds_equals || piece.value.is_some() {
+                b"="
+            } else {
+                b""
+            });
             out.extend_from_slice(value);
         }
         out
@@ -351,19 +353,19 @@ impl HeaderForm<'_> {
     fn write(&self, received: &Received<'_>, end: &[u8], put: &mut impl FnMut(&[u8], &[u8])) {
         let edit = |name: &str| self.edits.iter().flatten().find(|edit| edit.name == name);
         let mut lines: Vec<Written<'_>> = Vec::with_capacity(received.lines.len() + 2);
-        for Line { name, listed, sent, values } in &received.lines {
+        for Line { name, sent, values } in &received.lines {
             let value = match edit(name) {
                 Some(Edit { value: None, is_listed: false, .. }) => continue,
                 Some(edit) => edit.value.clone(),
                 None if values.is_empty() => continue,
                 None => Some(self.joined(values, name, end)),
             };
-            lines.push(Written { name, listed, sent, value, is_listed: true });
+            lines.push(Written { name, sent, value, is_listed: true });
         }
         for Edit { name, value, is_listed } in self.edits.iter().flatten() {
             if received.lines.iter().all(|line| line.name != *name) {
                 let (value, is_listed) = (value.clone(), *is_listed);
-                lines.push(Written { name, listed: name, sent: name, value, is_listed });
+                lines.push(Written { name, sent: name, value, is_listed });
             }
         }
         let mut order: Vec<usize> = (0..lines.len()).collect();
@@ -383,7 +385,6 @@ impl HeaderForm<'_> {
         for line in order.into_iter().map(|at| &lines[at]) {
             let Some(value) = &line.value else { continue };
             match self.names {
-                Names::AsListed => put(line.listed.as_bytes(), b":"),
                 Names::AsSentInLines => put(line.sent.as_bytes(), b":"),
                 Names::LowerCase => put(line.name.as_bytes(), b":"),
                 Names::TitleCase | Names::TitleCaseInLines => {
@@ -399,9 +400,10 @@ impl HeaderForm<'_> {
         for (at, line) in names.enumerate() {
             put(if at == 0 { b"" } else { b";" }, b"");
             match self.names {
-                Names::AsListed => put(line.listed.as_bytes(), b""),
                 Names::TitleCase => put(title_case(line.name).as_bytes(), b""),
-                _ => put(line.name.as_bytes(), b""),
+                Names::AsSentInLines | Names::LowerCase | Names::TitleCaseInLines => {
+                    put(line.name.as_bytes(), b"")
+                }
             }
         }
     }

@@ -3,8 +3,8 @@
 use std::{borrow::Cow, fmt};
 
 use super::form::{
-    Coding, Decode, Form, HeaderForm, KeyForm, LineOrder, Names, Order, PathForm, QueryForm, Repeats,
-    Select, Style, TextForm, Values,
+    Coding, Decode, Form, HeaderForm, KeyForm, LineOrder, Names, Order, PathForm, QueryForm,
+    Repeats, Select, Style, TextForm, Values,
 };
 use crate::{
     Credentials, Head, Rules, Timestamp,
@@ -60,10 +60,8 @@ pub enum ReceivedBody<'a> {
 }
 
 pub(super) struct Line<'a> {
-    /// In lower case.
+    /// In lower case, as SignedHeaders has it.
     pub(super) name: String,
-    /// As SignedHeaders has it.
-    pub(super) listed: String,
     /// As the header itself has it.
     pub(super) sent: String,
     /// As they arrived; none if the header is not there.
@@ -93,8 +91,7 @@ impl<'a> Received<'a> {
         let parts = Parts::parse(head, &found)?;
         let place = parts.place;
         let rules = verifier.rules.unwrap_or_else(|| Rules::for_service(&parts.credential.service));
-        let host =
-            head.host(found.host).map_err(|error| malformed(place, error.to_string()))?;
+        let host = head.host(found.host).map_err(|error| malformed(place, error.to_string()))?;
         if head.path.first().is_some_and(|&first| first != b'/') {
             return Err(malformed(place, relative(head.path).to_string()));
         }
@@ -103,7 +100,6 @@ impl<'a> Received<'a> {
             .signed_names()
             .map(|listed| Line {
                 name: listed.to_ascii_lowercase(),
-                listed: listed.to_owned(),
                 sent: listed.to_owned(),
                 values: Vec::new(),
             })
@@ -138,7 +134,8 @@ impl<'a> Received<'a> {
             !is_dropped && !is_token_behind
         });
         let hash_header = || {
-            let line = lines.iter().find(|line| line.name == CONTENT_SHA256).map(|line| &line.values);
+            let line =
+                lines.iter().find(|line| line.name == CONTENT_SHA256).map(|line| &line.values);
             let other = || unsigned.iter().find(|other| other.name == CONTENT_SHA256);
             line.or_else(|| other().map(|other| &other.values))?.first()
         };
@@ -232,7 +229,7 @@ impl<'a> Received<'a> {
 }
 
 impl<'a> Parameter<'a> {
-    fn new(piece: &'a [u8]) -> Parameter<'a> {
+    pub(super) fn new(piece: &'a [u8]) -> Parameter<'a> {
         match piece.iter().position(|&byte| byte == b'=') {
             Some(at) => Parameter { name: &piece[..at], value: Some(&piece[at + 1..]) },
             None => Parameter { name: piece, value: None },

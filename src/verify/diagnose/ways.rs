@@ -1,6 +1,9 @@
 //! The list of the ways in which clients go wrong, for one request: the likely ones first.
 
-use std::{mem, time::Duration};
+use std::{
+    mem,
+    time::{Duration, SystemTime},
+};
 
 use percent_encoding::percent_decode;
 use sha2::{Digest, Sha256};
@@ -20,8 +23,6 @@ use crate::{
     sha256,
     verify::{Place, Verifier},
 };
-use std::time::SystemTime;
-
 /// One departure from the right form.
 pub(super) struct Way {
     /// `None` for a form that is accepted as well.
@@ -79,7 +80,7 @@ pub(super) enum Change {
 }
 
 impl Way {
-    /// Makes the changes; `None` if the form has been changed in the same places before.
+    /// Makes the changes.
     pub(super) fn apply<'w>(&'w self, mut form: Form<'w>) -> Form<'w> {
         for change in &self.changes {
             let key = &mut form.key;
@@ -126,6 +127,11 @@ impl Way {
             }
         }
         form
+    }
+
+    /// Whether it changes what was signed for the header.
+    pub(super) fn edits(&self, name: &str) -> bool {
+        self.changes.iter().any(|change| matches!(change, Change::Edit(edit) if edit.name == name))
     }
 
     /// Whether both can be made to one form.
@@ -188,7 +194,8 @@ impl List<'_, '_> {
         let path = if head.path.is_empty() { b"/" } else { head.path };
         let is_s3 = rules.strict_path && !rules.double_encode;
         // What verifiers accept beside the canonical form.
-        let accepted = if is_s3 { Change::PathCoding(Coding::Verbatim) } else { Change::FinalSlash };
+        let accepted =
+            if is_s3 { Change::PathCoding(Coding::Verbatim) } else { Change::FinalSlash };
         let is_accepted = match accepted {
             Change::FinalSlash => {
                 rules.normalize_path && (path.ends_with(b"/.") || path.ends_with(b"/.."))
@@ -281,7 +288,7 @@ impl List<'_, '_> {
         self.uncommon(Cause::QuerySortedIgnoringCase, Change::QueryOrder(Order::IgnoringCase));
         self.uncommon(Cause::QuerySortedDecoded, Change::QueryOrder(Order::ByDecoded));
         self.uncommon(Cause::QueryEmptyDropped, Change::QuerySelect(Select::WithValue));
-        self.add(Rank::Uncommon, Cause::QueryDecoded, unchanged(Decode::Form).map(as_is));
+        self.add(Rank::Uncommon, Cause::QueryDecoded, unchanged(Decode::Form));
         self.add(Rank::Uncommon, Cause::QueryDecoded, unchanged(Decode::PlusKept));
         for (at, parameter) in parameters.iter().enumerate().take(MOST_LEFT_OUT) {
             let name: Vec<u8> = percent_decode(parameter.name).collect();
@@ -309,9 +316,7 @@ impl List<'_, '_> {
         self.common(Cause::HeadersUnsorted, Change::LineOrder(LineOrder::AsListed));
         self.uncommon(Cause::HeadersUnsorted, Change::LineOrder(LineOrder::NamesAsListed));
         self.uncommon(Cause::HeadersSortedAsText, Change::LineOrder(LineOrder::SortedAsText));
-        for names in
-            [Names::AsListed, Names::AsSentInLines, Names::TitleCase, Names::TitleCaseInLines]
-        {
+        for names in [Names::AsSentInLines, Names::TitleCase, Names::TitleCaseInLines] {
             self.uncommon(Cause::HeaderNameCase, Change::Names(names));
         }
         self.uncommon(Cause::HeaderValueCase, Change::Values(Values::LowerCase));
@@ -340,7 +345,8 @@ impl List<'_, '_> {
                         true => Cause::TokenNotSigned,
                         false => Cause::HeaderLeftOut { name: name() },
                     };
-                    self.add(Rank::Common, cause, [edit(None, is_listed)]);
+                    let rank = if is_listed { Rank::Common } else { Rank::Uncommon };
+                    self.add(rank, cause, [edit(None, is_listed)]);
                 }
             }
             for value in self.usual_values(&line.name, line.values.first().copied()) {
@@ -376,8 +382,14 @@ impl List<'_, '_> {
         match name {
             "accept" => texts(&["*/*", "application/json", ""]),
             "accept-encoding" => texts(&[
-                "identity", "gzip", "gzip, deflate", "gzip, deflate, br", "gzip,deflate",
-                "gzip, deflate, br, zstd", "gzip, br, deflate", "",
+                "identity",
+                "gzip",
+                "gzip, deflate",
+                "gzip, deflate, br",
+                "gzip,deflate",
+                "gzip, deflate, br, zstd",
+                "gzip, br, deflate",
+                "",
             ]),
             "cache-control" | "pragma" => texts(&["no-cache", "max-age=0"]),
             "connection" => texts(&["keep-alive", "Keep-Alive", "close", "Upgrade"]),
@@ -414,9 +426,13 @@ impl List<'_, '_> {
                 if let Some(arrived) = arrived {
                     let bare = arrived.split(|&byte| byte == b';').next().unwrap_or_default();
                     let bare = bare.trim_ascii();
-                    for end in
-                        ["", "; charset=utf-8", "; charset=UTF-8", ";charset=utf-8", ";charset=UTF-8"]
-                    {
+                    for end in [
+                        "",
+                        "; charset=utf-8",
+                        "; charset=UTF-8",
+                        ";charset=utf-8",
+                        ";charset=UTF-8",
+                    ] {
                         all.push([bare, end.as_bytes()].concat());
                     }
                 }
@@ -507,7 +523,9 @@ impl List<'_, '_> {
             format!("{bare}."),
         ];
         if let Some(port) = port {
-            others.extend(["localhost", "127.0.0.1", "0.0.0.0", "[::1]"].map(|h| format!("{h}:{port}")));
+            others.extend(
+                ["localhost", "127.0.0.1", "0.0.0.0", "[::1]"].map(|h| format!("{h}:{port}")),
+            );
         }
         // The bucket in the host, or in the path.
         if let Some((bucket, rest)) = host.split_once('.') {
@@ -538,7 +556,8 @@ impl List<'_, '_> {
         self.common(Cause::PayloadEmpty, text(Payload::EMPTY.line().as_str()));
         if let ReceivedBody::Whole(body) = received.body {
             for end in ["\n", "\r\n"] {
-                let digest: [u8; 32] = Sha256::new().chain_update(body).chain_update(end).finalize().into();
+                let digest: [u8; 32] =
+                    Sha256::new().chain_update(body).chain_update(end).finalize().into();
                 self.common(Cause::PayloadNewlineAdded, line(&digest));
                 if let Some(body) = body.strip_suffix(end.as_bytes()) {
                     self.common(Cause::PayloadNewlineRemoved, line(&sha256::digest(body)));
@@ -678,10 +697,10 @@ impl List<'_, '_> {
             );
         }
         let host = String::from_utf8_lossy(self.received.host).to_ascii_lowercase();
-        let labels: Vec<&str> =
-            host.split(['.', ':']).filter(|label| !label.is_empty()).collect();
-        let is_region =
-            |name: &str| REGIONS.contains(&name) || name.bytes().filter(|&b| b == b'-').count() >= 2;
+        let labels: Vec<&str> = host.split(['.', ':']).filter(|label| !label.is_empty()).collect();
+        let is_region = |name: &str| {
+            REGIONS.contains(&name) || name.bytes().filter(|&b| b == b'-').count() >= 2
+        };
         let of_host = labels.iter().flat_map(|label| {
             let old = label.strip_prefix("s3-").unwrap_or(label);
             [*label, old].into_iter().filter(|name| is_region(name))
@@ -700,9 +719,10 @@ impl List<'_, '_> {
         let wanted = verifier.services.iter().flatten().map(String::as_str);
         let confused = CONFUSED.iter().filter(|group| group.contains(&service));
         let cased = service.to_ascii_lowercase();
-        let likely = wanted.chain(labels.iter().take(4).copied()).chain([&cased[..]]);
-        let likely = likely.chain(confused.copied().flatten().copied());
-        let likely: Vec<(Rank, &str)> = likely.map(|name| (Rank::Common, name)).collect();
+        let likely = wanted.chain(labels.iter().take(2).copied()).chain([&cased[..]]);
+        let likely = likely.map(|name| (Rank::Common, name));
+        let confused = confused.copied().flatten().map(|&name| (Rank::Uncommon, name));
+        let likely: Vec<(Rank, &str)> = likely.chain(confused).collect();
         let listed = SERVICES.iter().map(|&name| (Rank::Rare, name));
         for (rank, signed) in likely.iter().copied().chain(listed) {
             self.scope_part(rank, signed, Change::KeyService, Change::Service, |signed, used| {
@@ -732,7 +752,12 @@ impl List<'_, '_> {
         let (date, time) = text.split_at(8);
         let extended = format!(
             "{}-{}-{}T{}:{}:{}Z",
-            &date[..4], &date[4..6], &date[6..], &time[1..3], &time[3..5], &time[5..7]
+            &date[..4],
+            &date[4..6],
+            &date[6..],
+            &time[1..3],
+            &time[3..5],
+            &time[5..7]
         );
         let header = self.received.header("date").map(|value| shown(value.trim_ascii()));
         let forms = [Some(extended), header, Some(text[..15].to_owned()), Some(date.to_owned())];
@@ -759,11 +784,6 @@ impl List<'_, '_> {
         };
         (!bucket.bytes().all(|byte| byte.is_ascii_digit())).then(|| bucket.to_owned())
     }
-}
-
-/// `unchanged(Decode::Form)` decodes and does not encode.
-fn as_is(change: Change) -> Change {
-    change
 }
 
 /// The canonical form of a whole query.
@@ -839,17 +859,46 @@ const MARKERS: [&str; 7] = [
 ];
 
 const REGIONS: [&str; 36] = [
-    "us-east-1", "us-east-2", "us-west-1", "us-west-2", "eu-west-1", "eu-west-2", "eu-west-3",
-    "eu-central-1", "eu-central-2", "eu-north-1", "eu-south-1", "eu-south-2", "ap-northeast-1",
-    "ap-northeast-2", "ap-northeast-3", "ap-southeast-1", "ap-southeast-2", "ap-southeast-3",
-    "ap-south-1", "ap-east-1", "ca-central-1", "ca-west-1", "sa-east-1", "me-south-1",
-    "me-central-1", "il-central-1", "af-south-1", "cn-north-1", "cn-northwest-1", "us-gov-west-1",
-    "us-gov-east-1", "auto", "default", "global", "aws-global", "",
+    "us-east-1",
+    "us-east-2",
+    "us-west-1",
+    "us-west-2",
+    "eu-west-1",
+    "eu-west-2",
+    "eu-west-3",
+    "eu-central-1",
+    "eu-central-2",
+    "eu-north-1",
+    "eu-south-1",
+    "eu-south-2",
+    "ap-northeast-1",
+    "ap-northeast-2",
+    "ap-northeast-3",
+    "ap-southeast-1",
+    "ap-southeast-2",
+    "ap-southeast-3",
+    "ap-south-1",
+    "ap-east-1",
+    "ca-central-1",
+    "ca-west-1",
+    "sa-east-1",
+    "me-south-1",
+    "me-central-1",
+    "il-central-1",
+    "af-south-1",
+    "cn-north-1",
+    "cn-northwest-1",
+    "us-gov-west-1",
+    "us-gov-east-1",
+    "auto",
+    "default",
+    "global",
+    "aws-global",
+    "",
 ];
 
-const SERVICES: [&str; 10] = [
-    "s3", "execute-api", "sts", "iam", "lambda", "dynamodb", "sqs", "sns", "ec2", "es",
-];
+const SERVICES: [&str; 10] =
+    ["s3", "execute-api", "sts", "iam", "lambda", "dynamodb", "sqs", "sns", "ec2", "es"];
 
 /// Signing names beside the endpoint prefixes and service ids that are taken for them.
 const CONFUSED: [&[&str]; 24] = [
@@ -875,6 +924,6 @@ const CONFUSED: [&[&str]; 24] = [
     &["vpc-lattice", "vpc-lattice-svcs"],
     &["glacier", "s3"],
     &["aps", "aps-workspaces", "prometheus"],
-    &["appsync", "grahpql", "execute-api"],
+    &["appsync", "graphql", "execute-api"],
     &["neptune-db", "neptune", "rds"],
 ];

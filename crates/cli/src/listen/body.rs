@@ -1,6 +1,6 @@
 //! The body of a request: hashed while it is read, and only its beginning kept.
 
-use countersign::Payload;
+use countersign::{Payload, verify::ReceivedBody};
 use sha2::{Digest, Sha256};
 
 /// A body that is being read.
@@ -38,9 +38,13 @@ impl Body {
         Payload::Sha256(self.hash)
     }
 
-    /// All of it, if it is small enough to have been kept.
-    pub(super) fn whole(&self) -> Option<&[u8]> {
-        (self.first.len() as u64 == self.len).then_some(&self.first)
+    /// All of it, if it is small enough to have been kept; else its hash.
+    pub(super) fn received(&self) -> ReceivedBody<'_> {
+        if self.first.len() as u64 == self.len {
+            ReceivedBody::Whole(&self.first)
+        } else {
+            ReceivedBody::Hash(self.hash)
+        }
     }
 
     /// How it begins.
@@ -66,7 +70,10 @@ mod tests {
         }
         let body = reading.finish();
         assert_eq!(body.payload(), Payload::hash(&all));
-        assert_eq!((body.beginning().len(), body.whole()), (KEPT, None));
+        assert_eq!(body.beginning().len(), KEPT);
+        assert!(
+            matches!(body.received(), ReceivedBody::Hash(hash) if Payload::Sha256(hash) == body.payload())
+        );
     }
 
     #[test]
@@ -75,6 +82,7 @@ mod tests {
         reading.push(b"me");
         reading.push(b"ow");
         let body = reading.finish();
-        assert_eq!((body.whole(), body.payload()), (Some(&b"meow"[..]), Payload::hash("meow")));
+        assert_eq!(body.payload(), Payload::hash("meow"));
+        assert!(matches!(body.received(), ReceivedBody::Whole(b"meow")));
     }
 }

@@ -1,13 +1,14 @@
 //! The verdict on a request.
 
 use std::{
+    borrow::Cow,
     sync::atomic::{AtomicU64, Ordering},
     time::SystemTime,
 };
 
 use countersign::{
     Scratch,
-    verify::{Error, Known, Verified, Verifier},
+    verify::{self, Diagnosis, Error, Known, Verified, Verifier},
 };
 
 use super::{
@@ -15,7 +16,7 @@ use super::{
     body::Body,
     keys::Keys,
     received::Received,
-    record::{Record, Refused, Steps, Verdict},
+    record::{Cause, Difference, Record, Refused, Steps, Verdict},
     said::Said,
 };
 use crate::verify::payload_name;
@@ -38,6 +39,14 @@ pub(super) struct Malformed {
     pub(super) message: String,
 }
 
+/// What to tell of a request, and what to answer it.
+pub(super) struct Judgement {
+    pub(super) record: Record,
+    pub(super) answer: Answer,
+    /// The signature differs, and nothing says why.
+    pub(super) is_puzzling: bool,
+}
+
 impl Endpoint {
     pub(super) fn new(verifier: Verifier, keys: Keys, service: Option<String>) -> Endpoint {
         Endpoint { verifier, keys, service, requests: AtomicU64::new(0) }
@@ -49,12 +58,7 @@ impl Endpoint {
     }
 
     /// Verifies a request that was read to its end.
-    pub(super) fn judge(
-        &self,
-        request: &Received,
-        body: &Body,
-        now: SystemTime,
-    ) -> (Record, Answer) {
+    pub(super) fn judge(&self, request: &Received, body: &Body, now: SystemTime) -> Judgement {
         let answerer = self.answerer(request);
         let mut scratch = Scratch::new();
         let outcome = request.with_head(|head| {
@@ -74,34 +78,43 @@ impl Endpoint {
         });
         match outcome {
             Ok(verified) => {
-                let record = Record {
-                    said: Some(said(&verified)),
-                    ..record(
-                        request,
-                        Verdict::Accepted { payload: payload_name(verified.payload()) },
-                    )
-                };
-                (record, answerer.accepted(request, body))
+                let verdict = Verdict::Accepted { payload: payload_name(verified.payload()) };
+                let record = Record { said: Some(said(&verified)), ..record(request, verdict) };
+                Judgement { record, answer: answerer.accepted(request, body), is_puzzling: false }
             }
             Err(Refusal::Head(message)) => {
                 self.malformed(request, &Malformed { status: 400, code: "InvalidURI", message })
             }
             Err(Refusal::Verifier(error)) => {
+                let body_differs = error.refusal() == verify::Refusal::BodyDiffers;
                 let refused = Refused {
                     code: answerer.wire.code(&error).to_owned(),
                     status: error.status(answerer.wire.dialect()),
                     message: error.message().to_owned(),
-                    ours: steps(&error),
-                    ..Refused::default()
+                    causes: body_differs.then(another_body).into_iter().collect(),
+                    difference: body_differs.then(|| payload_difference(request, body)),
                 };
-                let verdict = Verdict::Refused(Box::new(refused));
-                (record(request, verdict), answerer.refused(&error))
+                let record = record(request, Verdict::Refused(Box::new(refused)));
+                Judgement {
+                    record: Record { ours: steps(&error), ..record },
+                    answer: answerer.refused(&error),
+                    is_puzzling: error.refusal() == verify::Refusal::SignatureDiffers,
+                }
             }
         }
     }
 
+    /// Finds out what the client signed: that takes thousands of times as long as to verify. `None` if
+    /// the key is not known, or if the request cannot be read.
+    pub(super) fn diagnose(&self, request: &Received, body: &Body) -> Option<Diagnosis> {
+        let credentials = self.keys.find(&Said::of(request)?.access_key_id)?;
+        request.with_head(|head| {
+            verify::diagnose(&self.verifier, head.ok()?, body.received(), credentials).ok()
+        })
+    }
+
     /// Answers what is no request.
-    pub(super) fn malformed(&self, request: &Received, why: &Malformed) -> (Record, Answer) {
+    pub(super) fn malformed(&self, request: &Received, why: &Malformed) -> Judgement {
         let Malformed { status, code, message } = why;
         let refused = Refused {
             code: (*code).to_owned(),
@@ -110,7 +123,8 @@ impl Endpoint {
             ..Refused::default()
         };
         let answer = self.answerer(request).failed(*status, code, message);
-        (record(request, Verdict::Refused(Box::new(refused))), answer)
+        let record = record(request, Verdict::Refused(Box::new(refused)));
+        Judgement { record, answer, is_puzzling: false }
     }
 
     fn answerer(&self, request: &Received) -> Answerer {
@@ -141,6 +155,8 @@ fn record(request: &Received, verdict: Verdict) -> Record {
         target: request.shown_target(),
         said: Said::of(request),
         verdict,
+        ours: None,
+        theirs: None,
     }
 }
 
@@ -155,4 +171,24 @@ fn said(verified: &Verified<'_>) -> Said {
 
 fn steps(error: &Error) -> Option<Steps> {
     Some(Steps::masked(error.canonical_request()?, error.string_to_sign()?))
+}
+
+fn another_body() -> Cause {
+    Cause {
+        code: "body_differs",
+        sentence:
+            "The signature holds, but the body that arrived is not the one that was signed: it \
+                   was changed on the way, or another one was hashed."
+                .to_owned(),
+    }
+}
+
+fn payload_difference(request: &Received, body: &Body) -> Difference {
+    let header = request.value("x-amz-content-sha256").map(String::from_utf8_lossy);
+    let theirs = header.map(Cow::into_owned);
+    Difference {
+        part: "payload".to_owned(),
+        ours: Some(body.payload().line().as_str().to_owned()),
+        theirs: theirs.or_else(|| request.parameter("X-Amz-Content-Sha256")),
+    }
 }

@@ -3,6 +3,7 @@
 use std::{
     future::Future,
     io,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -26,7 +27,7 @@ use super::{
 pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     buffer: BytesMut,
-    shared: &Shared,
+    shared: &Arc<Shared>,
     mut stop: Stop,
 ) -> io::Result<()> {
     let mut connection = Connection { stream, buffer };
@@ -48,7 +49,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         let keep_alive = keep_alive && outcome.is_ok() && !stop.is_wanted();
         let is_head = request.method == b"HEAD";
         let answer = match outcome {
-            Ok(body) => shared.answer(&request, &body, SystemTime::now()).await,
+            Ok(body) => shared.answer(request, body, SystemTime::now()).await,
             Err(why) => shared.malformed(&request, &why).await,
         };
         within(BODY, connection.send(&answer, is_head, keep_alive)).await.or_else(gone)?;

@@ -49,7 +49,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     }
 }
 
-async fn answer(request: Request<Incoming>, shared: &Shared) -> Response<Full<Bytes>> {
+async fn answer(request: Request<Incoming>, shared: &Arc<Shared>) -> Response<Full<Bytes>> {
     let now = SystemTime::now();
     let (parts, mut body) = request.into_parts();
     let is_head = parts.method == Method::HEAD;
@@ -70,7 +70,7 @@ async fn answer(request: Request<Incoming>, shared: &Shared) -> Response<Full<By
         }
     };
     let answer = match broken {
-        None => shared.answer(&request, &reading.finish(), now).await,
+        None => shared.answer(request, reading.finish(), now).await,
         Some((status, code, message)) => {
             let message = message.to_owned();
             shared.malformed(&request, &Malformed { status, code, message }).await

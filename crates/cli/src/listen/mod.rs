@@ -6,14 +6,17 @@ mod body;
 mod check;
 mod connection;
 mod head;
+mod history;
 mod http1;
 mod http2;
 mod keys;
 mod log;
+mod page;
 mod received;
 mod record;
 mod said;
 mod server;
+mod side_by_side;
 mod terminal;
 mod tls;
 
@@ -36,6 +39,7 @@ use self::{address::Address, check::Endpoint, keys::Keys};
 Examples:
   countersign listen
   countersign listen 127.0.0.1:8000 --credentials-file keys.json --service s3 --json
+  countersign listen --ui
   aws --endpoint-url http://127.0.0.1:9099 sts get-caller-identity")]
 pub(crate) struct Listen {
     /// Where to listen: an address and a port, or a port on loopback; port 0 is a free one
@@ -66,10 +70,19 @@ pub(crate) struct Listen {
     /// Speak TLS, with the certificate chain and the private key in these PEM files
     #[arg(long, num_args = 2, value_names = ["CERT", "KEY"])]
     tls: Option<Vec<PathBuf>>,
+
+    /// Show the requests on a page for the browser too, on a loopback port of its own
+    #[arg(long, value_name = "ADDR", num_args = 0..=1, default_missing_value = "127.0.0.1:0")]
+    ui: Option<Address>,
 }
 
 impl Listen {
     pub(crate) fn run(self) -> Result<(), Failure> {
+        if let Some(page) = self.ui.filter(|page| !page.is_loopback()) {
+            return Err(Failure::input(format_args!(
+                "the page cannot be served on {page}: it is for this machine alone, as on 127.0.0.1:0"
+            )));
+        }
         let keys = Keys::load(&self.credentials_file, self.profile.as_deref())?;
         let tls = match self.tls.as_deref() {
             Some([certificate, key]) => Some(tls::acceptor(certificate, key)?),
@@ -91,6 +104,9 @@ impl Listen {
             .enable_all()
             .build()
             .map_err(|error| Failure::network(format_args!("cannot start: {error}")))?;
-        runtime.block_on(server::run(self.address, tls, endpoint, self.json))
+        let ended = runtime.block_on(server::run(self.address, tls, endpoint, self.json, self.ui));
+        // A diagnosis that is still being made is of no use to anybody.
+        runtime.shutdown_background();
+        ended
     }
 }

@@ -2,15 +2,17 @@
 
 use std::{
     io,
+    net::SocketAddr,
     sync::Arc,
+    thread::available_parallelism,
     time::{Duration, SystemTime},
 };
 
 use serde_json::json;
 use tokio::{
     net::TcpListener,
-    sync::watch,
-    task::JoinSet,
+    sync::{Semaphore, watch},
+    task::{JoinSet, spawn_blocking},
     time::{sleep, timeout},
 };
 use tokio_rustls::TlsAcceptor;
@@ -21,8 +23,11 @@ use super::{
     body::Body,
     check::{Endpoint, Malformed},
     connection,
+    history::History,
     log::Log,
+    page,
     received::Received,
+    record::Record,
 };
 use crate::failure::Failure;
 
@@ -30,6 +35,10 @@ use crate::failure::Failure;
 pub(super) struct Shared {
     endpoint: Endpoint,
     log: Log,
+    /// For the page, if there is one.
+    history: Option<Arc<History>>,
+    /// How many diagnoses may be made at a time.
+    diagnoses: Semaphore,
 }
 
 /// Whether the program is asked to stop.
@@ -38,22 +47,44 @@ pub(super) struct Stop(watch::Receiver<bool>);
 
 impl Shared {
     /// Verifies a request, tells of it and says what to answer.
-    pub(super) async fn answer(&self, request: &Received, body: &Body, now: SystemTime) -> Answer {
-        let (record, answer) = self.endpoint.judge(request, body, now);
-        self.log.put(&record).await;
-        answer
+    pub(super) async fn answer(
+        self: &Arc<Shared>,
+        request: Received,
+        body: Body,
+        now: SystemTime,
+    ) -> Answer {
+        let mut judgement = self.endpoint.judge(&request, &body, now);
+        // The page shows the steps of what is right too.
+        if judgement.is_puzzling || self.history.is_some() {
+            let permit = self.diagnoses.acquire().await;
+            let shared = Arc::clone(self);
+            let diagnose = move || shared.endpoint.diagnose(&request, &body);
+            if let Ok(Some(diagnosis)) = spawn_blocking(diagnose).await {
+                judgement.record.explain(&diagnosis);
+            }
+            drop(permit);
+        }
+        self.tell(&judgement.record).await;
+        judgement.answer
     }
 
     /// The same for what is no request.
     pub(super) async fn malformed(&self, request: &Received, why: &Malformed) -> Answer {
-        let (record, answer) = self.endpoint.malformed(request, why);
-        self.log.put(&record).await;
-        answer
+        let judgement = self.endpoint.malformed(request, why);
+        self.tell(&judgement.record).await;
+        judgement.answer
     }
 
     /// Says on stderr what concerns no request.
     pub(super) fn note(&self, text: &str) {
         anstream::eprintln!("countersign: {text}");
+    }
+
+    async fn tell(&self, record: &Record) {
+        if let Some(history) = &self.history {
+            history.put(record);
+        }
+        self.log.put(record).await;
     }
 }
 
@@ -75,34 +106,47 @@ pub(super) async fn run(
     tls: Option<TlsAcceptor>,
     endpoint: Endpoint,
     json: bool,
+    ui: Option<Address>,
 ) -> Result<(), Failure> {
     raise_descriptor_limit();
     // Before anything is printed: whoever waits for that may send a signal at once.
     let mut signals = Signals::new()
         .map_err(|error| Failure::network(format_args!("cannot wait for signals: {error}")))?;
-    let listener = TcpListener::bind(address.0).await;
-    let (listener, bound) = listener
-        .and_then(|listener| listener.local_addr().map(|bound| (listener, bound)))
-        .map_err(|error| Failure::network(format_args!("cannot listen on {address}: {error}")))?;
+    let (listener, bound) = bind(address).await?;
     if !address.is_loopback() {
         anstream::eprintln!(
             "countersign: warning: {bound} can be reached from other machines; whoever sends a request \
              there learns whether its signature holds, and of one that does not what was verified"
         );
     }
+    let page = match ui {
+        Some(address) => Some(bind(address).await?),
+        None => None,
+    };
     let url = format!("{}://{bound}", if tls.is_some() { "https" } else { "http" });
+    let page_url = page.as_ref().map(|(_, bound)| format!("http://{bound}"));
     let (log, written) = Log::start(json);
     if json {
-        log.put_line(json!({ "listening": url, "page": null }).to_string()).await;
+        log.put_line(json!({ "listening": url, "page": page_url }).to_string()).await;
     } else {
-        let ids: Vec<&str> = endpoint.access_key_ids().collect();
         log.put_line(format!("listening on {url}")).await;
+        if let Some(url) = page_url {
+            log.put_line(format!("page on {url}")).await;
+        }
+        let ids: Vec<&str> = endpoint.access_key_ids().collect();
         log.put_line(format!("known keys: {}", ids.join(", "))).await;
     }
 
-    let shared = Arc::new(Shared { endpoint, log });
     let (stopping, stop) = watch::channel(false);
     let stop = Stop(stop);
+    let history = page.map(|(listener, bound)| {
+        let history = Arc::new(History::new());
+        tokio::spawn(page::serve(listener, bound, Arc::clone(&history), stop.clone()));
+        history
+    });
+    let at_a_time = available_parallelism().map_or(1, usize::from);
+    let diagnoses = Semaphore::new(at_a_time);
+    let shared = Arc::new(Shared { endpoint, log, history, diagnoses });
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -132,6 +176,15 @@ pub(super) async fn run(
     drop(shared);
     let _ = timeout(GRACE, written).await;
     Ok(())
+}
+
+async fn bind(address: Address) -> Result<(TcpListener, SocketAddr), Failure> {
+    let listener = TcpListener::bind(address.0).await;
+    let bound = listener.and_then(|listener| {
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    });
+    bound.map_err(|error| Failure::network(format_args!("cannot listen on {address}: {error}")))
 }
 
 /// The signals that ask a program to stop.

@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 use anstyle::{AnsiColor, Style};
 
 use super::{
-    record::{Record, Refused, Verdict},
+    record::{Cause, Record, Refused, Verdict},
     said::place_name,
 };
 
@@ -31,22 +31,23 @@ pub(super) fn render(record: &Record) -> String {
     }
     match &record.verdict {
         Verdict::Accepted { payload } => row(&mut text, "payload", payload),
-        Verdict::Refused(refused) => why(refused, &mut text),
+        Verdict::Refused(refused) => why(record, refused, &mut text),
     }
     text
 }
 
-fn why(refused: &Refused, text: &mut String) {
+fn why(record: &Record, refused: &Refused, text: &mut String) {
     row(text, "code", &refused.code);
     row(text, "message", &refused.message);
-    for cause in &refused.causes {
-        row(text, "likely cause", cause);
+    for Cause { sentence, .. } in &refused.causes {
+        row(text, "cause", sentence);
     }
-    match (&refused.difference, &refused.ours) {
+    match (&refused.difference, &record.ours) {
         (Some(difference), _) => {
+            let line = |line: &Option<String>| line.clone().unwrap_or("no such line".to_owned());
             row(text, "differs in", &difference.part);
-            row(text, "  we see", &difference.ours);
-            row(text, "  they signed", &difference.theirs);
+            row(text, "  we see", &line(&difference.ours));
+            row(text, "  they signed", &line(&difference.theirs));
         }
         (None, Some(ours)) => {
             let mut label = "we see";
