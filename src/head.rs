@@ -155,6 +155,17 @@ impl<'a> Headers<'a> {
             }),
         }
     }
+
+    /// The same again, once [`Headers::for_each`] found nothing wrong.
+    pub(crate) fn for_each_checked(self, mut visit: impl FnMut(&'a [u8], &'a [u8])) {
+        match self {
+            Headers::Map(map) => {
+                map.iter()
+                    .for_each(|(name, value)| visit(name.as_str().as_bytes(), value.as_bytes()));
+            }
+            Headers::Pairs(pairs) => pairs.iter().for_each(|&(name, value)| visit(name, value)),
+        }
+    }
 }
 
 impl fmt::Debug for Headers<'_> {
@@ -208,8 +219,14 @@ fn from_http<'a>(method: &'a http::Method, uri: &'a http::Uri, headers: &'a Head
 
 /// Whether `text` is a token (RFC 9110, §5.6.2), as methods and header names are.
 pub(crate) fn is_token(text: &[u8]) -> bool {
-    const OTHER: &[u8] = b"!#$%&'*+-.^_`|~";
-    !text.is_empty() && text.iter().all(|byte| byte.is_ascii_alphanumeric() || OTHER.contains(byte))
+    let is = |byte: &u8| {
+        matches!(
+            byte,
+            b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'!' | b'#' | b'$' | b'%' | b'&' | b'\''
+                | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+        )
+    };
+    !text.is_empty() && text.iter().all(is)
 }
 
 pub(crate) fn relative(target: &[u8]) -> Error {

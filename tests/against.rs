@@ -96,8 +96,8 @@ fn general_answer(mine: &Mine, edits: &[(&str, &str)]) -> Answer {
         "com.amazon.coral.service#InvalidSignatureException",
         format!(
             "{MISMATCH} Consult the service documentation for details.\n\nThe Canonical String for \
-             this request should have been\n'{canonical_request}'\n\nThe String-to-Sign should have \
-             been\n'{string_to_sign}'\n"
+             this request should have been\n'{canonical_request}'\n\nThe String-to-Sign \
+             should have been\n'{string_to_sign}'\n"
         ),
     )
 }
@@ -426,7 +426,8 @@ fn lines_are_aligned_and_the_place_is_marked() {
 
 #[test]
 fn values_that_are_secrets_are_not_shown() {
-    let theirs = "GET\n/\n\ncookie:id=abc\nhost:h\nx-api-key:12345\n\ncookie;host;x-api-key\nUNSIGNED-PAYLOAD";
+    let theirs = "GET\n/\n\ncookie:id=abc\nhost:h\nx-api-key:12345\n\ncookie;host;x-api-key\n\
+                  UNSIGNED-PAYLOAD";
     let ours = theirs.replace("abc", "def");
     let answer = Answer::new("SignatureDoesNotMatch", "").with_detail("CanonicalRequest", theirs);
     let comparison = compare(&Ours::new(&ours, "AWS4-HMAC-SHA256\n\n\n"), &answer);
@@ -522,13 +523,15 @@ fn an_answer_alone_tells_what_else_it_says() {
         ),
         (
             "AuthorizationHeaderMalformed",
-            "The authorization header is malformed; the region 'us-east-1' is wrong; expecting 'eu-west-1'",
+            "The authorization header is malformed; the region 'us-east-1' is wrong; expecting \
+             'eu-west-1'",
             &[("Region", "eu-west-1")],
             Cause::RegionRefused { signed: some("us-east-1"), expected: some("eu-west-1") },
         ),
         (
             "AuthorizationQueryParametersError",
-            "Error parsing the X-Amz-Credential parameter; the region 'us-east-1' is wrong; expecting 'eu-west-1'",
+            "Error parsing the X-Amz-Credential parameter; the region 'us-east-1' is wrong; \
+             expecting 'eu-west-1'",
             &[],
             Cause::RegionRefused { signed: some("us-east-1"), expected: some("eu-west-1") },
         ),
@@ -546,20 +549,23 @@ fn an_answer_alone_tells_what_else_it_says() {
         ),
         (
             "AuthorizationHeaderMalformed",
-            "The authorization header is malformed; incorrect service \"sqs\". This endpoint belongs to \"s3\".",
+            "The authorization header is malformed; incorrect service \"sqs\". This endpoint \
+             belongs to \"s3\".",
             &[],
             Cause::ServiceRefused { signed: some("sqs"), expected: named("s3") },
         ),
         (
             "SignatureDoesNotMatch",
-            "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: \
+            "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from \
+             HTTP: \
              '20150831' != '20150830', from '20150830T123600Z'.",
             &[],
             Cause::ScopeDateRefused,
         ),
         (
             "AuthorizationHeaderMalformed",
-            "The authorization header is malformed; invalid credential date \"20150831\". This date is \
+            "The authorization header is malformed; invalid credential date \"20150831\". This \
+             date is \
              not the same as X-Amz-Date: \"20150830\".",
             &[],
             Cause::ScopeDateRefused,
@@ -604,7 +610,8 @@ fn an_answer_alone_tells_what_else_it_says() {
         ),
         (
             "InvalidRequest",
-            "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.",
+            "The authorization mechanism you have provided is not supported. Please use \
+             AWS4-HMAC-SHA256.",
             &[],
             Cause::OldSignature,
         ),

@@ -58,7 +58,11 @@ GENERIC = [
     Case("sts form", "sts", "/", "POST", (FORM,), CALLER.encode()),
     Case("sts form, session token", "sts", "/", "POST", (FORM,), CALLER.encode(), token=True),
     Case("form with unicode", "sts", "/", "POST", (FORM,), b"Action=X&Name=Gr%C3%BC%C3%9Fe+%2F&a=1&a="),
-    Case("ec2 filters out of order", "ec2", "/?Action=DescribeInstances&Filter.10.Name=b&Filter.1.Name=a&Version=2016-11-15"),
+    Case(
+        "ec2 filters out of order",
+        "ec2",
+        "/?Action=DescribeInstances&Filter.10.Name=b&Filter.1.Name=a&Version=2016-11-15",
+    ),
     Case("ec2 prefixes", "ec2", "/?a-b=1&a=2&a.b=3&aa=4&A=5"),
     Case("sqs json", "sqs", "/", "POST", (JSON, ("X-Amz-Target", "AmazonSQS.SendMessage")), b'{"MessageBody":"a b"}'),
     Case(
@@ -107,7 +111,9 @@ GENERIC = [
     # S3.
     Case("s3 GET", "s3", "/bucket/key"),
     Case("s3 GET, session token", "s3", "/bucket/key", token=True),
-    Case("s3 PUT binary", "s3", "/bucket/key", "PUT", (("Content-Type", "image/png"), ("X-Amz-Meta-A", "a  b")), BINARY),
+    Case(
+        "s3 PUT binary", "s3", "/bucket/key", "PUT", (("Content-Type", "image/png"), ("X-Amz-Meta-A", "a  b")), BINARY
+    ),
     Case("s3 PUT empty", "s3", "/bucket/empty", "PUT"),
     Case("s3 DELETE a version", "s3", "/bucket/key?versionId=a.b_c-d~e", "DELETE"),
     Case("s3 list", "s3", "/bucket?list-type=2&prefix=a%2Fb%20c&delimiter=%2F"),
@@ -128,7 +134,12 @@ GENERIC = [
     Case("presigned s3 GET", "s3", "/bucket/key", presign=True),
     Case("presigned s3 GET, session token", "s3", "/bucket/key", presign=True, token=True),
     Case("presigned s3 GET, odd key", "s3", "/bucket/a%20b%3D%281%29%2B/%C3%BC", presign=True),
-    Case("presigned s3 GET, query", "s3", "/bucket/key?response-content-disposition=a%20b%3B%20%22c%22&versionId=1", presign=True),
+    Case(
+        "presigned s3 GET, query",
+        "s3",
+        "/bucket/key?response-content-disposition=a%20b%3B%20%22c%22&versionId=1",
+        presign=True,
+    ),
     Case("presigned s3 PUT", "s3", "/bucket/key", "PUT", body=BINARY, presign=True),
     Case("presigned sts", "sts", f"/?{CALLER}", presign=True),
     Case("presigned sts, session token", "sts", f"/?{CALLER}", presign=True, token=True),
@@ -196,7 +207,10 @@ BOTO3 = [
         {"Namespace": "a b", "MetricName": "m", "Statistics": ["Sum"]} | TIMES,
     ),
     Operation(
-        "lambda invoke", "lambda", "invoke", {"FunctionName": ARN, "Payload": BINARY, "ClientContext": "e30=", "Qualifier": "$LATEST"}
+        "lambda invoke",
+        "lambda",
+        "invoke",
+        {"FunctionName": ARN, "Payload": BINARY, "ClientContext": "e30=", "Qualifier": "$LATEST"},
     ),
     Operation("lambda list_tags", "lambda", "list_tags", {"Resource": ARN}),
     Operation(
@@ -220,7 +234,9 @@ BOTO3 = [
     ),
     Operation(
         "s3 put_object: body, metadata, tags",
-        *_object("put_object", Body=BINARY, Metadata={"a": "x   y", "b": "z"}, Tagging="a=b%20c&d=", ContentType="text/plain"),
+        *_object(
+            "put_object", Body=BINARY, Metadata={"a": "x   y", "b": "z"}, Tagging="a=b%20c&d=", ContentType="text/plain"
+        ),
     ),
     Operation("s3 put_object, session token", *_object("put_object", Body=b"text"), token=True),
     Operation("s3 put_object: no body", *_object("put_object")),
@@ -271,13 +287,30 @@ BOTO3 = [
 AWS_CLI = [
     Command("sts get-caller-identity", ("sts", "get-caller-identity")),
     Command("sts get-caller-identity, session token", ("sts", "get-caller-identity"), token=True),
-    Command("ec2 describe-instances", ("ec2", "describe-instances", "--filters", "Name=tag:Name,Values=a b,ü,c+d", "Name=x,Values=1")),
+    Command(
+        "ec2 describe-instances",
+        ("ec2", "describe-instances", "--filters", "Name=tag:Name,Values=a b,ü,c+d", "Name=x,Values=1"),
+    ),
     Command("ec2 describe-tags, session token", ("ec2", "describe-tags", "--max-items", "5"), token=True),
-    Command("sqs send-message", ("sqs", "send-message", "--queue-url", "http://127.0.0.1/1/q", "--message-body", "Grüße + %2F")),
+    Command(
+        "sqs send-message",
+        ("sqs", "send-message", "--queue-url", "http://127.0.0.1/1/q", "--message-body", "Grüße + %2F"),
+    ),
     Command("dynamodb put-item", ("dynamodb", "put-item", "--table-name", "t", "--item", '{"id": {"S": "€ ü"}}')),
     Command(
         "cloudwatch put-metric-data",
-        ("cloudwatch", "put-metric-data", "--namespace", "a/b c", "--metric-name", "m", "--value", "1", "--dimensions", "a=b"),
+        (
+            "cloudwatch",
+            "put-metric-data",
+            "--namespace",
+            "a/b c",
+            "--metric-name",
+            "m",
+            "--value",
+            "1",
+            "--dimensions",
+            "a=b",
+        ),
     ),
     Command("lambda invoke", ("lambda", "invoke", "--function-name", ARN, "--payload", '{"a": "ü"}', "OUT")),
     Command("lambda list-tags", ("lambda", "list-tags", "--resource", ARN)),
@@ -287,13 +320,36 @@ AWS_CLI = [
         ("apigatewaymanagementapi", "post-to-connection", "--connection-id", "a=(1) @", "--data", "hello"),
     ),
     Command("s3api list-buckets", ("s3api", "list-buckets")),
-    Command("s3api list-objects-v2", ("s3api", "list-objects-v2", "--bucket", "bucket", "--prefix", "a b+/ü", "--no-paginate")),
-    Command("s3api put-object, session token", ("s3api", "put-object", "--bucket", "bucket", "--key", "k", "--body", "BODY"), token=True),
+    Command(
+        "s3api list-objects-v2",
+        ("s3api", "list-objects-v2", "--bucket", "bucket", "--prefix", "a b+/ü", "--no-paginate"),
+    ),
+    Command(
+        "s3api put-object, session token",
+        ("s3api", "put-object", "--bucket", "bucket", "--key", "k", "--body", "BODY"),
+        token=True,
+    ),
     Command(
         "s3api put-object: metadata",
-        ("s3api", "put-object", "--bucket", "bucket", "--key", "k", "--body", "BODY", "--metadata", "a=x   y", "--tagging", "a=b%20c"),
+        (
+            "s3api",
+            "put-object",
+            "--bucket",
+            "bucket",
+            "--key",
+            "k",
+            "--body",
+            "BODY",
+            "--metadata",
+            "a=x   y",
+            "--tagging",
+            "a=b%20c",
+        ),
     ),
-    Command("s3api get-object: version", ("s3api", "get-object", "--bucket", "bucket", "--key", "k", "--version-id", "a.b-c", "OUT")),
+    Command(
+        "s3api get-object: version",
+        ("s3api", "get-object", "--bucket", "bucket", "--key", "k", "--version-id", "a.b-c", "OUT"),
+    ),
     Command("s3api delete-object", ("s3api", "delete-object", "--bucket", "bucket", "--key", "k")),
     Command("s3 cp", ("s3", "cp", "BODY", "s3://bucket/dir/a b(1)=+ü")),
     Command("s3 ls", ("s3", "ls", "s3://bucket/a b+/")),

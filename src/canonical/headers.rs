@@ -50,6 +50,35 @@ impl<'a> Lines<'a> {
         self.as_mut_slice().sort_by(Line::compare);
     }
 
+    /// Keeps of the sorted lines those of `names`, which are sorted too, in lower case and each there
+    /// once; whether all of these have a line. `left_out` sees the names of the lines that go.
+    pub(crate) fn keep<'n>(
+        &mut self,
+        names: impl Iterator<Item = &'n str>,
+        mut left_out: impl FnMut(&'a [u8]),
+    ) -> bool {
+        let lines = self.as_mut_slice();
+        let (mut read, mut kept) = (0, 0);
+        let mut all_there = true;
+        for name in names {
+            let wanted = Line { order: order(name.as_bytes()), name: name.as_bytes(), value: b"" };
+            while read < lines.len() && lines[read].compare(&wanted).is_lt() {
+                left_out(lines[read].name);
+                read += 1;
+            }
+            let before = kept;
+            while read < lines.len() && lines[read].is_same_name(&wanted) {
+                lines[kept] = lines[read];
+                (read, kept) = (read + 1, kept + 1);
+            }
+            all_there &= kept > before;
+        }
+        lines[read..].iter().for_each(|line| left_out(line.name));
+        self.len = kept;
+        self.many.truncate(kept);
+        all_there
+    }
+
     /// An upper bound on what [`Lines::write`] and [`Lines::write_names`] append together.
     pub(crate) fn bound(&self) -> usize {
         self.as_slice().iter().map(|line| 2 * line.name.len() + line.value.len() + 3).sum()
@@ -223,6 +252,30 @@ mod tests {
         assert_eq!(String::from_utf8_lossy(&out), "a:y\na-b:x\nx-amz-meta:\nx-amz-meta-b:2,1\n");
         assert_eq!(String::from_utf8_lossy(&names), "a;a-b;x-amz-meta;x-amz-meta-b");
         assert!(out.len() + names.len() <= lines.bound());
+    }
+
+    #[test]
+    fn lines_are_kept_by_name() {
+        for more in [0, 3 * FEW] {
+            let names: Vec<String> = (0..more).map(|n| format!("z{n}")).collect();
+            let mut lines = Lines::new();
+            for name in ["B", "a", "c", "b", "x-long-name-2", "X-Long-Name-1", "d"] {
+                lines.push(name.as_bytes(), b"v");
+            }
+            names.iter().for_each(|name| lines.push(name.as_bytes(), b"v"));
+            lines.sort();
+            let mut left_out = Vec::new();
+            let wanted = ["b", "bb", "d", "x-long-name-1"].into_iter();
+            assert!(!lines.keep(wanted.clone(), |name| left_out.push(name)));
+            assert_eq!(left_out[..3], [&b"a"[..], b"c", b"x-long-name-2"]);
+            assert_eq!(left_out.len(), 3 + more);
+            let mut out = Vec::new();
+            lines.write(&mut out);
+            assert_eq!(String::from_utf8_lossy(&out), "b:v,v\nd:v\nx-long-name-1:v\n");
+            assert!(lines.keep(wanted.filter(|name| *name != "bb"), |_| panic!("all are wanted")));
+            assert!(lines.keep([].into_iter(), |_| {}));
+            assert_eq!(lines.bound(), 0);
+        }
     }
 
     #[test]

@@ -154,15 +154,21 @@ impl<'a> Claim<'a> {
     ) -> Result<(Verified<'a>, BodyCheck), Error> {
         let (place, uniform) = (self.parts.place, self.verifier.is_uniform);
         let payload = self.payload.or(body).unwrap_or(Payload::EMPTY);
-        let structure = self.check_headers();
+        let mut lines = Lines::new();
+        let (all_there, unsigned) = self.select(&mut lines);
+        let structure = self.check_headers(unsigned);
         // Before the key is looked at, so that the answer says nothing of the key.
         let structure = if uniform { Ok(structure?) } else { structure };
-        let (matches, steps) = self.compare(known.as_ref(), payload, &mut scratch.buffers)?;
+        let (matches, steps) =
+            self.compare(known.as_ref(), payload, &lines, &mut scratch.buffers)?;
+        let matches = matches && all_there;
         let expected_token = known.and_then(|known| known.session_token);
         let has_token = match (self.parts.token, expected_token) {
             (None, None) => true,
             (Some(token), Some(expected)) => token.is(expected.0),
-            _ => false,
+            // As long as for a token that differs in its last byte.
+            (Some(token), None) => token.is_itself() & false,
+            (None, Some(_)) => false,
         };
         let refuse = |refusal, message: &'static str| Error::new(refusal, place, message);
         if known.is_none() {
@@ -213,7 +219,7 @@ impl<'a> Claim<'a> {
     }
 
     /// Whether all is signed that must be.
-    fn check_headers(&self) -> Result<(), Error> {
+    fn check_headers(&self, unsigned: Option<&[u8]>) -> Result<(), Error> {
         let place = self.parts.place;
         let required = iter::once("host")
             .chain(self.verifier.required_headers.iter().map(String::as_str))
@@ -222,21 +228,6 @@ impl<'a> Claim<'a> {
             let message = format!("'{name}' must be a 'SignedHeader' in the AWS Authorization.");
             return Err(Error::new(Refusal::NotSigned, place, message));
         }
-        let tolerated = |name: &[u8]| {
-            let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
-            let is_token = is("x-amz-security-token") || is("x-amz-s3session-token");
-            (self.rules.token_after_signing && is_token)
-                || self.verifier.tolerated_headers.iter().any(|other| is(other))
-        };
-        let mut unsigned = None;
-        let visited = self.head.headers.for_each(|name, _| {
-            let is_amz = name.get(..6).is_some_and(|start| start.eq_ignore_ascii_case(b"x-amz-"));
-            if is_amz && unsigned.is_none() && !self.parts.signs(name) && !tolerated(name) {
-                unsigned = Some(name);
-            }
-            Ok(())
-        });
-        visited.map_err(|error| malformed(place, error.to_string()))?;
         match unsigned {
             None => Ok(()),
             Some(name) => {
@@ -254,14 +245,12 @@ impl<'a> Claim<'a> {
         &self,
         known: Option<&Known<'_>>,
         payload: Payload,
+        lines: &Lines<'_>,
         buffers: &mut Buffers,
     ) -> Result<(bool, Option<Steps>), Error> {
         let place = self.parts.place;
         // The same work as for a key that is known, and never a match.
         let key = known.map_or(&self.verifier.stand_in, |known| known.key);
-        let mut lines = Lines::new();
-        let all_there = self.select(&mut lines)?;
-        lines.sort();
         let payload = payload.line();
         let leave_out =
             if self.rules.token_after_signing { is_signature_or_token } else { is_signature };
@@ -271,7 +260,7 @@ impl<'a> Claim<'a> {
             query: self.head.query.unwrap_or_default(),
             own_query: b"",
             leave_out,
-            lines: &lines,
+            lines,
             payload: payload.as_bytes(),
             rules: self.rules,
             path_form: PathForm::Canonical,
@@ -297,6 +286,8 @@ impl<'a> Claim<'a> {
             let string_to_sign = &text[layout.end..];
             let expected = sha256::hex(&key.sign(string_to_sign));
             matches |= bool::from(expected[..].ct_eq(&self.parts.signature));
+            // A second form that is no other would have the same signature.
+            let is_only = text[layout.path.clone()] == *self.head.path;
             if self.verifier.is_debugging && steps.is_none() {
                 steps = Some(Steps {
                     access_key_id: self.access_key_id().to_owned(),
@@ -305,31 +296,44 @@ impl<'a> Claim<'a> {
                     string_to_sign: String::from_utf8_lossy(string_to_sign).into_owned(),
                 });
             }
+            if is_only {
+                break;
+            }
         }
-        Ok((matches && all_there && known.is_some(), steps))
+        Ok((matches && known.is_some(), steps))
     }
 
-    /// Collects the headers that the signature names; whether all of them are there.
-    fn select<'l>(&'l self, lines: &mut Lines<'l>) -> Result<bool, Error> {
-        let mut all_there = true;
-        for name in self.parts.signed_names() {
-            let name = name.as_bytes();
-            if name.eq_ignore_ascii_case(b"host") {
-                lines.push(b"host", self.host);
-                continue;
+    /// Collects the headers that the signature names, sorted; whether all of them are there, and an
+    /// `x-amz-*` header that is not named and must be.
+    fn select(&self, lines: &mut Lines<'a>) -> (bool, Option<&'a [u8]>) {
+        lines.push(b"host", self.host);
+        self.head.headers.for_each_checked(|name, value| {
+            if !name.eq_ignore_ascii_case(b"host") && !name.eq_ignore_ascii_case(b"authorization") {
+                lines.push(name, value);
             }
-            let mut is_there = false;
-            let visited = self.head.headers.for_each(|other, value| {
-                if other.eq_ignore_ascii_case(name) {
-                    is_there = true;
-                    lines.push(other, value);
-                }
-                Ok(())
-            });
-            visited.map_err(|error| malformed(self.parts.place, error.to_string()))?;
-            all_there &= is_there;
-        }
-        Ok(all_there)
+        });
+        lines.sort();
+        let tolerated = |name: &[u8]| {
+            let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
+            let is_token = is("x-amz-security-token") || is("x-amz-s3session-token");
+            (self.rules.token_after_signing && is_token)
+                || self.verifier.tolerated_headers.iter().any(|other| is(other))
+        };
+        let mut unsigned = None;
+        let left_out = |name: &'a [u8]| {
+            let is_amz = name.get(..6).is_some_and(|start| start.eq_ignore_ascii_case(b"x-amz-"));
+            if is_amz && unsigned.is_none() && !tolerated(name) {
+                unsigned = Some(name);
+            }
+        };
+        let all_there = if self.parts.signed_names().is_sorted() {
+            lines.keep(self.parts.signed_names(), left_out)
+        } else {
+            let mut names: Vec<&str> = self.parts.signed_names().collect();
+            names.sort_unstable();
+            lines.keep(names.into_iter(), left_out)
+        };
+        (all_there, unsigned)
     }
 }
 

@@ -74,7 +74,8 @@ impl Report {
         let causes = refusal.answer.causes();
         if causes.is_empty() && refusal.answer.canonical_request().is_some() {
             return Err(Failure::input(
-                "there is no request to compare with the server's: give a URL, or --http with a file",
+                "there is no request to compare with the server's: give a URL, or --http with a \
+                 file",
             ));
         }
         Ok(Report { refusal, causes, comparison: None, left_unsigned: Vec::new() })
@@ -187,7 +188,8 @@ impl Report {
     }
 }
 
-/// Our lines beside the server's: what is equal once, what differs twice, with a mark below the place.
+/// Our lines beside the server's: what is equal once, what differs twice, with a mark below the
+/// place.
 fn render_lines(heading: &str, lines: &[Line], text: &mut String) {
     let (bold, dim) = (Style::new().bold(), Style::new().dimmed());
     let (red, green) = (AnsiColor::Red.on_default(), AnsiColor::Green.on_default());
@@ -235,8 +237,8 @@ impl Refusal {
         })
     }
 
-    /// Takes an answer apart: an XML or JSON document, with or without the head of the response before
-    /// it, or text in which a program repeats the message.
+    /// Takes an answer apart: an XML or JSON document, with or without the head of the response
+    /// before it, or text in which a program repeats the message.
     fn parse(text: &str) -> Result<Refusal, String> {
         let text = text.trim_start_matches('\u{feff}').trim_start();
         let (head, body) = match text.starts_with("HTTP/") {
@@ -319,7 +321,8 @@ fn split_head(text: &str) -> (&str, &str) {
     if body.starts_with("HTTP/") { split_head(body) } else { (head, body) }
 }
 
-/// S3's `<Error>`, the Query protocol's `<ErrorResponse><Error>`, EC2's `<Response><Errors><Error>`.
+/// S3's `<Error>`, the Query protocol's `<ErrorResponse><Error>`, EC2's
+/// `<Response><Errors><Error>`.
 fn parse_xml(text: &str) -> Result<Found, String> {
     let document =
         Document::parse(text).map_err(|error| format!("begins like XML and is none: {error}"))?;
@@ -332,8 +335,8 @@ fn parse_xml(text: &str) -> Result<Found, String> {
         // An element may hold its text in pieces.
         let text: String = node
             .descendants()
-            .filter_map(|node| node.is_text().then(|| node.text()))
-            .flatten()
+            .filter(roxmltree::Node::is_text)
+            .filter_map(|node| node.text())
             .collect();
         (node.tag_name().name().to_owned(), text)
     });

@@ -6,6 +6,7 @@ mod against;
 mod commands;
 mod curl;
 mod jsonl;
+mod listen;
 mod support;
 mod vectors;
 mod verify;

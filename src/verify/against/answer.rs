@@ -5,18 +5,19 @@ use std::{borrow::Cow, fmt, time::Duration};
 use super::{Cause, differences::Parts};
 use crate::{Timestamp, canonical::query, explain};
 
-/// What a server said of a request that it refused: its code, its message, and whatever details came
-/// with them, as `StringToSign` or `ServerTime`.
+/// What a server said of a request that it refused: its code, its message, and whatever details
+/// came with them, as `StringToSign` or `ServerTime`.
 ///
-/// Details go by the names that S3 gives them; of others nothing is made. A general service puts the
-/// canonical request and the string to sign into the message, where they are found as well.
+/// Details go by the names that S3 gives them; of others nothing is made. A general service puts
+/// the canonical request and the string to sign into the message, where they are found as well.
 ///
 /// ```
 /// use countersign::verify::against::{Answer, Cause};
 ///
 /// let answer = Answer::new(
 ///     "SignatureDoesNotMatch",
-///     "Signature expired: 20150830T123600Z is now earlier than 20150830T124600Z (20150830T130100Z - 15 min.)",
+///     "Signature expired: 20150830T123600Z is now earlier than 20150830T124600Z \
+///      (20150830T130100Z - 15 min.)",
 /// );
 /// assert!(matches!(answer.causes()[..], [Cause::ClockSkew { .. }]));
 /// assert_eq!(answer.signed_at(), Some("20150830T123600Z".parse()?));
@@ -51,8 +52,8 @@ impl Answer {
         &self.code
     }
 
-    /// What the message says to people: without canonical requests, and without the credentials that
-    /// some services repeat.
+    /// What the message says to people: without canonical requests, and without the credentials
+    /// that some services repeat.
     pub fn summary(&self) -> &str {
         let ends = SECRETIVE.iter().filter_map(|marker| self.message.find(marker));
         self.message[..ends.min().unwrap_or(self.message.len())].trim()
@@ -105,7 +106,7 @@ impl Answer {
         let quoted = || {
             let behind = self.message.split_once(CANONICAL_REQUEST)?.1;
             // A header's value may hold a quote: the last one before the next text is meant.
-            let end = behind.find(STRING_TO_SIGN).unwrap_or(behind.len());
+            let end = behind.find(SECRETIVE[1]).unwrap_or(behind.len());
             Some(Cow::Borrowed(&behind[..behind[..end].rfind('\'')?]))
         };
         self.text("CanonicalRequest").or_else(quoted)

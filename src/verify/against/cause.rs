@@ -478,14 +478,14 @@ impl Cause {
             Cause::HeaderChanged { name } => (
                 "header_changed",
                 format!("header `{name}` arrived with another value"),
-                "a hop or the HTTP library rewrites it behind the signing: leave it unsigned \
-                    (--exclude), or keep it from being rewritten",
+                "keep the hop or the HTTP library from rewriting it behind the signing, or \
+                    leave it unsigned (--exclude), unless its name begins with x-amz-",
             ),
             Cause::HeaderDropped { name } => (
                 "header_dropped",
                 format!("header `{name}` is signed and arrived empty or not at all"),
-                "a hop or the HTTP library drops it: leave it unsigned (--exclude), or have it \
-                    forwarded",
+                "have the hop or the HTTP library forward it, or leave it unsigned \
+                    (--exclude), unless its name begins with x-amz-",
             ),
             Cause::HeaderReordered { name } => (
                 "header_reordered",

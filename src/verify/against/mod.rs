@@ -1,8 +1,8 @@
 //! A server's canonical request beside ours: what differs, and why.
 //!
-//! A server that answers `SignatureDoesNotMatch` often tells what it signed. Whatever differs from what
-//! we would sign of the same request is the cause: something on the way changed the request, or one side
-//! canonicalizes by other rules. If nothing differs, the secret does.
+//! A server that answers `SignatureDoesNotMatch` often tells what it signed. Whatever differs from
+//! what we would sign of the same request is the cause: something on the way changed the request,
+//! or one side canonicalizes by other rules. If nothing differs, the secret does.
 //!
 //! ```
 //! use std::time::SystemTime;
@@ -134,8 +134,8 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// Why the request was refused: what the server says itself first, then each difference in the order
-    /// of the canonical request.
+    /// Why the request was refused: what the server says itself first, then each difference in the
+    /// order of the canonical request.
     pub fn causes(&self) -> &[Cause] {
         &self.causes
     }

@@ -402,7 +402,7 @@ impl HeaderForm<'_> {
             match self.names {
                 Names::TitleCase => put(title_case(line.name).as_bytes(), b""),
                 Names::AsSentInLines | Names::LowerCase | Names::TitleCaseInLines => {
-                    put(line.name.as_bytes(), b"")
+                    put(line.name.as_bytes(), b"");
                 }
             }
         }

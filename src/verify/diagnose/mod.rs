@@ -179,17 +179,20 @@ impl fmt::Display for Diagnosis {
             write!(f, "{first}")?;
             return others.iter().try_for_each(|cause| write!(f, "\n{cause}"));
         }
+        if self.trials == 0 {
+            return f.write_str(
+                "The signature is not the 64 hexadecimal digits that one is, so no key makes it.",
+            );
+        }
         write!(
             f,
-            "None of {} ways in which clients go wrong makes this signature: most likely the client used \
-             another secret than the one known here for this access key id.",
+            "None of {} ways in which clients go wrong makes this signature. Most likely the client used \
+             another secret than the one known here for this access key id; or something on the way \
+             changed what was signed, beyond guessing.",
             self.trials
         )?;
         self.missing.iter().try_for_each(|name| {
-            write!(
-                f,
-                " Or the header `{name}`, which is named as signed, was sent and lost on the way."
-            )
+            write!(f, " The header `{name}` is named as signed and did not arrive.")
         })
     }
 }

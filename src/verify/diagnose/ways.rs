@@ -221,7 +221,6 @@ impl List<'_, '_> {
             Cause::PathVerbatim,
             [Change::PathCoding(Coding::Verbatim), Change::PathNormalized(false)],
         );
-        self.common(Cause::PathDecoded, Change::PathCoding(Coding::Decoded));
         self.uncommon(Cause::PathEncodedThrice, Change::PathCoding(Coding::Thrice));
         for (cause, style) in [
             (Cause::PathReservedKept, Style::KeepMarks),
@@ -233,6 +232,7 @@ impl List<'_, '_> {
         ] {
             self.uncommon(cause, Change::PathStyle(style));
         }
+        self.common(Cause::PathDecoded, Change::PathCoding(Coding::Decoded));
         let toggled = match path {
             [start @ .., b'/'] if !start.is_empty() => start.to_vec(),
             _ => [path, b"/"].concat(),

@@ -327,3 +327,99 @@ const LINE_BYTES: usize = 4 * 1024;
 const READ: usize = 16 * 1024;
 /// The record type and the major version with which TLS begins.
 const TLS_HANDSHAKE: &[u8] = &[22, 3];
+
+#[cfg(test)]
+mod tests {
+    use std::io::sink;
+
+    use countersign::{Credentials, verify::Verifier};
+    use tokio::io::duplex;
+
+    use super::*;
+    use crate::listen::{check::Endpoint, keys::Keys, log::Log};
+
+    /// What a client is sent that says so much, waits for an answer and says no more; whether its side
+    /// is closed then.
+    async fn conversation(said: &[u8]) -> String {
+        let keys = Keys::new(vec![Credentials::new("AKID", "secret")]);
+        let (log, _) = Log::start(true, sink);
+        let shared = Arc::new(Shared::new(Endpoint::new(Verifier::new(), keys, None), log, None));
+        let (_running, stop) = Stop::new();
+        let (mut client, server) = duplex(1 << 20);
+        client.write_all(said).await.expect("a connection");
+        let serve = serve(server, BytesMut::new(), &shared, stop);
+        let mut answer = Vec::new();
+        let (ended, read) = tokio::join!(serve, client.read_to_end(&mut answer));
+        ended.and(read).expect("an end");
+        String::from_utf8(answer).expect("text")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_says_nothing_is_left() {
+        assert_eq!(conversation(b"").await, "");
+        let answer = conversation(b"GET / HTTP/1.1\r\n\r\n").await;
+        assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_or_a_body_that_does_not_arrive_is_not_waited_for() {
+        for said in [
+            "GET / HTTP/1.1\r\nHost: x\r\n",
+            "POST / HTTP/1.1\r\nContent-Length: 10\r\n\r\n12345",
+            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n1234",
+        ] {
+            let answer = conversation(said.as_bytes()).await;
+            assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn chunks_are_read_or_refused() {
+        let chunked = |body: &str| {
+            format!("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{body}").into_bytes()
+        };
+        for body in ["0\r\n\r\n", "3;a=b\r\nabc\r\n0C\r\n0123456789ab\r\n0\r\nX: y\r\n\r\n"] {
+            let answer = conversation(&chunked(body)).await;
+            assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
+        }
+        for body in [
+            "\r\n",
+            "x\r\n",
+            "-1\r\n",
+            "+1\r\n",
+            "ffffffffffffffff\r\n",
+            "1\nx\r\n",
+            "1\r\nxy\r\n0\r\n\r\n",
+            &"1".repeat(5000),
+            &format!("0\r\n{}", "a: b\r\n".repeat(20_000)),
+        ] {
+            let answer = conversation(&chunked(body)).await;
+            assert!(answer.starts_with("HTTP/1.1 400 "), "{body:.30}: {answer}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_has_a_limit() {
+        for head in
+            ["x".repeat(70_000), format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(70_000))]
+        {
+            let answer = conversation(head.as_bytes()).await;
+            assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_speaks_tls_is_told() {
+        let answer = conversation(&[22, 3, 1, 2, 0, 1, 0]).await;
+        assert!(answer.contains("the client speaks TLS"), "{answer}");
+    }
+
+    #[test]
+    fn a_head_ends_at_the_first_empty_line() {
+        assert_eq!(head_end(b"a\r\n\r\nb", 0), Some(5));
+        assert_eq!(head_end(b"a\n\nb", 0), Some(3));
+        assert_eq!(head_end(b"a\n\r\nb", 0), Some(4));
+        assert_eq!(head_end(b"a\r\n\rb\r\n", 0), None);
+        assert_eq!(head_end(b"\n\n", 1), None);
+    }
+}

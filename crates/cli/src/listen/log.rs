@@ -1,5 +1,5 @@
-//! Standard output, written by a thread of its own: a reader that is slow holds up the answers, but
-//! not the signals.
+//! Standard output, written by a thread of its own: a reader that falls far behind holds up the
+//! answers, but not the signals.
 
 use std::{io::Write, process, thread};
 
@@ -18,12 +18,16 @@ pub(super) struct Log {
 pub(super) type Written = oneshot::Receiver<()>;
 
 impl Log {
-    pub(super) fn start(json: bool) -> (Log, Written) {
+    /// `out` is opened by the thread that writes.
+    pub(super) fn start<W: Write>(
+        json: bool,
+        out: impl FnOnce() -> W + Send + 'static,
+    ) -> (Log, Written) {
         let (lines, mut waiting) = mpsc::channel::<String>(WAITING);
         let (done, written) = oneshot::channel();
         thread::spawn(move || {
+            let mut out = out();
             while let Some(line) = waiting.blocking_recv() {
-                let mut out = anstream::stdout().lock();
                 if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
                     // Whoever read went away.
                     process::exit(0);
@@ -49,5 +53,5 @@ impl Log {
     }
 }
 
-/// So many records may wait to be written.
-const WAITING: usize = 256;
+/// So many records may wait to be written: a few megabytes.
+const WAITING: usize = 10_000;

@@ -67,6 +67,7 @@ async fn answer(
     }
     match request.uri().path() {
         "/" => respond(StatusCode::OK, "text/html; charset=utf-8", include_str!("page/index.html")),
+        "/icon.svg" => respond(StatusCode::OK, "image/svg+xml", include_str!("page/icon.svg")),
         "/page.css" => {
             respond(StatusCode::OK, "text/css; charset=utf-8", include_str!("page/page.css"))
         }
@@ -127,7 +128,7 @@ fn respond(
 }
 
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
-    base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+    img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 /// An answer without a request is given after so long.
 const POLL: Duration = Duration::from_secs(20);
 const HEAD: Duration = Duration::from_secs(30);

@@ -151,7 +151,7 @@ impl Difference {
     }
 
     fn to_json(&self) -> Value {
-        json!({ "part": self.part, "ours": self.ours, "theirs": self.theirs })
+        json!({ "part": self.part, "server": self.ours, "client": self.theirs })
     }
 }
 

@@ -46,6 +46,11 @@ pub(super) struct Shared {
 pub(super) struct Stop(watch::Receiver<bool>);
 
 impl Shared {
+    pub(super) fn new(endpoint: Endpoint, log: Log, history: Option<Arc<History>>) -> Shared {
+        let at_a_time = available_parallelism().map_or(1, usize::from);
+        Shared { endpoint, log, history, diagnoses: Semaphore::new(at_a_time) }
+    }
+
     /// Verifies a request, tells of it and says what to answer.
     pub(super) async fn answer(
         self: &Arc<Shared>,
@@ -89,6 +94,12 @@ impl Shared {
 }
 
 impl Stop {
+    /// Becomes true when the program is to stop.
+    pub(super) fn new() -> (watch::Sender<bool>, Stop) {
+        let (stopping, stop) = watch::channel(false);
+        (stopping, Stop(stop))
+    }
+
     /// Waits until it is.
     pub(super) async fn wanted(&mut self) {
         // Without a sender nobody is left to serve.
@@ -125,7 +136,7 @@ pub(super) async fn run(
     };
     let url = format!("{}://{bound}", if tls.is_some() { "https" } else { "http" });
     let page_url = page.as_ref().map(|(_, bound)| format!("http://{bound}"));
-    let (log, written) = Log::start(json);
+    let (log, written) = Log::start(json, || anstream::stdout().lock());
     if json {
         log.put_line(json!({ "listening": url, "page": page_url }).to_string()).await;
     } else {
@@ -137,16 +148,13 @@ pub(super) async fn run(
         log.put_line(format!("known keys: {}", ids.join(", "))).await;
     }
 
-    let (stopping, stop) = watch::channel(false);
-    let stop = Stop(stop);
+    let (stopping, stop) = Stop::new();
     let history = page.map(|(listener, bound)| {
         let history = Arc::new(History::new());
         tokio::spawn(page::serve(listener, bound, Arc::clone(&history), stop.clone()));
         history
     });
-    let at_a_time = available_parallelism().map_or(1, usize::from);
-    let diagnoses = Semaphore::new(at_a_time);
-    let shared = Arc::new(Shared { endpoint, log, history, diagnoses });
+    let shared = Arc::new(Shared::new(endpoint, log, history));
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {

@@ -41,11 +41,27 @@ function option(request) {
 
 function showList() {
   list.replaceChildren(...shown().map(option));
+  showCount();
   mark();
+}
+
+/** Puts what came last on top; what is there stays, with its place on the screen. */
+function add(latest) {
+  requests = [...latest, ...requests].slice(0, KEPT);
+  list.prepend(...latest.filter((request) => !request.ok || !refusedOnly.checked).map(option));
+  const kept = new Set(requests.map((request) => `request-${request.number}`));
+  while (list.lastElementChild && !kept.has(list.lastElementChild.id)) {
+    list.lastElementChild.remove();
+  }
+  showCount();
+  mark();
+}
+
+function showCount() {
   const refused = requests.filter((request) => !request.ok).length;
   const count = requests.length === KEPT ? `the last ${KEPT}` : requests.length;
   byId("count").textContent = requests.length
-    ? `${count} requests, ${refused} refused`
+    ? `${count} ${requests.length === 1 ? "request" : "requests"}, ${refused} refused`
     : "no request yet";
 }
 
@@ -150,6 +166,8 @@ list.addEventListener("keydown", (event) => {
 
 refusedOnly.addEventListener("change", showList);
 
+const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
+
 async function poll() {
   for (;;) {
     try {
@@ -161,15 +179,15 @@ async function poll() {
       if (answer.newest < newest) {
         requests = [];
         select(null);
-      }
-      newest = answer.newest;
-      if (answer.requests.length) {
-        requests = [...answer.requests.reverse(), ...requests].slice(0, KEPT);
         showList();
       }
+      newest = answer.newest;
+      add(answer.requests.reverse());
+      // Requests that come fast come together.
+      await pause(50);
     } catch {
       byId("connection").textContent = "the program does not answer; trying again";
-      await new Promise((done) => setTimeout(done, 1000));
+      await pause(1000);
     }
   }
 }
