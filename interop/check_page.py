@@ -5,6 +5,7 @@ what a user of the page sees: the list, by keyboard and by mouse, what differs, 
 request becomes markup or script.
 """
 
+import hashlib
 import json
 import os
 import re
@@ -81,8 +82,8 @@ class Client:
         assert done.returncode == 0, text(done.stderr)
         return dict(json.loads(done.stdout)["headers"])
 
-    def get(self, target: str, headers: dict) -> int:
-        request = urllib.request.Request(self.url + target, headers=headers)
+    def get(self, target: str, headers: dict, body: bytes | None = None) -> int:
+        request = urllib.request.Request(self.url + target, body, headers, method="GET")
         try:
             with urllib.request.urlopen(request, timeout=SECONDS) as answer:
                 return answer.status
@@ -243,11 +244,18 @@ def look(checks: Checks, client: Client, page: Page, home: Path) -> None:
         equal(page.selected(), ["GET /altered?a=1&b=2"])
         equal(page.one("#title").text, "GET /altered?a=1&b=2")
 
+    with checks.check("of another body both hashes are shown"):
+        equal(client.get("/body", client.signed("/body", "s3"), b"not what was signed"), 400)
+        page.wait_for(6)
+        page.all("#requests li")[0].click()
+        hashes = page.texts("#facts dd")[-2:]
+        equal(hashes, [hashlib.sha256(b"not what was signed").hexdigest(), hashlib.sha256(b"").hexdigest()])
+
     with checks.check("refused requests can be shown alone"):
         page.one("#refused-only").click()
-        page.wait_for(2)
+        page.wait_for(3)
         page.one("#refused-only").click()
-        page.wait_for(5)
+        page.wait_for(6)
 
     with checks.check("nothing in a request becomes markup or script"):
         headers = "".join(f"{name}: {value}\r\n" for name, value in client.signed("/x").items())
@@ -257,7 +265,7 @@ def look(checks: Checks, client: Client, page: Page, home: Path) -> None:
         wire = f"GET {HOSTILE} HTTP/1.1\r\nHost: {host}\r\n{evil}{signed}\r\n"
         assert b" 403 " in client.raw(wire.encode()).split(b"\r\n")[0]
         client.raw(f"<b>{AXE} {AXE} HTTP/1.1\r\nHost: {AXE}\r\n\r\n".encode())
-        page.wait_for(7)
+        page.wait_for(8)
         for item in page.all("#requests li")[:2]:
             item.click()
             assert "<" in page.one("#title").text, page.one("#title").text
@@ -277,7 +285,7 @@ def look(checks: Checks, client: Client, page: Page, home: Path) -> None:
         for scheme in ("light", "dark"):
             feature = {"name": "prefers-color-scheme", "value": scheme}
             page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
-            page.all("#requests li")[3].click()
+            page.all("#requests li")[4].click()
             for selector in ("#title", "#verdict", "#count", "#causes li", "#facts dt", "td mark", "tbody th", ".result"):
                 ratio = contrast(page, selector)
                 assert ratio >= 4.5, f"{scheme}: {selector} has a contrast of {ratio:.1f}"

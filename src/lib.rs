@@ -1,5 +1,5 @@
-//! Signs requests to AWS with [Signature Version 4][docs]: in headers or in a presigned URL, for every
-//! service, without an SDK.
+//! Signs requests to AWS with [Signature Version 4][docs], in headers or in a presigned URL, and verifies
+//! such signatures, for every service, without an SDK.
 //!
 //! The core is pure: it reads no clock, no environment, no file and no socket, and it is not async. The
 //! time is an argument, credentials are a value, and what is signed is a borrowed request head. On that
@@ -77,6 +77,10 @@
 //!   was read, [`Payload::Unsigned`] where a service takes that.
 //!
 //! When AWS answers `SignatureDoesNotMatch`, look at [`Signer::explain`]: it shows each of these steps.
+//!
+//! # Verify
+//!
+//! A server verifies with [`verify`], by the same canonicalizer.
 //!
 //! # Secrets
 //!

@@ -1,6 +1,7 @@
 //! `countersign verify`: whether a request is signed as it says.
 
 use std::{
+    borrow::Cow,
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -9,12 +10,16 @@ use anstyle::{AnsiColor, Style};
 use clap::{Args, ValueEnum};
 use countersign::{
     Credentials, Head, KeyCache, Payload, Rules, Scratch, Timestamp,
-    verify::{Dialect, Error, Known, Verified, Verifier, claimed_service},
+    verify::{
+        Diagnosis, Dialect, Error, Known, ReceivedBody, Verified, Verifier, claimed_service,
+        diagnose,
+    },
 };
 use serde_json::{Map, Value};
 
 use crate::{
-    body::print,
+    body::{Body, print},
+    explain::printable,
     failure::Failure,
     jsonl,
     options::{Ambient, RuleSwitch, SigningOptions},
@@ -95,19 +100,40 @@ impl VerifyCommand {
             return jsonl::verify::run(&self.wanted);
         }
         let RawRequest { mut request, .. } = self.request.parse()?;
-        let keys = Keys::new([self.wanted.credentials()?].into_iter(), KeyCache::new(1));
+        let credentials = self.wanted.credentials()?;
+        let keys = Keys::new([credentials.clone()].into_iter(), KeyCache::new(1));
         let hash = request.body.hash()?;
         let mut scratch = Scratch::new();
+        let rules = |base| Ok(self.wanted.apply_rules(base));
         let outcome = request.with_head(|head| {
-            let rules = |base| Ok(self.wanted.apply_rules(base));
             check(head, hash, &self.wanted, rules, &keys, self.wanted.at(), &mut scratch)
         })?;
+        let diagnosis = match &outcome {
+            Outcome::Refused(refused) if refused.code == "SignatureDoesNotMatch" => {
+                let body = match (&request.body, hash) {
+                    (Body::Bytes(bytes), _) => ReceivedBody::Whole(bytes),
+                    (_, Payload::Sha256(hash)) => ReceivedBody::Hash(hash),
+                    _ => ReceivedBody::Whole(b""),
+                };
+                request.with_head(|head| {
+                    let verifier = self.wanted.verifier(head, rules)?;
+                    // What cannot be read was refused for that, and said so.
+                    Ok(diagnose(&verifier, head, body, &credentials).ok())
+                })?
+            }
+            _ => None,
+        };
         match self.output {
             Output::Json => {
-                let object = Value::Object(outcome.as_json());
-                print(format!("{object:#}\n"))?;
+                let mut object = outcome.as_json();
+                let causes = diagnosis.as_ref().map(|diagnosis| diagnosis.causes());
+                object.extend(causes.map(|causes| {
+                    let codes = causes.iter().map(|cause| Value::from(cause.code()));
+                    ("causes".to_owned(), Value::from_iter(codes))
+                }));
+                print(format!("{:#}\n", Value::Object(object)))?;
             }
-            Output::Text => outcome.show(),
+            Output::Text => outcome.show(diagnosis.as_ref()),
         }
         match outcome {
             Outcome::Accepted(_) => Ok(()),
@@ -130,6 +156,23 @@ impl Wanted {
     /// The rules of a service with the options' own.
     pub(crate) fn apply_rules(&self, rules: Rules) -> Rules {
         self.rules.iter().fold(rules, |rules, switch| switch.apply(rules))
+    }
+
+    /// A verifier of requests like this one.
+    fn verifier(
+        &self,
+        head: Head<'_>,
+        rules: impl FnOnce(Rules) -> Result<Rules, Failure>,
+    ) -> Result<Verifier, Failure> {
+        let rules = rules(Rules::for_service(&service_of(head, self)))?;
+        let mut verifier = Verifier::new().with_rules(rules);
+        if let Some(region) = &self.region {
+            verifier = verifier.with_region(region);
+        }
+        if let Some(service) = &self.service {
+            verifier = verifier.with_services([service]);
+        }
+        Ok(verifier)
     }
 
     /// The keys that are known because an option names them.
@@ -186,6 +229,12 @@ pub(crate) struct Refused {
     pub(crate) message: String,
 }
 
+/// The service that the request claims to be for, else the one that is wanted.
+fn service_of<'h>(head: Head<'h>, wanted: &'h Wanted) -> Cow<'h, str> {
+    let wanted = || wanted.service.as_deref().unwrap_or_default().into();
+    claimed_service(head).unwrap_or_else(wanted)
+}
+
 /// Checks a request whose body was read and hashed.
 pub(crate) fn check(
     head: Head<'_>,
@@ -196,16 +245,8 @@ pub(crate) fn check(
     at: SystemTime,
     scratch: &mut Scratch,
 ) -> Result<Outcome, Failure> {
-    let service = claimed_service(head);
-    let service = service.as_deref().or(wanted.service.as_deref()).unwrap_or_default();
-    let dialect = Dialect::of_service(service);
-    let mut verifier = Verifier::new().with_rules(rules(Rules::for_service(service))?);
-    if let Some(region) = &wanted.region {
-        verifier = verifier.with_region(region);
-    }
-    if let Some(service) = &wanted.service {
-        verifier = verifier.with_services([service]);
-    }
+    let dialect = Dialect::of_service(&service_of(head, wanted));
+    let verifier = wanted.verifier(head, rules)?;
     let verified = verifier.claim(head, at).and_then(|claim| {
         let credentials = keys.find(claim.access_key_id());
         let key = credentials.map(|credentials| {
@@ -283,8 +324,13 @@ impl Outcome {
         fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
-    fn show(&self) {
-        let Outcome::Accepted(accepted) = self else { return };
+    fn show(&self, diagnosis: Option<&Diagnosis>) {
+        let Outcome::Accepted(accepted) = self else {
+            if let Some(diagnosis) = diagnosis.filter(|diagnosis| !diagnosis.is_right()) {
+                show_diagnosis(diagnosis);
+            }
+            return;
+        };
         let good = Style::new().bold().fg_color(Some(AnsiColor::Green.into()));
         anstream::println!("{good}accepted{good:#}");
         for (label, value) in [
@@ -297,6 +343,21 @@ impl Outcome {
         }
         if let Some(at) = &accepted.expires_at {
             anstream::println!("  {:<14}  {at}", "expires at");
+        }
+    }
+}
+
+/// The cause in a sentence, and the lines in which the two sides differ.
+fn show_diagnosis(diagnosis: &Diagnosis) {
+    anstream::println!("{}", printable(&diagnosis.to_string()));
+    for difference in diagnosis.differences() {
+        let sides = [("  client signed", difference.client()), ("  received", difference.server())];
+        for (label, side) in sides {
+            let [before, differing, behind] = side.map(|side| side.parts()).unwrap_or_default();
+            let mark = Style::new().bold().underline();
+            let (before, differing, behind) =
+                (printable(before), printable(differing), printable(behind));
+            anstream::println!("{label:<16}  {before}{mark}{differing}{mark:#}{behind}");
         }
     }
 }

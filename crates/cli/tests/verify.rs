@@ -129,3 +129,19 @@ fn a_captured_request_is_verified_and_the_exit_code_says_how() {
     assert_eq!(verify(TIME), Some(0));
     assert_eq!(verify("20150830T125101Z"), Some(1));
 }
+
+#[test]
+fn a_refused_signature_is_diagnosed() {
+    let url = "https://sqs.eu-west-1.amazonaws.com/a%20b?Action=ListQueues";
+    let text = run(countersign(&["sign", url, "--time", TIME, "--output", "http"]), b"").stdout;
+    let altered = String::from_utf8(text).unwrap().replacen("GET ", "POST ", 1);
+    let verify = |output| {
+        let args = ["verify", "--http", "-", "--time", TIME, "--output", output];
+        String::from_utf8(run(countersign(&args), altered.as_bytes()).stdout).unwrap()
+    };
+    let object: Value = serde_json::from_str(&verify("json")).unwrap();
+    assert_eq!(object["causes"], json!(["method"]), "{object}");
+    let said = verify("text");
+    assert!(said.contains("client signed") && said.contains("GET"), "{said}");
+    assert!(!said.contains(SECRET) && !said.contains(TOKEN), "{said}");
+}

@@ -113,10 +113,18 @@ impl Endpoint {
 /// Why not, with what was compared.
 fn refusal(error: &Error) -> String {
     let escape = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-    let canonical = error
-        .canonical_request()
-        .map(|text| format!("<CanonicalRequest>{}</CanonicalRequest>", escape(text)));
+    let element = |name: &str, text: Option<&str>| {
+        text.map(|text| format!("<{name}>{}</{name}>", escape(text))).unwrap_or_default()
+    };
     let code = error.code(Dialect::General);
-    let (message, canonical) = (escape(error.message()), canonical.unwrap_or_default());
-    format!("<Error><Code>{code}</Code><Message>{code}: {message}</Message>{canonical}</Error>")
+    let message = format!("{code}: {}", error.message());
+    [
+        "<Error>",
+        &element("Code", Some(code)),
+        &element("Message", Some(&message)),
+        &element("CanonicalRequest", error.canonical_request()),
+        &element("StringToSign", error.string_to_sign()),
+        "</Error>",
+    ]
+    .concat()
 }

@@ -6,7 +6,9 @@ use std::time::{Duration, SystemTime};
 
 use anstyle::{AnsiColor, Style};
 use clap::Args;
-use countersign::{Credentials, Explanation, Head, Headers, Payload, Presign, Signer};
+use countersign::{
+    Credentials, Explanation, Head, Headers, Payload, Presign, Signer, verify::against,
+};
 use reqwest::{
     Client, Method, Request, Url,
     header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue},
@@ -125,7 +127,7 @@ async fn run() -> Result<(), Failure> {
     *request.body_mut() = Some(tampered.into());
     let answer = demo.send(request).await.map_err(|error| network(&error))?;
     answer.show();
-    answer.show_difference(ours.canonical_request());
+    answer.show_difference(&ours);
     answer.expect(false)?;
 
     heading("Next");
@@ -232,18 +234,22 @@ impl Answer {
         say("endpoint", &format!("{style}{verdict}{style:#} ({}): {said}", self.status));
     }
 
-    /// The first line in which the endpoint's canonical request differs from ours.
-    fn show_difference(&self, ours: &str) {
-        let theirs = endpoint::element(&self.body, "CanonicalRequest").unwrap_or_default();
-        let theirs = endpoint::unescape(theirs);
-        let lines = ours.split('\n').zip(theirs.split('\n'));
-        // Ours is masked where the session token stands.
-        let mut differing =
-            lines.filter(|(ours, theirs)| ours != theirs && !ours.contains("-token:"));
-        if let Some((ours, theirs)) = differing.next() {
-            say("difference", "the last line of the canonical request, the SHA-256 of the body:");
-            say("  we signed", ours);
-            say("  they saw", theirs);
+    /// What differs between the endpoint's canonical request and ours, and why: what `explain --against`
+    /// does with an answer of AWS's.
+    fn show_difference(&self, ours: &Explanation) {
+        let text =
+            |name| endpoint::unescape(endpoint::element(&self.body, name).unwrap_or_default());
+        let answer = against::Answer::new(&text("Code"), text("Message"))
+            .with_detail("CanonicalRequest", text("CanonicalRequest"))
+            .with_detail("StringToSign", text("StringToSign"));
+        let comparison = against::compare(&against::Ours::from(ours), &answer);
+        for line in comparison.canonical_request().iter().filter(|line| line.ours != line.theirs) {
+            say("difference", line.part);
+            say("  we signed", line.ours.as_deref().unwrap_or_default());
+            say("  they saw", line.theirs.as_deref().unwrap_or_default());
+        }
+        for cause in comparison.causes() {
+            say("cause", &cause.to_string());
         }
     }
 

@@ -1,7 +1,5 @@
 //! What a client is told, in the form that it can read.
 
-use std::fmt::Write as _;
-
 use countersign::verify::{Dialect, Error, Wire};
 
 use super::{body::Body, received::Received};
@@ -74,15 +72,12 @@ impl Answerer {
 
     /// Query clients look for an element named after the action.
     fn query_result(&self, action: &str) -> String {
-        let mut xml = "<?xml version=\"1.0\"?>\n".to_owned();
         let result = if action.is_empty() { String::new() } else { format!("<{action}Result/>") };
-        let _ = write!(
-            xml,
-            "<{action}Response>{result}<ResponseMetadata><RequestId>{}</RequestId></ResponseMetadata>\
-             </{action}Response>\n",
-            self.id
-        );
-        xml
+        let id = &self.id;
+        format!(
+            "<?xml version=\"1.0\"?>\n<{action}Response>{result}<ResponseMetadata><RequestId>{id}\
+             </RequestId></ResponseMetadata></{action}Response>\n"
+        )
     }
 }
 

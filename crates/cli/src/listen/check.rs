@@ -16,7 +16,7 @@ use super::{
     body::Body,
     keys::Keys,
     received::Received,
-    record::{Cause, Difference, Record, Refused, Steps, Verdict},
+    record::{Cause, Difference, Record, Refused, Verdict},
     said::Said,
 };
 use crate::verify::payload_name;
@@ -96,7 +96,7 @@ impl Endpoint {
                 };
                 let record = record(request, Verdict::Refused(Box::new(refused)));
                 Judgement {
-                    record: Record { ours: steps(&error), ..record },
+                    record,
                     answer: answerer.refused(&error),
                     is_puzzling: error.refusal() == verify::Refusal::SignatureDiffers,
                 }
@@ -167,10 +167,6 @@ fn said(verified: &Verified<'_>) -> Said {
         signed_headers: verified.signed_headers().collect::<Vec<_>>().join(";"),
         place: verified.place(),
     }
-}
-
-fn steps(error: &Error) -> Option<Steps> {
-    Some(Steps::masked(error.canonical_request()?, error.string_to_sign()?))
 }
 
 fn another_body() -> Cause {

@@ -5,10 +5,9 @@ use httparse::{EMPTY_HEADER, Error, Status};
 use super::{check::Malformed, received::Received};
 use crate::raw_http::{self, RequestLine};
 
-/// A head, and what it says of the connection.
-#[derive(Debug)]
-pub(super) struct Http1Head {
-    pub(super) request: Received,
+/// What a head says of the body and of the connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Terms {
     pub(super) framing: Framing,
     pub(super) keep_alive: bool,
     /// The client waits for `100 Continue` before it sends the body.
@@ -22,60 +21,54 @@ pub(super) enum Framing {
     Length(u64),
 }
 
-/// Takes a head apart. What is malformed comes with as much of the request as there is.
-pub(super) fn parse(head: &[u8]) -> Result<Http1Head, (Received, Malformed)> {
+/// Takes a head apart. Of one that is malformed there is as much as could be read.
+pub(super) fn parse(head: &[u8]) -> (Received, Result<Terms, Malformed>) {
+    let mut request = Received::default();
+    let terms = read(head, &mut request);
+    (request, terms)
+}
+
+fn read(head: &[u8], request: &mut Received) -> Result<Terms, Malformed> {
     let line_end = head.iter().position(|&byte| byte == b'\n').unwrap_or(head.len());
     let line = head[..line_end].strip_suffix(b"\r").unwrap_or(&head[..line_end]);
-    let line = RequestLine::parse(line).map_err(|why| (Received::default(), bad(why)))?;
-    let mut request = Received {
-        method: line.method.to_vec(),
-        target: line.target.to_vec(),
-        ..Received::default()
-    };
+    let line = RequestLine::parse(line).map_err(bad)?;
+    request.method = line.method.to_vec();
+    request.target = line.target.to_vec();
     let minor = match line.version {
         b"HTTP/1.1" => 1,
         b"HTTP/1.0" => 0,
         other => {
             let message = format!("`{}` is not spoken here", other.escape_ascii());
-            let why = Malformed { status: 505, code: "InvalidRequest", message };
-            return Err((request, why));
+            return Err(Malformed { status: 505, code: "InvalidRequest", message });
         }
     };
     let mut headers = [EMPTY_HEADER; HEADERS];
-    let strict =
-        httparse::parse_headers(head.get(line_end + 1..).unwrap_or_default(), &mut headers);
-    let is_odd = match strict {
+    let fields = head.get(line_end + 1..).unwrap_or_default();
+    let is_odd = match httparse::parse_headers(fields, &mut headers) {
         Ok(Status::Complete((_, headers))) => {
             let owned = |header: &httparse::Header<'_>| (header.name.into(), header.value.to_vec());
             request.headers = headers.iter().map(owned).collect();
             false
         }
-        Err(Error::TooManyHeaders) => return Err((request, too_many())),
+        Err(Error::TooManyHeaders) => return Err(too_many()),
         // What no server would take is shown to the verifier, which says what is wrong with it.
-        Ok(Status::Partial) | Err(_) => match raw_http::parse(head) {
-            Ok(raw) if raw.request.headers.len() > HEADERS => return Err((request, too_many())),
-            Ok(raw) => {
-                request.headers = raw.request.headers;
-                true
-            }
-            Err(why) => return Err((request, bad(why))),
-        },
+        Ok(Status::Partial) | Err(_) => {
+            request.headers = raw_http::parse(head).map_err(bad)?.request.headers;
+            true
+        }
     };
-    let framing = match Framing::of(&request, minor) {
-        Ok(framing) => framing,
-        Err(why) => return Err((request, why)),
+    if request.headers.len() > HEADERS {
+        return Err(too_many());
+    }
+    let framing = Framing::of(request, minor)?;
+    let says = |name: &str, word: &[u8]| {
+        let mut words = request.values(name).flat_map(|value| value.split(|&byte| byte == b','));
+        words.any(|part| part.trim_ascii().eq_ignore_ascii_case(word))
     };
-    let says = |name: &str, word: &str| {
-        request.values(name).any(|value| {
-            value
-                .split(|&byte| byte == b',')
-                .any(|part| part.trim_ascii().eq_ignore_ascii_case(word.as_bytes()))
-        })
-    };
-    let keep_alive = !is_odd
-        && if minor == 1 { !says("connection", "close") } else { says("connection", "keep-alive") };
-    let waits = minor == 1 && says("expect", "100-continue");
-    Ok(Http1Head { framing, keep_alive, waits, request })
+    let kept =
+        if minor == 1 { !says("connection", b"close") } else { says("connection", b"keep-alive") };
+    let waits = minor == 1 && says("expect", b"100-continue");
+    Ok(Terms { framing, keep_alive: kept && !is_odd, waits })
 }
 
 impl Framing {
@@ -135,33 +128,31 @@ mod tests {
     use super::*;
 
     fn framing(headers: &str) -> Result<Framing, (u16, String)> {
-        match parse(format!("POST /x HTTP/1.1\r\n{headers}\r\n").as_bytes()) {
-            Ok(head) => Ok(head.framing),
-            Err((_, why)) => Err((why.status, why.message)),
-        }
+        let (_, terms) = parse(format!("POST /x HTTP/1.1\r\n{headers}\r\n").as_bytes());
+        terms.map(|terms| terms.framing).map_err(|why| (why.status, why.message))
     }
 
     #[test]
     fn target_and_headers_stay_as_they_are() {
-        let head = parse(b"get /a b\xff?\xc3\xa9 HTTP/1.1\r\nX-Odd:  \x80 \r\nx-odd:2\r\n\r\n")
-            .expect("a head");
-        assert_eq!(head.request.method, b"get");
-        assert_eq!(head.request.target, b"/a b\xff?\xc3\xa9");
+        let (request, terms) =
+            parse(b"get /a b\xff?\xc3\xa9 HTTP/1.1\r\nX-Odd:  \x80 \r\nx-odd:2\r\n\r\n");
+        assert_eq!(request.method, b"get");
+        assert_eq!(request.target, b"/a b\xff?\xc3\xa9");
         let expected: [(&[u8], &[u8]); 2] = [(b"X-Odd", b"\x80"), (b"x-odd", b"2")];
         let headers: Vec<(&[u8], &[u8])> =
-            head.request.headers.iter().map(|(name, value)| (&name[..], &value[..])).collect();
+            request.headers.iter().map(|(name, value)| (&name[..], &value[..])).collect();
         assert_eq!(headers, expected);
-        assert!(head.keep_alive);
+        assert!(terms.expect("a head").keep_alive);
     }
 
     #[test]
     fn what_no_server_takes_is_for_the_verifier_and_ends_the_connection() {
-        let head = parse(b"GET / HTTP/1.1\r\nX Y: 1\r\nFolded: a\r\n  b\r\nNul: \0\r\n\r\n")
-            .expect("a head");
-        assert!(!head.keep_alive);
-        assert_eq!(head.request.value("folded"), Some(&b"a b"[..]));
-        assert_eq!(head.request.value("x y"), Some(&b"1"[..]));
-        assert_eq!(head.request.value("nul"), Some(&b"\0"[..]));
+        let (request, terms) =
+            parse(b"GET / HTTP/1.1\r\nX Y: 1\r\nFolded: a\r\n  b\r\nNul: \0\r\n\r\n");
+        assert!(!terms.expect("a head").keep_alive);
+        assert_eq!(request.value("folded"), Some(&b"a b"[..]));
+        assert_eq!(request.value("x y"), Some(&b"1"[..]));
+        assert_eq!(request.value("nul"), Some(&b"\0"[..]));
     }
 
     #[test]
@@ -187,26 +178,27 @@ mod tests {
             assert_eq!(found, status, "{headers}");
             assert!(message.contains(said), "{message}");
         }
-        parse(b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n").expect_err("of HTTP/1.0");
+        let (_, terms) = parse(b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n");
+        terms.expect_err("of HTTP/1.0");
     }
 
     #[test]
     fn the_version_says_whether_the_connection_is_kept() {
-        let kept = |text: &str| parse(text.as_bytes()).expect("a head").keep_alive;
+        let kept = |text: &str| parse(text.as_bytes()).1.expect("a head").keep_alive;
         assert!(kept("GET / HTTP/1.1\r\n\r\n"));
         assert!(!kept("GET / HTTP/1.1\r\nConnection: foo, Close\r\n\r\n"));
         assert!(!kept("GET / HTTP/1.0\r\n\r\n"));
         assert!(kept("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"));
-        let (_, why) = parse(b"GET / HTTP/3.0\r\n\r\n").expect_err("a version");
-        assert_eq!(why.status, 505);
+        let (_, terms) = parse(b"GET / HTTP/3.0\r\n\r\n");
+        assert_eq!(terms.expect_err("a version").status, 505);
     }
 
     #[test]
     fn headers_without_number_are_refused() {
         for odd in ["", "X Y: 1\r\n"] {
             let head = format!("GET / HTTP/1.1\r\n{odd}{}\r\n", "a: b\r\n".repeat(257));
-            let (_, why) = parse(head.as_bytes()).expect_err("too many");
-            assert_eq!(why.status, 431);
+            let (_, terms) = parse(head.as_bytes());
+            assert_eq!(terms.expect_err("too many").status, 431);
         }
     }
 }

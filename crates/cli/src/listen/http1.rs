@@ -18,7 +18,7 @@ use super::{
     answer::Answer,
     body::{Body, Reading},
     check::Malformed,
-    head::{self, Framing, Http1Head, bad},
+    head::{self, Framing, Terms, bad},
     received::Received,
     server::{Shared, Stop},
 };
@@ -44,12 +44,14 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
                 Ok(_) | Err(Broken::Malformed(_)) => {}
             }
         }
+        // Of its first bytes: an upload may take longer than a signature holds.
+        let now = SystemTime::now();
         let (request, outcome, keep_alive) = connection.receive().await?;
         // What was not read to its end leaves the connection in the middle of a request.
         let keep_alive = keep_alive && outcome.is_ok() && !stop.is_wanted();
         let is_head = request.method == b"HEAD";
         let answer = match outcome {
-            Ok(body) => shared.answer(request, body, SystemTime::now()).await,
+            Ok(body) => shared.answer(request, body, now).await,
             Err(why) => shared.malformed(&request, &why).await,
         };
         within(BODY, connection.send(&answer, is_head, keep_alive)).await.or_else(gone)?;
@@ -83,9 +85,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 return Ok((Received::default(), Err(why), false));
             }
         };
-        let Http1Head { request, framing, keep_alive, waits } = match head::parse(&head) {
-            Ok(head) => head,
-            Err((request, why)) => return Ok((request, Err(why), false)),
+        let (request, terms) = head::parse(&head);
+        let Terms { framing, keep_alive, waits } = match terms {
+            Ok(terms) => terms,
+            Err(why) => return Ok((request, Err(why), false)),
         };
         let has_body = framing != Framing::Length(0);
         if waits && has_body && self.buffer.is_empty() {

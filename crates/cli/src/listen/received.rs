@@ -79,7 +79,7 @@ impl Received {
 }
 
 /// A piece of a query, its value masked if it is a session token.
-pub(super) fn without_token(piece: &str) -> Cow<'_, str> {
+fn without_token(piece: &str) -> Cow<'_, str> {
     match piece.split_once('=') {
         Some((name, value)) if is_token(&decode(name)) => {
             Cow::Owned(format!("{name}=<session token of {} bytes>", decode(value).len()))
@@ -89,7 +89,7 @@ pub(super) fn without_token(piece: &str) -> Cow<'_, str> {
 }
 
 /// Whether a header or a query parameter of this name holds a session token.
-pub(super) fn is_token(name: &str) -> bool {
+fn is_token(name: &str) -> bool {
     ["x-amz-security-token", "x-amz-s3session-token"]
         .iter()
         .any(|token| name.eq_ignore_ascii_case(token))

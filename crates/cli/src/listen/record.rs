@@ -4,7 +4,6 @@ use countersign::verify::Diagnosis;
 use serde_json::{Map, Value, json};
 
 use super::{
-    received::{is_token, without_token},
     said::{Said, place_name},
     side_by_side::{Row, canonical_requests, strings_to_sign, text},
 };
@@ -156,53 +155,11 @@ impl Difference {
 }
 
 impl Steps {
-    /// The steps of a verifier, which masks nothing.
-    pub(super) fn masked(canonical_request: &str, string_to_sign: &str) -> Steps {
-        Steps {
-            canonical_request: masked(canonical_request),
-            string_to_sign: string_to_sign.to_owned(),
-        }
-    }
-
     /// The canonical requests side by side, and the strings to sign.
     fn beside(&self, theirs: &Steps) -> [Vec<Row>; 2] {
         [
             canonical_requests(&self.canonical_request, &theirs.canonical_request),
             strings_to_sign(&self.string_to_sign, &theirs.string_to_sign),
         ]
-    }
-}
-
-/// A canonical request without the session token that may stand in its query and its headers.
-fn masked(canonical_request: &str) -> String {
-    let lines = (0..).zip(canonical_request.split('\n')).map(|(number, line)| {
-        if number == QUERY_LINE {
-            return line.split('&').map(without_token).collect::<Vec<_>>().join("&");
-        }
-        match line.split_once(':') {
-            Some((name, value)) if number > QUERY_LINE && is_token(name) => {
-                format!("{name}:<session token of {} bytes>", value.len())
-            }
-            _ => line.to_owned(),
-        }
-    });
-    lines.collect::<Vec<_>>().join("\n")
-}
-
-/// Method and path stand before it, the headers behind.
-const QUERY_LINE: usize = 2;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_token_is_masked_wherever_it_is_signed() {
-        let canonical = "GET\n/a:b\na=1&X-Amz-Security-Token=a%2Fb\nhost:h\nX-Amz-Security-Token:abc\n\nhost\nhash";
-        assert_eq!(
-            masked(canonical),
-            "GET\n/a:b\na=1&X-Amz-Security-Token=<session token of 3 bytes>\nhost:h\n\
-             X-Amz-Security-Token:<session token of 3 bytes>\n\nhost\nhash"
-        );
     }
 }

@@ -95,6 +95,7 @@ function select(number) {
     ["signed headers", request.signed_headers],
     ["signature in", request.place],
     ["payload", request.payload],
+    ...differs(request),
   ].filter(([, value]) => value !== undefined);
   byId("facts").replaceChildren(
     ...facts.flatMap(([name, value]) => [element("dt", name), element("dd", value)]),
@@ -107,6 +108,16 @@ function select(number) {
   ]) {
     if (rows) steps.append(element("h3", title), table(title, rows, request.client_is_known));
   }
+}
+
+/** A difference that stands in no table: that of a body. */
+function differs(request) {
+  const { difference } = request;
+  if (!difference || request.client_is_known) return [];
+  return [
+    [`${difference.part} we see`, difference.server ?? "none"],
+    [`${difference.part} signed`, difference.client ?? "none"],
+  ];
 }
 
 function table(title, rows, both) {
@@ -127,8 +138,8 @@ function table(title, rows, both) {
     line.append(name, side(row.ours, "ours"));
     if (both) {
       line.append(side(row.theirs, "theirs"));
-      const differs = (pieces) => !pieces || pieces.some(([, differs]) => differs);
-      if (differs(row.ours) || differs(row.theirs)) line.className = "differs";
+      const isMarked = (pieces) => !pieces || pieces.some(([, differs]) => differs);
+      if (isMarked(row.ours) || isMarked(row.theirs)) line.className = "differs";
     }
     body.append(line);
   }
