@@ -126,7 +126,7 @@ impl VerifyCommand {
         match self.output {
             Output::Json => {
                 let mut object = outcome.as_json();
-                let causes = diagnosis.as_ref().map(|diagnosis| diagnosis.causes());
+                let causes = diagnosis.as_ref().map(Diagnosis::causes);
                 object.extend(causes.map(|causes| {
                     let codes = causes.iter().map(|cause| Value::from(cause.code()));
                     ("causes".to_owned(), Value::from_iter(codes))
