@@ -626,7 +626,7 @@ fn an_answer_alone_tells_what_else_it_says() {
         let answer = details.iter().fold(Answer::new(code, message), |answer, (name, value)| {
             answer.with_detail(*name, *value)
         });
-        assert_eq!(answer.causes(), [cause.clone()], "{code}: {message}");
+        assert_eq!(answer.causes(), std::slice::from_ref(&cause), "{code}: {message}");
         assert!(!answer.summary().contains("hidden"), "{}", answer.summary());
         assert!(!cause.to_string().is_empty() && !cause.advice().is_empty());
     }

@@ -154,7 +154,7 @@ impl Received {
             let value = match &*name {
                 "authorization" => folded(value)
                     .split(|byte| *byte == b',')
-                    .map(|part| part.trim_ascii())
+                    .map(<[u8]>::trim_ascii)
                     .collect::<Vec<_>>()
                     .join(&b','),
                 _ => folded(value),
