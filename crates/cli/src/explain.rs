@@ -84,13 +84,22 @@ pub(crate) fn print_styled(text: &str) -> Result<(), Failure> {
     }
 }
 
-/// The text with a sign in place of each character that would steer a terminal or reorder the line.
+/// The text with each character escaped that would steer a terminal or turn the direction of writing
+/// (UAX #9).
 pub(crate) fn printable(text: &str) -> String {
     let steers = |c: char| {
         c.is_control()
             || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
-    text.chars().map(|c| if steers(c) { '\u{fffd}' } else { c }).collect()
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if steers(c) {
+            shown.extend(c.escape_unicode());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
 }
 
 /// The steps as text with labels, coloured; whoever prints it takes the colours out where none belong.

@@ -249,7 +249,10 @@ mod tests {
 
     #[test]
     fn what_the_published_hosts_say_is_right_or_refused() {
-        let Some(data) = std::env::var_os("COUNTERSIGN_DATA") else { return };
+        let Some(data) = std::env::var_os("COUNTERSIGN_DATA") else {
+            eprintln!("hosts.jsonl: did not run, COUNTERSIGN_DATA names no external vectors");
+            return;
+        };
         let path = std::path::Path::new(&data).join("endpoints/hosts.jsonl");
         let text = std::fs::read_to_string(path).expect("the published hosts");
         let rows: Vec<serde_json::Value> =

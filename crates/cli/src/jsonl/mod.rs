@@ -21,6 +21,7 @@ use crate::{
     body::{self, written},
     failure::Failure,
     options::RuleSwitch,
+    request::Request,
 };
 
 /// Answers each line of standard input until it ends.
@@ -157,6 +158,17 @@ fn without_values(message: &str) -> String {
             format!("{kind}, expected {expected}")
         }
         _ => message.to_owned(),
+    }
+}
+
+/// The head of a line's request.
+fn request(method: Option<String>, url: String, headers: Option<Vec<(String, String)>>) -> Request {
+    let headers = headers.unwrap_or_default().into_iter();
+    Request {
+        method: method.unwrap_or_else(|| "GET".to_owned()),
+        url: url.into_bytes(),
+        headers: headers.map(|(name, value)| (name.into(), value.into())).collect(),
+        ..Request::default()
     }
 }
 

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, value::RawValue};
 use zeroize::Zeroizing;
 
-use super::{Answer, Body, overridden};
+use super::{Answer, Body, overridden, request};
 use crate::{
     failure::Failure,
     options::{Ambient, SigningOptions},
@@ -104,17 +104,7 @@ impl Coprocess<'_> {
         }
         let body = Body::of(line.body, line.body_base64, line.body_file)?;
         let payload = PayloadField::parse(line.payload.as_deref(), &body)?;
-        let request = Request {
-            method: line.method.unwrap_or_else(|| "GET".to_owned()),
-            url: line.url.into_bytes(),
-            headers: line
-                .headers
-                .unwrap_or_default()
-                .into_iter()
-                .map(|(name, value)| (name.into(), value.into()))
-                .collect(),
-            ..Request::default()
-        };
+        let request = request(line.method, line.url, line.headers);
         let at = match &line.time {
             Some(time) => SystemTime::from(time.parse::<Timestamp>()?),
             None => self.ambient.options.at(),

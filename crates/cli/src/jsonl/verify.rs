@@ -7,10 +7,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value, value::RawValue};
 use zeroize::Zeroizing;
 
-use super::{Answer, Body, overridden};
+use super::{Answer, Body, overridden, request};
 use crate::{
     failure::Failure,
-    request::Request,
     verify::{Keys, Outcome, Wanted, check},
 };
 
@@ -72,17 +71,7 @@ impl Coprocess<'_> {
             Some(time) => SystemTime::from(time.parse::<Timestamp>()?),
             None => self.wanted.at(),
         };
-        let request = Request {
-            method: line.method.unwrap_or_else(|| "GET".to_owned()),
-            url: line.url.into_bytes(),
-            headers: line
-                .headers
-                .unwrap_or_default()
-                .into_iter()
-                .map(|(name, value)| (name.into(), value.into()))
-                .collect(),
-            ..Request::default()
-        };
+        let request = request(line.method, line.url, line.headers);
         let keys = line.credentials.unwrap_or_default().into_iter().map(|(id, secret)| {
             let (secret, token) = match secret {
                 Secret::Alone(secret) => (secret, None),

@@ -1,6 +1,6 @@
 //! A record for people.
 
-use std::fmt::{self, Write as _};
+use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
 
@@ -8,6 +8,7 @@ use super::{
     record::{Cause, Record, Refused, Verdict},
     said::place_name,
 };
+use crate::explain::printable;
 
 /// The record in coloured lines; whoever prints them takes the colours out where none belong.
 pub(super) fn render(record: &Record) -> String {
@@ -21,8 +22,8 @@ pub(super) fn render(record: &Record) -> String {
     let _ = write!(
         text,
         "{style}{verdict}{style:#} {bold}{} {}{bold:#}",
-        Shown(&record.method),
-        Shown(&record.target)
+        printable(&record.method),
+        printable(&record.target)
     );
     if let Some(said) = &record.said {
         row(&mut text, "signed by", &said.access_key_id);
@@ -62,26 +63,7 @@ fn why(record: &Record, refused: &Refused, text: &mut String) {
 
 fn row(text: &mut String, label: &str, value: &str) {
     let dim = Style::new().dimmed();
-    let _ = write!(text, "\n  {dim}{label:<14}{dim:#}  {}", Shown(value));
-}
-
-/// Text from a request: what would steer a terminal is escaped.
-struct Shown<'t>(&'t str);
-
-impl fmt::Display for Shown<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for c in self.0.chars() {
-            // The second are the marks that turn the direction of writing (UAX #9).
-            let steers = c.is_control()
-                || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-            if steers {
-                write!(f, "{}", c.escape_unicode())?;
-            } else {
-                f.write_char(c)?;
-            }
-        }
-        Ok(())
-    }
+    let _ = write!(text, "\n  {dim}{label:<14}{dim:#}  {}", printable(value));
 }
 
 #[cfg(test)]
@@ -90,7 +72,7 @@ mod tests {
 
     #[test]
     fn nothing_from_a_request_steers_the_terminal() {
-        let shown = Shown("/a\u{1b}[2J\u{9b}1m\r\u{202e}é").to_string();
+        let shown = printable("/a\u{1b}[2J\u{9b}1m\r\u{202e}é");
         assert_eq!(shown, "/a\\u{1b}[2J\\u{9b}1m\\u{d}\\u{202e}é");
     }
 }
