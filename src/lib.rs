@@ -102,6 +102,8 @@
 
 mod bytes;
 mod canonical;
+mod chain;
+pub mod chunked;
 mod credentials;
 mod error;
 mod explain;
