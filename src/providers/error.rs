@@ -100,17 +100,32 @@ pub enum ProviderErrorKind {
     InvalidConfiguration,
     /// A profile was named that is in neither file.
     MissingProfile,
+    /// Whoever was asked refused, and would refuse again: a role that may not be assumed, a session
+    /// that has ended.
+    Refused,
     /// The configuration asks for something that this version does not do.
     Unsupported,
 }
 
 impl ProviderErrorKind {
+    /// Whether to ask again later may help: only if it merely [failed](ProviderErrorKind::Failed).
+    ///
+    /// ```
+    /// # use countersign::providers::ProviderErrorKind;
+    /// assert!(ProviderErrorKind::Failed.is_transient());
+    /// assert!(!ProviderErrorKind::Refused.is_transient());
+    /// ```
+    pub fn is_transient(self) -> bool {
+        self == ProviderErrorKind::Failed
+    }
+
     /// The kind in `snake_case`, for logs and machine-readable output.
     pub fn as_str(self) -> &'static str {
         match self {
             ProviderErrorKind::Failed => "failed",
             ProviderErrorKind::InvalidConfiguration => "invalid_configuration",
             ProviderErrorKind::MissingProfile => "missing_profile",
+            ProviderErrorKind::Refused => "refused",
             ProviderErrorKind::Unsupported => "unsupported",
         }
     }

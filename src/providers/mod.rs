@@ -35,7 +35,10 @@ use crate::Credentials;
 pub use chain::{Chain, NoCredentials};
 pub use environment::EnvironmentProvider;
 pub use error::{ProviderError, ProviderErrorKind};
-pub use ports::{Env, Files, Platform, Ports};
+pub use ports::{
+    Clock, CommandLimits, CommandOutput, Commands, Env, Files, HttpClient, HttpError,
+    HttpErrorKind, HttpLimits, Platform, Ports, Random, Resolver,
+};
 pub use profile::{ProfileFiles, ProfileProvider, ProfileSet, Section, Warning};
 pub use region::RegionChain;
 

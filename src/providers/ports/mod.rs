@@ -1,19 +1,31 @@
 //! What providers ask of the world outside: one object-safe trait for each thing.
 
+mod clock;
+mod commands;
+mod env;
+mod files;
+mod http;
+mod platform;
+mod random;
+mod resolver;
+
 use std::{
-    borrow::Borrow,
-    collections::HashMap,
-    ffi::{OsStr, OsString},
-    fmt,
-    hash::{BuildHasher, Hash},
-    io,
-    path::{Path, PathBuf},
-    sync::Arc,
+    collections::HashMap, ffi::OsString, fmt, net::IpAddr, path::PathBuf, sync::Arc,
+    time::SystemTime,
 };
 
 use super::{ProviderError, ProviderErrorKind};
 
-/// The world as providers see it: an environment, a file system, and whose rules they follow.
+pub use clock::Clock;
+pub use commands::{CommandLimits, CommandOutput, Commands};
+pub use env::Env;
+pub use files::Files;
+pub use http::{HttpClient, HttpError, HttpErrorKind, HttpLimits};
+pub use platform::Platform;
+pub use random::Random;
+pub use resolver::Resolver;
+
+/// The world as providers see it: an environment, a file system, a clock, and ways to ask others.
 ///
 /// Cloning is cheap. `Debug` shows nothing of what is inside, for environments hold secrets.
 ///
@@ -33,11 +45,17 @@ use super::{ProviderError, ProviderErrorKind};
 pub struct Ports {
     env: Arc<dyn Env>,
     files: Arc<dyn Files>,
+    clock: Arc<dyn Clock>,
+    http: Arc<dyn HttpClient>,
+    resolver: Arc<dyn Resolver>,
+    commands: Arc<dyn Commands>,
+    random: Arc<dyn Random>,
     platform: Platform,
 }
 
 impl Ports {
-    /// A world with nothing in it: no variable is set and no file exists.
+    /// A world with nothing in it: no variable is set, no file exists, no host answers, no command
+    /// runs, chance always throws zero, and the clock stands still at the start of 1970.
     ///
     /// Each port that is not replaced stays that way, so a test sees what it was given and no more.
     ///
@@ -49,6 +67,11 @@ impl Ports {
         Ports {
             env: Arc::new(HashMap::<String, OsString>::new()),
             files: Arc::new(HashMap::<PathBuf, Vec<u8>>::new()),
+            clock: Arc::new(SystemTime::UNIX_EPOCH),
+            http: Arc::new(Nothing),
+            resolver: Arc::new(HashMap::<String, Vec<IpAddr>>::new()),
+            commands: Arc::new(Nothing),
+            random: Arc::new(|bytes: &mut [u8]| bytes.fill(0)),
             platform: Platform::HOST,
         }
     }
@@ -65,6 +88,39 @@ impl Ports {
         Ports { files: Arc::new(files), ..self }
     }
 
+    /// The same world with another clock.
+    #[must_use]
+    pub fn with_clock(self, clock: impl Clock + 'static) -> Ports {
+        Ports { clock: Arc::new(clock), ..self }
+    }
+
+    /// The same world, reached through this HTTP client.
+    ///
+    /// [`Ports::system`] has none: which one, with which TLS, is the program's choice. Feature `reqwest`
+    /// brings one.
+    #[must_use]
+    pub fn with_http(self, http: impl HttpClient + 'static) -> Ports {
+        Ports { http: Arc::new(http), ..self }
+    }
+
+    /// The same world with other addresses behind its names.
+    #[must_use]
+    pub fn with_resolver(self, resolver: impl Resolver + 'static) -> Ports {
+        Ports { resolver: Arc::new(resolver), ..self }
+    }
+
+    /// The same world with other commands to run.
+    #[must_use]
+    pub fn with_commands(self, commands: impl Commands + 'static) -> Ports {
+        Ports { commands: Arc::new(commands), ..self }
+    }
+
+    /// The same world with another source of chance.
+    #[must_use]
+    pub fn with_random(self, random: impl Random + 'static) -> Ports {
+        Ports { random: Arc::new(random), ..self }
+    }
+
     /// The same world by the rules of another platform.
     #[must_use]
     pub fn with_platform(self, platform: Platform) -> Ports {
@@ -79,6 +135,31 @@ impl Ports {
     /// The file system.
     pub fn files(&self) -> &dyn Files {
         &*self.files
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    /// The HTTP client.
+    pub fn http(&self) -> &dyn HttpClient {
+        &*self.http
+    }
+
+    /// What finds the addresses of a host.
+    pub fn resolver(&self) -> &dyn Resolver {
+        &*self.resolver
+    }
+
+    /// What runs commands.
+    pub fn commands(&self) -> &dyn Commands {
+        &*self.commands
+    }
+
+    /// The source of chance.
+    pub fn random(&self) -> &dyn Random {
+        &*self.random
     }
 
     /// Whose rules paths and the home directory follow.
@@ -111,14 +192,14 @@ impl Ports {
     }
 
     /// The variable, unless it is blank: an empty variable is how many shells spell an unset one.
-    pub(super) fn filled(&self, name: &str) -> Option<OsString> {
+    pub(in crate::providers) fn filled(&self, name: &str) -> Option<OsString> {
         let blank = |value: &OsString| value.to_str().is_some_and(|text| text.trim().is_empty());
         self.env.var(name).filter(|value| !blank(value))
     }
 
     /// The variable as text, unless it is blank. What is set but is no text is an error: to call it
     /// unset could find other credentials than the ones that were meant.
-    pub(super) fn text(
+    pub(in crate::providers) fn text(
         &self,
         provider: &'static str,
         name: &str,
@@ -140,97 +221,5 @@ impl fmt::Debug for Ports {
     }
 }
 
-/// Environment variables.
-///
-/// Values are what the platform holds, UTF-8 or not: a path may be neither. Providers that need
-/// text refuse a variable that is none, rather than call it unset. A variable that is blank
-/// (nothing but white space) counts as unset everywhere.
-///
-/// A `HashMap` is an environment:
-///
-/// ```
-/// use std::collections::HashMap;
-/// use countersign::providers::Env;
-///
-/// let env = HashMap::from([("AWS_REGION", "eu-central-1")]);
-/// assert_eq!(env.var("AWS_REGION"), Some("eu-central-1".into()));
-/// assert_eq!(env.var("HOME"), None);
-/// ```
-pub trait Env: Send + Sync {
-    /// The value of a variable; `None` if it is not set.
-    fn var(&self, name: &str) -> Option<OsString>;
-}
-
-impl<K, V, S> Env for HashMap<K, V, S>
-where
-    K: Borrow<str> + Eq + Hash + Send + Sync,
-    V: AsRef<OsStr> + Send + Sync,
-    S: BuildHasher + Send + Sync,
-{
-    fn var(&self, name: &str) -> Option<OsString> {
-        self.get(name).map(|value| value.as_ref().to_owned())
-    }
-}
-
-/// A file system.
-///
-/// A `HashMap` from paths to text or bytes is one:
-///
-/// ```
-/// use std::{collections::HashMap, io, path::{Path, PathBuf}};
-/// use countersign::providers::Files;
-///
-/// let files = HashMap::from([(PathBuf::from("/etc/cat"), "meow")]);
-/// assert_eq!(files.read(Path::new("/etc/cat"))?, b"meow");
-/// let missing = files.read(Path::new("/etc/dog")).unwrap_err();
-/// assert_eq!(missing.kind(), io::ErrorKind::NotFound);
-/// # Ok::<(), io::Error>(())
-/// ```
-pub trait Files: Send + Sync {
-    /// The whole of a file.
-    ///
-    /// # Errors
-    /// [`io::ErrorKind::NotFound`] if there is no such file; any other kind if it cannot be read.
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
-}
-
-impl<K, V, S> Files for HashMap<K, V, S>
-where
-    K: Borrow<Path> + Eq + Hash + Send + Sync,
-    V: AsRef<[u8]> + Send + Sync,
-    S: BuildHasher + Send + Sync,
-{
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        self.get(path)
-            .map(|contents| contents.as_ref().to_owned())
-            .ok_or_else(|| io::ErrorKind::NotFound.into())
-    }
-}
-
-/// Whose rules the home directory and paths follow.
-///
-/// ```
-/// # use countersign::providers::{Platform, Ports};
-/// assert_eq!(Ports::empty().platform(), Platform::HOST);
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Platform {
-    /// Linux, macOS, the BSDs and whatever else is not Windows.
-    Unix,
-    /// Windows.
-    Windows,
-}
-
-impl Platform {
-    /// The platform this was compiled for.
-    pub const HOST: Platform = if cfg!(windows) { Platform::Windows } else { Platform::Unix };
-
-    /// What stands between the components of a path.
-    pub(super) fn separator(self) -> &'static str {
-        match self {
-            Platform::Unix => "/",
-            Platform::Windows => "\\",
-        }
-    }
-}
+/// Where there is nothing to ask.
+struct Nothing;

@@ -1,4 +1,4 @@
-//! Where credentials and regions come from: the environment, the shared files, and their order.
+//! Credentials and regions of this machine: the environment, the shared files, and their order.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},

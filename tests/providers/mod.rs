@@ -1,0 +1,5 @@
+//! Where credentials come from.
+
+mod local;
+mod system;
+mod world;

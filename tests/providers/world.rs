@@ -1,0 +1,104 @@
+//! A world for providers that a test sets up, moves and looks back on.
+
+use std::{
+    collections::HashMap,
+    future::ready,
+    sync::{Arc, Mutex},
+    time::{Duration, SystemTime},
+};
+
+use bytes::Bytes;
+use countersign::providers::{
+    BoxFuture, Clock, HttpClient, HttpError, HttpErrorKind, HttpLimits, Ports,
+};
+use http::{Request, Response};
+
+/// Runs a future to its end, on this thread alone.
+pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}
+
+/// Ports with these variables and nothing else.
+pub(crate) fn ports(variables: &[(&str, &str)]) -> Ports {
+    let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), *value));
+    Ports::empty().with_env(variables.map(|(n, v)| (n, v.to_owned())).collect::<HashMap<_, _>>())
+}
+
+/// A clock that a test moves. To sleep on it moves it too, and is noted.
+#[derive(Clone, Debug)]
+pub(crate) struct Hands(Arc<Mutex<(SystemTime, Vec<Duration>)>>);
+
+impl Hands {
+    pub(crate) fn at(now: SystemTime) -> Hands {
+        Hands(Arc::new(Mutex::new((now, Vec::new()))))
+    }
+
+    pub(crate) fn advance(&self, by: Duration) {
+        self.0.lock().unwrap().0 += by;
+    }
+
+    pub(crate) fn slept(&self) -> Vec<Duration> {
+        self.0.lock().unwrap().1.clone()
+    }
+}
+
+impl Clock for Hands {
+    fn now(&self) -> SystemTime {
+        self.0.lock().unwrap().0
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'_, ()> {
+        let mut hands = self.0.lock().unwrap();
+        hands.0 += duration;
+        hands.1.push(duration);
+        Box::pin(ready(()))
+    }
+}
+
+type Answer = Box<dyn FnMut(&Request<Bytes>) -> Result<Response<Bytes>, HttpError> + Send>;
+
+/// Servers that answer as a test says, and note what they were asked.
+#[derive(Clone)]
+pub(crate) struct Servers(Arc<Mutex<(Answer, Vec<(Request<Bytes>, HttpLimits)>)>>);
+
+impl Servers {
+    pub(crate) fn answering(
+        answer: impl FnMut(&Request<Bytes>) -> Result<Response<Bytes>, HttpError> + Send + 'static,
+    ) -> Servers {
+        Servers(Arc::new(Mutex::new((Box::new(answer), Vec::new()))))
+    }
+
+    /// All requests so far, as `METHOD URI`.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        let asked = &self.0.lock().unwrap().1;
+        asked.iter().map(|(request, _)| format!("{} {}", request.method(), request.uri())).collect()
+    }
+
+    /// All requests so far with their limits; they are forgotten.
+    pub(crate) fn take(&self) -> Vec<(Request<Bytes>, HttpLimits)> {
+        std::mem::take(&mut self.0.lock().unwrap().1)
+    }
+}
+
+impl HttpClient for Servers {
+    fn send(
+        &self,
+        request: Request<Bytes>,
+        limits: HttpLimits,
+    ) -> BoxFuture<'_, Result<Response<Bytes>, HttpError>> {
+        let (answer, asked) = &mut *self.0.lock().unwrap();
+        let answer = answer(&request);
+        asked.push((request, limits));
+        Box::pin(ready(answer))
+    }
+}
+
+/// An answer of this status and body.
+pub(crate) fn answer(status: u16, body: impl Into<Bytes>) -> Result<Response<Bytes>, HttpError> {
+    Ok(Response::builder().status(status).body(body.into()).unwrap())
+}
+
+/// Nobody takes the connection.
+pub(crate) fn refused() -> Result<Response<Bytes>, HttpError> {
+    Err(HttpError::new(HttpErrorKind::Connect, "connection refused"))
+}
