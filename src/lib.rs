@@ -93,7 +93,8 @@
 //! None is on by default, and none changes what another does.
 //!
 //! - `providers`: credentials from the environment and the shared files.
-//! - `reqwest`: [`SignRequest`] for `reqwest::Request`. TLS stays your choice.
+//! - `reqwest`: [`SignRequest`] for `reqwest::Request`, and with `providers` an HTTP client for these. TLS
+//!   stays your choice.
 //! - `tower`: layers that sign around a client, or verify around a server. Brings `providers`.
 //!
 //! [docs]: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html
@@ -115,7 +116,7 @@ mod presign;
 pub mod providers;
 mod request;
 #[cfg(feature = "reqwest")]
-mod reqwest;
+pub mod reqwest;
 mod rules;
 mod scope;
 mod sha256;

@@ -10,6 +10,8 @@ mod properties;
 #[cfg(feature = "providers")]
 mod providers;
 mod regressions;
+#[cfg(all(feature = "providers", feature = "reqwest"))]
+mod reqwest_client;
 mod support;
 #[cfg(feature = "tower")]
 mod tower;
