@@ -57,6 +57,8 @@ impl error::Error for Error {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
+    /// A body in chunks that is longer or shorter than was declared, or too long to have a length.
+    BodyLength,
     /// Two `host` headers, or one that differs from the authority in the URL.
     ConflictingHost,
     /// An access key id, secret or session token with which nothing can be signed.
@@ -77,12 +79,16 @@ pub enum ErrorKind {
     MalformedEscape,
     /// Neither a `host` header nor an authority in the URL.
     MissingHost,
+    /// A body in chunks behind a head that was signed for another payload, or for a service that takes no
+    /// chunks.
+    UnsupportedPayload,
 }
 
 impl ErrorKind {
     /// The kind as the JSON Lines interface spells it.
     pub fn as_str(self) -> &'static str {
         match self {
+            ErrorKind::BodyLength => "body_length",
             ErrorKind::ConflictingHost => "conflicting_host",
             ErrorKind::InvalidCredentials => "invalid_credentials",
             ErrorKind::InvalidExpiry => "invalid_expiry",
@@ -93,6 +99,7 @@ impl ErrorKind {
             ErrorKind::InvalidUrl => "invalid_url",
             ErrorKind::MalformedEscape => "malformed_escape",
             ErrorKind::MissingHost => "missing_host",
+            ErrorKind::UnsupportedPayload => "unsupported_payload",
         }
     }
 }

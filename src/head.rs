@@ -241,7 +241,7 @@ pub(crate) fn relative(target: &[u8]) -> Error {
     )
 }
 
-fn check_header(name: &[u8], value: &[u8]) -> Result<(), Error> {
+pub(crate) fn check_header(name: &[u8], value: &[u8]) -> Result<(), Error> {
     if !is_token(name) {
         return Err(Error::new(
             ErrorKind::InvalidHeader,
@@ -294,7 +294,7 @@ fn without_default_port(authority: &[u8], https: bool) -> &[u8] {
 }
 
 /// A value without the SP and HTAB around it.
-fn trim_blanks(mut value: &[u8]) -> &[u8] {
+pub(crate) fn trim_blanks(mut value: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
         value = rest;
     }

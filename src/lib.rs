@@ -82,6 +82,11 @@
 //!
 //! A server verifies with [`verify`], by the same canonicalizer.
 //!
+//! # Stream a body
+//!
+//! A body too large to hold is sent in chunks, each with a signature: see [`chunked`] and
+//! [`Signer::sign_chunked`].
+//!
 //! # Secrets
 //!
 //! Secrets and session tokens are wiped from memory when the last copy is dropped, as are derived keys
@@ -92,6 +97,7 @@
 //!
 //! None is on by default, and none changes what another does.
 //!
+//! - `checksums`: the checksums that travel behind a body in chunks.
 //! - `providers`: credentials from the environment and the shared files.
 //! - `reqwest`: [`SignRequest`] for `reqwest::Request`, and with `providers` an HTTP client for these. TLS
 //!   stays your choice.
@@ -104,6 +110,8 @@
 mod bytes;
 mod canonical;
 mod chain;
+#[cfg(feature = "checksums")]
+pub mod checksums;
 pub mod chunked;
 mod credentials;
 mod error;

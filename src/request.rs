@@ -18,13 +18,14 @@ impl<B> SignRequest for http::Request<B> {}
 impl SignRequest for Parts {}
 
 pub(crate) mod sealed {
-    use super::{Error, Head, Presigned, Signed};
+    use super::{Error, Head, HeaderMap, Presigned, Signed};
 
     /// What a signer needs of a request. Each `apply` edits the request wholly or not at all.
     pub trait Request {
         fn head(&self) -> Result<Head<'_>, Error>;
         fn apply(&mut self, signed: &Signed<'_>) -> Result<(), Error>;
         fn apply_query(&mut self, presigned: &Presigned<'_>) -> Result<(), Error>;
+        fn headers_mut(&mut self) -> &mut HeaderMap;
     }
 }
 
@@ -48,6 +49,10 @@ impl<B> sealed::Request for http::Request<B> {
         *self.uri_mut() = uri;
         Ok(())
     }
+
+    fn headers_mut(&mut self) -> &mut HeaderMap {
+        http::Request::headers_mut(self)
+    }
 }
 
 impl sealed::Request for Parts {
@@ -69,6 +74,10 @@ impl sealed::Request for Parts {
         set_presigned_headers(&mut self.headers, presigned)?;
         self.uri = uri;
         Ok(())
+    }
+
+    fn headers_mut(&mut self) -> &mut HeaderMap {
+        &mut self.headers
     }
 }
 

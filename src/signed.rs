@@ -3,8 +3,8 @@
 use std::time::SystemTime;
 
 use crate::{
-    Credentials, Explanation, Life, Timestamp, canonical::Buffers, payload::PayloadLine,
-    signer::Signature,
+    Credentials, Explanation, Life, Payload, SigningKey, Timestamp, canonical::Buffers,
+    payload::PayloadLine, signer::Signature,
 };
 
 /// What both forms of a signature have in common.
@@ -37,6 +37,9 @@ pub struct Signed<'s> {
     pub(crate) form: Form<'s>,
     /// Where the Authorization header's value begins in the text.
     pub(crate) authorization: usize,
+    /// What it was signed with, for what is to be signed behind it.
+    pub(crate) key: &'s SigningKey,
+    pub(crate) payload: Payload,
     pub(crate) content_sha256: Option<PayloadLine>,
     pub(crate) token: Option<(&'static str, &'s str)>,
 }

@@ -231,8 +231,7 @@ impl Signer {
     ) -> Result<Signed<'s>, Error> {
         let at = self.check(credentials, at, scratch)?;
         let payload = if self.rules.always_unsigned { Payload::Unsigned } else { payload };
-        let is_hash = payload.is_hash();
-        let payload = payload.line();
+        let line = payload.line();
         let mut lines = Lines::new();
         let found = self.select(head, &mut lines)?;
         lines.push(b"x-amz-date", at.as_str().as_bytes());
@@ -243,17 +242,17 @@ impl Signer {
         let writes_hash = match self.rules.content_sha256 {
             ContentSha256::Always => true,
             ContentSha256::Never => false,
-            ContentSha256::Unguessable => found.content_sha256 || !is_hash,
+            ContentSha256::Unguessable => found.content_sha256 || !payload.is_hash(),
         };
         if writes_hash {
-            lines.push(b"x-amz-content-sha256", payload.as_bytes());
+            lines.push(b"x-amz-content-sha256", line.as_bytes());
         }
         lines.sort();
 
         let Scratch { buffers, remembered } = scratch;
         buffers.own_query.clear();
-        let signature =
-            self.finish(head, &lines, &payload, credentials, at, buffers, remembered)?;
+        let (signature, key) =
+            self.finish(head, &lines, &line, credentials, at, buffers, remembered)?;
         if signature.layout.left_out {
             let sent = head.query.unwrap_or_default();
             room(&mut buffers.query, sent.len());
@@ -263,7 +262,9 @@ impl Signer {
         Ok(Signed {
             form: Form { buffers, signature, at, credentials, replaces: found.replaces() },
             authorization,
-            content_sha256: writes_hash.then_some(payload),
+            key,
+            payload,
+            content_sha256: writes_hash.then_some(line),
             token: token.map(|token| (token.header, token.value)),
         })
     }
@@ -321,7 +322,7 @@ impl Signer {
             query::write_parameter(token.parameter, &[token.value], own);
         }
 
-        let signature =
+        let (signature, _) =
             self.finish(head, &lines, &payload, credentials, at, buffers, remembered)?;
         let Buffers { own_query: own, query, .. } = buffers;
         let sent = head.query.unwrap_or_default();
@@ -421,9 +422,9 @@ impl Signer {
         Scope::new_unchecked(at, &self.region, &self.service)
     }
 
-    /// Writes the canonical request and the string to sign, and signs it.
+    /// Writes the canonical request and the string to sign, and signs it; the key it was signed with.
     #[allow(clippy::too_many_arguments, reason = "the one place where all that is signed meets")]
-    fn finish(
+    fn finish<'r>(
         &self,
         head: Head<'_>,
         lines: &Lines<'_>,
@@ -431,8 +432,8 @@ impl Signer {
         credentials: &Credentials,
         at: Timestamp,
         buffers: &mut Buffers,
-        remembered: &mut Option<Remembered>,
-    ) -> Result<Signature, Error> {
+        remembered: &'r mut Option<Remembered>,
+    ) -> Result<(Signature, &'r SigningKey), Error> {
         let Buffers { text, own_query, spare, .. } = buffers;
         let request = canonical::Request {
             method: head.method,
@@ -466,12 +467,13 @@ impl Signer {
         let key = self.key(credentials, scope, &text[scope_start..scope_end], remembered);
         let hex = sha256::hex(&key.sign(&text[start..]));
         debug_assert_eq!(text.capacity(), capacity, "a buffer that grows leaves a token behind");
-        Ok(Signature {
+        let signature = Signature {
             layout,
             string_to_sign: start..text.len(),
             scope: scope_start..scope_end,
             hex,
-        })
+        };
+        Ok((signature, key))
     }
 
     /// The key for a scope: the one used last, one from the cache, or a new one.
@@ -497,11 +499,11 @@ impl Signer {
         &remembered.as_ref().expect("remembered just now, if not before").key
     }
 
-    fn take_scratch(&self) -> Scratch {
+    pub(crate) fn take_scratch(&self) -> Scratch {
         self.pool.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
     }
 
-    fn give_back(&self, scratch: Scratch) {
+    pub(crate) fn give_back(&self, scratch: Scratch) {
         if scratch.buffers.size() > LARGEST_POOLED {
             return;
         }

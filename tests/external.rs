@@ -9,6 +9,7 @@ use std::{
 
 use countersign::{
     Credentials, Head, Headers, Payload, Presign, Rules, Scope, Scratch, Signer, SigningKey,
+    chunked::{ChunkBuffer, Chunks},
 };
 use serde_json::Value;
 
@@ -242,13 +243,13 @@ fn the_examples_of_the_s3_documents_sign_as_published() {
     let Some(data) = external_data("s3-doc-examples.json") else {
         return;
     };
-    let (mut requests, mut keys, mut policies) = (0, 0, 0);
-    let mut to_come = Vec::new();
-    for case in cases(&data.join("s3-doc-examples.json")) {
+    let (mut requests, mut keys, mut policies, mut bodies) = (0, 0, 0, 0);
+    let all = cases(&data.join("s3-doc-examples.json"));
+    for case in &all {
         let part = |key: &str| case[key].as_str().unwrap();
         match part("kind") {
             "header" | "presigned" => {
-                check_whole(&case, &case["request"], Rules::for_service(part("service")));
+                check_whole(case, &case["request"], Rules::for_service(part("service")));
                 requests += 1;
             }
             "signing_key" => {
@@ -262,18 +263,23 @@ fn the_examples_of_the_s3_documents_sign_as_published() {
                 keys += 1;
             }
             "post_policy" => {
-                check_policy(&case, part("policy_base64"), part("expected_signature"));
+                check_policy(case, part("policy_base64"), part("expected_signature"));
                 policies += 1;
             }
-            "chunked" | "chunked_raw_key" => to_come.push(part("name").to_owned()),
+            "chunked" => {
+                let seed = all.iter().find(|other| other["name"] == case["seed"]).unwrap();
+                check_chunked(case, seed);
+                bodies += 1;
+            }
+            "chunked_raw_key" => {
+                check_chain(case);
+                bodies += 1;
+            }
             other => panic!("nobody reads the kind {other}"),
         }
     }
-    println!(
-        "{requests} requests, {keys} keys, {policies} policy; to come with streaming: {to_come:?}"
-    );
-    assert_eq!((requests, keys, policies), (8, 2, 1));
-    assert_eq!(to_come, ["chunked-upload", "chunked-upload-trailer", "java-chunked-4byte"]);
+    println!("{requests} requests, {keys} keys, {policies} policy, {bodies} bodies in chunks");
+    assert_eq!((requests, keys, policies, bodies), (8, 2, 1, 3));
 }
 
 #[test]
@@ -372,6 +378,81 @@ fn check_whole(case: &Value, request: &Value, rules: Rules) {
     if let Some(hash) = case["expected_canonical_request_sha256"].as_str() {
         assert_eq!(sha256(canonical_request.as_bytes()), hash);
     }
+}
+
+/// Signs a body in chunks behind the head that another case records, and compares each signature.
+fn check_chunked(case: &Value, seed: &Value) {
+    let part = |key: &str| seed[key].as_str().unwrap();
+    let request = &seed["request"];
+    let mut body = Vec::new();
+    for chunk in case["chunks"].as_array().unwrap() {
+        let byte = chunk["byte"].as_str().unwrap_or("-").as_bytes()[0];
+        body.resize(body.len() + chunk["size"].as_u64().unwrap() as usize, byte);
+    }
+    let mut chunks = Chunks::signed(body.len() as u64);
+    let mut expected: Vec<&str> =
+        case["chunks"].as_array().unwrap().iter().map(signature).collect();
+    if let Some(trailers) = case["trailer"]["headers"].as_array() {
+        for (name, value) in trailers.iter().map(pair) {
+            chunks = chunks.with_trailer(name, value);
+        }
+        expected.push(signature(&case["trailer"]));
+    }
+    if let Some(length) = case["wire_body_length"].as_u64() {
+        assert_eq!(chunks.encoded_len().unwrap(), length, "{case}");
+    }
+
+    // The head has no more than what the caller knows; the rest is the signer's to add.
+    let url = format!("https://s3.amazonaws.com{}", request["path"].as_str().unwrap());
+    let mut put = http::Request::put(url).body(()).unwrap();
+    put.headers_mut().insert("x-amz-storage-class", "REDUCED_REDUNDANCY".parse().unwrap());
+    let mut signer = Signer::new(part("region"), part("service"));
+    if !part("signed_headers").split(';').any(|name| name == "content-length") {
+        signer = signer.with_unsigned_headers(["content-length"]);
+    }
+    let (credentials, at) = (credentials(&seed["credentials"]), at(part("timestamp")));
+    let mut chunks = signer.sign_chunked(&mut put, chunks, &credentials, at).unwrap();
+    let authorization = put.headers()["authorization"].to_str().unwrap();
+    assert_eq!(authorization.replace(", ", ","), part("authorization"), "{case}");
+
+    let mut wire = ChunkBuffer::new();
+    body.chunks(1000).for_each(|piece| chunks.push(piece, &mut wire).unwrap());
+    chunks.finish(&mut wire).unwrap();
+    let wire = text(wire.ready());
+    let signatures: Vec<&str> = wire
+        .lines()
+        .filter_map(|line| line.split_once("-signature=").or(line.split_once("-signature:")))
+        .map(|(_, signature)| signature)
+        .collect();
+    assert_eq!(signatures, expected, "{case}");
+    if let Some(hash) = case["wire_body_sha256"].as_str() {
+        assert_eq!(sha256(wire.as_bytes()), hash);
+    }
+}
+
+/// Chunks of four bytes behind a seed that is no signature, which only the rule itself can express.
+fn check_chain(case: &Value) {
+    let part = |key: &str| case[key].as_str().unwrap();
+    let mut key = [0; 32];
+    let short = part("signing_key_utf8").as_bytes();
+    key[..short.len()].copy_from_slice(short);
+    let key = SigningKey::from_bytes(&key);
+    let sign = |kind: &str, previous: &str, rest: String| {
+        let (time, scope) = (part("timestamp"), part("scope"));
+        let text = format!("AWS4-HMAC-SHA256-{kind}\n{time}\n{scope}\n{previous}\n{rest}");
+        hex::encode(key.sign(text.as_bytes()))
+    };
+    let mut last = part("seed_signature").to_owned();
+    for chunk in case["chunks"].as_array().unwrap() {
+        let data = chunk["data"].as_str().unwrap();
+        last = sign("PAYLOAD", &last, format!("{}\n{}", sha256(b""), sha256(data.as_bytes())));
+        assert_eq!(last, signature(chunk));
+    }
+    assert_eq!(sign("TRAILER", &last, sha256(b"")), part("empty_trailer_signature"));
+}
+
+fn signature(case: &Value) -> &str {
+    case["expected_signature"].as_str().unwrap()
 }
 
 /// Presigns the URL that a token is made of, less what was added to it.

@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a test may")]
 
 mod against;
+mod chunked;
 mod diagnose;
 mod external;
 mod mutations;

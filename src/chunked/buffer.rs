@@ -16,7 +16,7 @@ use bytes::{Buf, Bytes, BytesMut};
 ///
 /// let mut wire = ChunkBuffer::new();
 /// assert!(!wire.has_remaining());
-/// assert!(wire.take().is_empty());
+/// assert!(wire.split().is_empty());
 /// ```
 #[derive(Default)]
 pub struct ChunkBuffer {
@@ -36,8 +36,13 @@ impl ChunkBuffer {
     }
 
     /// Takes all that may go on, without a copy.
-    pub fn take(&mut self) -> Bytes {
+    pub fn split(&mut self) -> Bytes {
         self.bytes.split_to(std::mem::take(&mut self.ready)).freeze()
+    }
+
+    /// As [`ChunkBuffer::split`], under a name that [`Buf::take`] hides where that trait is in scope.
+    pub fn take(&mut self) -> Bytes {
+        self.split()
     }
 
     /// What may go on.

@@ -1,6 +1,6 @@
 //! Signing `reqwest` requests.
 
-use reqwest::Request;
+use reqwest::{Request, header::HeaderMap};
 
 use crate::{
     Error, ErrorKind, Head, Headers, Presigned, SignRequest, Signed,
@@ -36,6 +36,10 @@ impl sealed::Request for Request {
         set_presigned_headers(self.headers_mut(), presigned)?;
         self.url_mut().set_query(Some(query));
         Ok(())
+    }
+
+    fn headers_mut(&mut self) -> &mut HeaderMap {
+        Request::headers_mut(self)
     }
 }
 
