@@ -97,6 +97,7 @@
 //!
 //! None is on by default, and none changes what another does.
 //!
+//! - `body`: bodies in chunks as [`http_body::Body`](https://docs.rs/http-body).
 //! - `checksums`: the checksums that travel behind a body in chunks.
 //! - `providers`: credentials from the environment and the shared files.
 //! - `reqwest`: [`SignRequest`] for `reqwest::Request`, and with `providers` an HTTP client for these. TLS
@@ -107,6 +108,8 @@
 #![forbid(unsafe_code)]
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+#[cfg(feature = "body")]
+pub mod body;
 mod bytes;
 mod canonical;
 mod chain;

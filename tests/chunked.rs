@@ -60,7 +60,7 @@ fn framed(mut signer: ChunkSigner, mut body: &[u8]) -> Vec<u8> {
     while signer.next_len() > 0 {
         let (data, rest) = body.split_at(signer.next_len());
         let frame = signer.frame(data).unwrap();
-        [frame.head, data, frame.tail].map(|part| sent.extend_from_slice(part));
+        [frame.head, data, frame.tail].iter().for_each(|part| sent.extend_from_slice(part));
         body = rest;
     }
     assert!(body.is_empty());

@@ -3,6 +3,8 @@
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a test may")]
 
 mod against;
+#[cfg(feature = "body")]
+mod body;
 mod chunked;
 mod diagnose;
 mod external;
