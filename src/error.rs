@@ -63,6 +63,8 @@ pub enum ErrorKind {
     ConflictingHost,
     /// An access key id, secret or session token with which nothing can be signed.
     InvalidCredentials,
+    /// The seed of an event stream that is no signature, or a message that cannot be wrapped.
+    InvalidEvent,
     /// A presigned URL's life that is not a whole number of seconds from 1 to 604800.
     InvalidExpiry,
     /// A header name that is not a token, or a value with CR, LF or NUL.
@@ -91,6 +93,7 @@ impl ErrorKind {
             ErrorKind::BodyLength => "body_length",
             ErrorKind::ConflictingHost => "conflicting_host",
             ErrorKind::InvalidCredentials => "invalid_credentials",
+            ErrorKind::InvalidEvent => "invalid_event",
             ErrorKind::InvalidExpiry => "invalid_expiry",
             ErrorKind::InvalidHeader => "invalid_header",
             ErrorKind::InvalidMethod => "invalid_method",

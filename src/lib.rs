@@ -99,6 +99,7 @@
 //!
 //! - `body`: bodies in chunks as [`http_body::Body`](https://docs.rs/http-body).
 //! - `checksums`: the checksums that travel behind a body in chunks.
+//! - `eventstream`: event streams, whose messages are signed one by one.
 //! - `providers`: credentials from the environment and the shared files.
 //! - `reqwest`: [`SignRequest`] for `reqwest::Request`, and with `providers` an HTTP client for these. TLS
 //!   stays your choice.
@@ -118,6 +119,8 @@ pub mod checksums;
 pub mod chunked;
 mod credentials;
 mod error;
+#[cfg(feature = "eventstream")]
+pub mod eventstream;
 mod explain;
 mod head;
 mod key;

@@ -147,6 +147,11 @@ impl Signer {
         &self.service
     }
 
+    /// The cache of keys that this signer shares with its clones.
+    pub fn key_cache(&self) -> &KeyCache {
+        &self.keys
+    }
+
     /// The rules by which this signer canonicalizes.
     pub fn rules(&self) -> Rules {
         self.rules
@@ -627,7 +632,7 @@ fn ascii(text: &[u8]) -> &str {
     std::str::from_utf8(text).expect("digits are ASCII")
 }
 
-fn check_credentials(credentials: &Credentials) -> Result<(), Error> {
+pub(crate) fn check_credentials(credentials: &Credentials) -> Result<(), Error> {
     let invalid = |message: String| Err(Error::new(ErrorKind::InvalidCredentials, message));
     let id = credentials.access_key_id();
     if id.is_empty() {

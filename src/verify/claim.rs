@@ -1,6 +1,10 @@
 //! What a request says of its own signature, and the proof that it is true.
 
-use std::{borrow::Cow, fmt, iter, time::SystemTime};
+use std::{
+    borrow::Cow,
+    fmt, iter,
+    time::{Duration, SystemTime},
+};
 
 use subtle::ConstantTimeEq;
 
@@ -131,6 +135,18 @@ impl<'a> Claim<'a> {
         self.parts.place
     }
 
+    /// The signature, as the request carries it: not to be believed.
+    ///
+    /// The first chunk or message of a body that streams is signed over it.
+    pub fn signature(&self) -> &[u8] {
+        &self.parts.signature
+    }
+
+    /// By how much the verifier allows the client's clock to be off.
+    pub fn clock_skew(&self) -> Duration {
+        self.verifier.clock_skew
+    }
+
     /// What the request says of its body; `None` if the signature covers the hash of the whole body
     /// without naming it, so that [`Claim::verify`] must be told the hash.
     pub fn payload(&self) -> Option<Payload> {
@@ -142,7 +158,8 @@ impl<'a> Claim<'a> {
     /// `known` is the key that the server found, for `None` see [`Refusal::UnknownKey`]: that answer
     /// takes as long as the one for a wrong signature. `body` is the payload by
     /// [`Payload::hash`], needed if [`Claim::payload`] is `None`; otherwise it may be given if the body
-    /// was hashed already, and is checked.
+    /// was hashed already, and is checked. [`Payload::Events`] says that the caller verifies the messages
+    /// of an event stream, which the [`BodyCheck`] does not.
     ///
     /// # Errors
     /// A [`Refusal`] from [`Refusal::NotSigned`] on.
@@ -185,6 +202,8 @@ impl<'a> Claim<'a> {
         }
         match payload {
             Payload::Sha256(_) => {}
+            // Whoever says so of the body checks each message of it: see `Claim::verify_events`.
+            Payload::Events if body == Some(Payload::Events) => {}
             Payload::Unsigned if self.takes_unsigned() => {}
             Payload::Unsigned => {
                 let message = "the service does not take requests whose payload is unsigned";

@@ -73,6 +73,10 @@ pub enum Refusal {
     UnsupportedPayload,
     /// The body is not the one whose hash was signed.
     BodyDiffers,
+    /// A body that streams cannot be taken apart, or goes on behind its end.
+    MalformedBody,
+    /// A body that streams breaks off before its end.
+    IncompleteBody,
 }
 
 /// How a service says no.
@@ -206,6 +210,8 @@ impl Error {
             Refusal::BodyDiffers | Refusal::UnsignedPayload => {
                 (("XAmzContentSHA256Mismatch", 400), ("SignatureDoesNotMatch", 403))
             }
+            Refusal::MalformedBody => (("InvalidRequest", 400), ("IncompleteSignature", 400)),
+            Refusal::IncompleteBody => (("IncompleteBody", 400), ("IncompleteBody", 400)),
         };
         match dialect {
             Dialect::General => general,
