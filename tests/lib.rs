@@ -7,6 +7,8 @@ mod against;
 mod body;
 mod chunked;
 mod diagnose;
+#[cfg(feature = "eventstream")]
+mod eventstream;
 mod external;
 mod mutations;
 mod properties;

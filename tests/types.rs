@@ -104,6 +104,34 @@ fn an_error_is_an_error_that_any_task_can_return() {
     is_error::<Error>();
 }
 
+#[cfg(feature = "eventstream")]
+#[test]
+fn the_types_of_event_streams_promise_the_same() {
+    use countersign::eventstream::{
+        Decoder, Event, EventSigner, EventVerifier, Message, MessageError, Value, Wrapping,
+    };
+    is_owned::<Decoder>();
+    is_owned::<EventSigner>();
+    is_owned::<EventVerifier>();
+    is_owned::<MessageError>();
+    is_owned::<Wrapping>();
+    crosses_threads::<Event<'_>>();
+    crosses_threads::<Message<'_>>();
+    crosses_threads::<Value<'_>>();
+    is_copied::<Event<'_>>();
+    is_copied::<Message<'_>>();
+    is_copied::<Value<'_>>();
+    is_copied::<Wrapping>();
+    is_cloned::<MessageError>();
+    is_compared::<Value<'_>>();
+    is_shown::<Decoder>();
+    is_shown::<Event<'_>>();
+    is_shown::<EventSigner>();
+    is_shown::<EventVerifier>();
+    is_shown::<Message<'_>>();
+    is_shown::<Wrapping>();
+}
+
 #[test]
 fn the_requests_of_the_http_ecosystem_can_be_signed() {
     fn is_request<T: SignRequest>() {}
