@@ -1,5 +1,11 @@
 //! The calls that are counted, and how much each may allocate.
 
+use std::time::SystemTime;
+
+use countersign::{
+    Credentials, KeyCache, Signer,
+    eventstream::{EventSigner, EventVerifier},
+};
 use http::{Request, header::HeaderValue};
 
 use crate::{
@@ -37,6 +43,11 @@ pub fn rows() -> Vec<Row> {
         add("verify, buffers", 0, verified(&case));
         add("verify, http::Parts", 0, verified_parts(&case));
     }
+    let mut add = |how, counted| {
+        rows.push(Row { request: "message of an event stream", how, at_most: 0, counted });
+    };
+    add("sign", signed_messages());
+    add("verify", verified_messages());
     rows
 }
 
@@ -76,6 +87,38 @@ fn verified_parts(case: &Case) -> Count {
     }))
 }
 
+fn signed_messages() -> Count {
+    let (mut events, at, mut wire) = (event_signer(), SystemTime::now(), Vec::new());
+    most((0..CALLS).map(|_| {
+        wire.clear();
+        count(|| events.sign(&MESSAGE, at, &mut wire).expect("a message to sign")).1
+    }))
+}
+
+fn verified_messages() -> Count {
+    let (mut sender, at, keys) = (event_signer(), SystemTime::now(), KeyCache::default());
+    let mut events = EventVerifier::new(REGION, SERVICE, &seed()).expect("a seed");
+    most((0..CALLS).map(|_| {
+        let mut wire = Vec::new();
+        sender.sign(&MESSAGE, at, &mut wire).expect("a message to sign");
+        let receive = || {
+            events.push(&wire);
+            let event = events.next_event(at, |scope| Some(keys.key("AKID", "secret", scope)));
+            event.expect("what was signed").expect("a whole message").bytes().len()
+        };
+        count(receive).1
+    }))
+}
+
+fn event_signer() -> EventSigner {
+    let (signer, keys) = (Signer::new(REGION, SERVICE), Credentials::new("AKID", "secret"));
+    EventSigner::new(&signer, &keys, &seed()).expect("a seed")
+}
+
+fn seed() -> String {
+    "0".repeat(64)
+}
+
 /// A request whose header map has no room for what a signature adds, as clones have none.
 fn full(_: &Ours, call: &Call) -> Request<Vec<u8>> {
     let mut request = call.request();
@@ -99,6 +142,12 @@ fn most(counts: impl Iterator<Item = Count>) -> Count {
         bytes: most.bytes.max(count.bytes),
     })
 }
+
+const MESSAGE: [u8; 3200] = [7; 3200];
+
+const REGION: &str = "us-east-1";
+
+const SERVICE: &str = "transcribe";
 
 const CALLS: u64 = 600;
 
