@@ -81,6 +81,12 @@ impl DateHeader {
 /// The header's bytes, without the length of all headers before them.
 pub(super) const DATE_HEADER: usize = 15;
 
+/// The header of the signature but for its value, of which the length is the last byte.
+pub(super) const SIGNATURE_HEADER: &[u8; 20] = b"\x10:chunk-signature\x06\x00\x20";
+
+/// The headers of a wrapping.
+pub(super) const HEADERS: usize = DATE_HEADER + SIGNATURE_HEADER.len() + 32;
+
 fn write_string_to_sign(
     at: Timestamp,
     scope: &Scope<'_>,

@@ -44,7 +44,7 @@ pub struct Decoder {
 }
 
 /// Where a message lies in the buffer.
-pub(super) struct Place {
+pub(super) struct Found {
     prelude: Prelude,
     start: usize,
 }
@@ -88,7 +88,7 @@ impl Decoder {
     /// A checksum differs, a length is too large or does not fit, or a header is malformed. There is no
     /// way on from there: each later call fails in the same way.
     pub fn next_message(&mut self) -> Result<Option<Message<'_>>, MessageError> {
-        Ok(self.advance()?.map(|place| self.message(&place)))
+        Ok(self.advance()?.map(|found| self.message(&found)))
     }
 
     /// Whether the stream, of which no more comes, ends behind a whole message that was read.
@@ -114,15 +114,14 @@ impl Decoder {
     }
 
     /// Goes behind the next message, if all of it is there and right; where it lies until the next push.
-    pub(super) fn advance(&mut self) -> Result<Option<Place>, MessageError> {
+    pub(super) fn advance(&mut self) -> Result<Option<Found>, MessageError> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
-        let found = self.find();
-        match found {
-            Ok(Some(place)) => {
-                self.start += place.prelude.total;
-                Ok(Some(place))
+        match self.find() {
+            Ok(Some(found)) => {
+                self.start += found.prelude.total;
+                Ok(Some(found))
             }
             Ok(None) => Ok(None),
             Err(error) => {
@@ -134,17 +133,17 @@ impl Decoder {
     }
 
     /// The message at a place to which [`Decoder::advance`] came.
-    pub(super) fn message(&self, place: &Place) -> Message<'_> {
-        Message::lying_in(place.prelude, &self.buffer[place.start..])
+    pub(super) fn message(&self, found: &Found) -> Message<'_> {
+        Message::lying_in(found.prelude, &self.buffer[found.start..])
     }
 
-    fn find(&self) -> Result<Option<Place>, MessageError> {
+    fn find(&self) -> Result<Option<Found>, MessageError> {
         let rest = &self.buffer[self.start..];
         let Some((prelude, _)) = rest.split_first_chunk::<PRELUDE>() else { return Ok(None) };
         let prelude = Prelude::read(prelude, self.limits)?;
         let Some(bytes) = rest.get(..prelude.total) else { return Ok(None) };
         Message::checked(prelude, bytes)?;
-        Ok(Some(Place { prelude, start: self.start }))
+        Ok(Some(Found { prelude, start: self.start }))
     }
 
     /// Where the next message begins in the stream.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    chain::{Chain, DATE_HEADER, DateHeader},
+    chain::{Chain, DATE_HEADER, DateHeader, HEADERS, SIGNATURE_HEADER},
     message::{CHECKSUM, Limits, PRELUDE, Prelude, checksum},
 };
 use crate::{
@@ -243,10 +243,5 @@ fn milliseconds(at: Timestamp) -> i64 {
     // The year 9999, the last of a timestamp, ends after some 2.5e14 milliseconds.
     since.as_millis() as i64
 }
-
-/// The header of the signature but for its value, of which the length is the last byte.
-const SIGNATURE_HEADER: &[u8; 20] = b"\x10:chunk-signature\x06\x00\x20";
-
-const HEADERS: usize = DATE_HEADER + SIGNATURE_HEADER.len() + 32;
 
 const HEAD: usize = PRELUDE + HEADERS;

@@ -8,8 +8,8 @@ use std::{
 use subtle::ConstantTimeEq;
 
 use super::{
-    chain::{Chain, DateHeader},
-    decoder::Decoder,
+    chain::{Chain, DateHeader, HEADERS},
+    decoder::{Decoder, Found},
     message::{Message, MessageError, Value},
 };
 use crate::{
@@ -101,7 +101,8 @@ impl EventVerifier {
     /// ```
     pub fn new(region: &str, service: &str, seed: &str) -> Result<EventVerifier, crate::Error> {
         Ok(EventVerifier {
-            decoder: Decoder::new(),
+            // No wrapping that is right has more.
+            decoder: Decoder::new().with_largest_headers(HEADERS),
             chain: Chain::new(region.into(), service.into(), seed)?,
             clock_skew: Duration::from_secs(15 * 60),
             place: Place::Header,
@@ -149,8 +150,8 @@ impl EventVerifier {
     ) -> Result<Option<Event<'_>>, Error> {
         match self.verify_next(now, key_of) {
             Ok(None) => Ok(None),
-            Ok(Some((at, place))) => {
-                Ok(Some(Event { at, bytes: self.decoder.message(&place).payload() }))
+            Ok(Some((at, found))) => {
+                Ok(Some(Event { at, bytes: self.decoder.message(&found).payload() }))
             }
             Err((refusal, message)) => {
                 self.state = State::Refused(refusal);
@@ -187,7 +188,7 @@ impl EventVerifier {
         &mut self,
         now: SystemTime,
         key_of: impl FnOnce(&Scope<'_>) -> Option<SigningKey>,
-    ) -> Result<Option<(SystemTime, super::decoder::Place)>, Refused> {
+    ) -> Result<Option<(SystemTime, Found)>, Refused> {
         match self.state {
             State::Open => {}
             State::Closed if self.decoder.left() > 0 => {
@@ -197,8 +198,8 @@ impl EventVerifier {
             State::Refused(refusal) => return Err((refusal, REFUSED.into())),
         }
         let malformed = |error: MessageError| (Refusal::MalformedBody, error.to_string());
-        let Some(place) = self.decoder.advance().map_err(malformed)? else { return Ok(None) };
-        let message = self.decoder.message(&place);
+        let Some(found) = self.decoder.advance().map_err(malformed)? else { return Ok(None) };
+        let message = self.decoder.message(&found);
         let Some((milliseconds, provided)) = wrapping(&message) else {
             let message = "a message of the event stream is not wrapped in one whose headers are a \
                 `:date` and a `:chunk-signature` of 32 bytes";
@@ -218,7 +219,7 @@ impl EventVerifier {
         }
         self.chain.follow(&expected);
         if !message.payload().is_empty() {
-            return Ok(Some((at, place)));
+            return Ok(Some((at, found)));
         }
         self.state = State::Closed;
         if self.decoder.left() > 0 {
