@@ -35,6 +35,8 @@ import botocore.auth
 import botocore.awsrequest
 import botocore.credentials
 
+import chunked
+
 HERE = Path(__file__).resolve().parent
 ALGORITHM = "AWS4-HMAC-SHA256"
 EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
@@ -1811,6 +1813,12 @@ def generate():
             for answer in (True, False, None)
         ]
         table.append((family, len(settled), *counts))
+    bodies, wrong = chunked.family(sign)
+    files["chunked.json"] = text_of(bodies)
+    problems += wrong
+    agree = [case["agree"] for case in bodies["cases"]]
+    counts = [[a[oracle] for a in agree].count(b) for oracle in ORACLES for b in (True, False, None)]
+    table.append(("chunked", len(agree), *counts))
     used = {
         word
         for _, cases in FAMILIES.values()

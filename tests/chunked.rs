@@ -3,6 +3,8 @@
 use std::{fmt::Write as _, time::Duration};
 
 use bytes::Buf;
+#[cfg(feature = "checksums")]
+use countersign::checksums::{Crc32, Crc32c, Crc64Nvme, Sha1, Sha256};
 use countersign::{
     Credentials, ErrorKind, Head, Headers, Payload, Presign, Scope, Scratch, SignRequest, Signer,
     SigningKey,
@@ -12,6 +14,8 @@ use http::{HeaderMap, Request};
 use proptest::prelude::*;
 
 use crate::support::{at, reference::sha256, text};
+#[cfg(feature = "checksums")]
+use crate::support::{credentials as from_json, pair};
 
 const TIME: &str = "20130524T000000Z";
 const SCOPE: &str = "20130524/us-east-1/s3/aws4_request";
@@ -534,9 +538,71 @@ fn sessions_of_s3_express_sign_in_every_form() {
 
 #[cfg(feature = "checksums")]
 #[test]
-fn each_checksum_travels_behind_the_body() {
-    use countersign::checksums;
+fn every_vector_of_bodies_comes_out() {
+    let file: serde_json::Value =
+        serde_json::from_str(include_str!("../test-vectors/chunked.json")).unwrap();
+    let cases = file["cases"].as_array().unwrap();
+    for case in cases {
+        let (request, expect) = (&case["in"], &case["expect"]);
+        let part = |key: &str| request[key].as_str().unwrap();
+        let number = |key: &str| request[key].as_u64().unwrap();
+        let mut put = Request::put(part("url")).body(()).unwrap();
+        for (name, value) in request["headers"].as_array().unwrap().iter().map(pair) {
+            put.headers_mut()
+                .insert(http::HeaderName::try_from(name).unwrap(), value.parse().unwrap());
+        }
+        let (length, size) = (number("length"), number("chunk_size") as usize);
+        let chunks = match (part("form"), request["checksum"].as_str()) {
+            ("signed", None) => Chunks::signed(length),
+            ("signed", Some(name)) => with_checksum(Chunks::signed(length), name),
+            (_, name) => unsigned(length, name.unwrap()),
+        };
+        let trailers = request["trailers"].as_array().unwrap().iter().map(pair);
+        let chunks = trailers.fold(chunks.with_chunk_size(size), |chunks, (name, value)| {
+            chunks.with_trailer(name, value)
+        });
+        let signer = Signer::new(part("region"), part("service"))
+            .sign_chunked(&mut put, chunks, &from_json(&request["credentials"]), at(part("time")))
+            .unwrap();
 
+        assert_eq!(header(put.headers(), "authorization"), [&expect["authorization"]], "{case}");
+        for (name, value) in expect["headers"].as_array().unwrap().iter().map(pair) {
+            assert_eq!(header(put.headers(), &name), [value], "{case}");
+        }
+        assert_eq!(signer.encoded_len(), expect["wire_length"].as_u64().unwrap(), "{case}");
+        let wire = pushed(signer, body(length as usize).chunks(1000));
+        assert_eq!(sha256(&wire), expect["wire_sha256"].as_str().unwrap(), "{case}");
+    }
+    assert!(cases.len() >= 25, "no more than {} cases", cases.len());
+}
+
+#[cfg(feature = "checksums")]
+fn with_checksum(chunks: Chunks, name: &str) -> Chunks {
+    match name {
+        "crc32" => chunks.with_checksum(Crc32::new()),
+        "crc32c" => chunks.with_checksum(Crc32c::new()),
+        "crc64nvme" => chunks.with_checksum(Crc64Nvme::new()),
+        "sha1" => chunks.with_checksum(Sha1::new()),
+        "sha256" => chunks.with_checksum(Sha256::new()),
+        other => panic!("the checksum `{other}`"),
+    }
+}
+
+#[cfg(feature = "checksums")]
+fn unsigned(length: u64, name: &str) -> Chunks {
+    match name {
+        "crc32" => Chunks::unsigned(length, Crc32::new()),
+        "crc32c" => Chunks::unsigned(length, Crc32c::new()),
+        "crc64nvme" => Chunks::unsigned(length, Crc64Nvme::new()),
+        "sha1" => Chunks::unsigned(length, Sha1::new()),
+        "sha256" => Chunks::unsigned(length, Sha256::new()),
+        other => panic!("the checksum `{other}`"),
+    }
+}
+
+#[cfg(feature = "checksums")]
+#[test]
+fn each_checksum_travels_behind_the_body() {
     let body = body(20_000);
     for (name, value) in [
         ("x-amz-checksum-crc32", 8),
@@ -545,7 +611,7 @@ fn each_checksum_travels_behind_the_body() {
         ("x-amz-checksum-sha1", 28),
         ("x-amz-checksum-sha256", 44),
     ] {
-        let mut checksum = checksums::by_name(name).unwrap();
+        let mut checksum = countersign::checksums::by_name(name).unwrap();
         checksum.update(&body);
         let mut expected_value = Vec::new();
         checksum.write(&mut expected_value);
@@ -554,13 +620,8 @@ fn each_checksum_travels_behind_the_body() {
 
         let mut request = put();
         let chunks = Chunks::signed(20_000).with_chunk_size(8192);
-        let chunks = match name {
-            "x-amz-checksum-crc32" => chunks.with_checksum(checksums::Crc32::new()),
-            "x-amz-checksum-crc32c" => chunks.with_checksum(checksums::Crc32c::new()),
-            "x-amz-checksum-crc64nvme" => chunks.with_checksum(checksums::Crc64Nvme::new()),
-            "x-amz-checksum-sha1" => chunks.with_checksum(checksums::Sha1::new()),
-            _ => chunks.with_checksum(checksums::Sha256::new()),
-        };
+        let short = name.strip_prefix("x-amz-checksum-").unwrap();
+        let chunks = with_checksum(chunks, short);
         let wire = pushed(sign(&mut request, chunks), body.chunks(777));
         let seed = signature(request.headers());
         assert_eq!(wire, expected(Some(&seed), &body, 8192, &[(name, &expected_value)]), "{name}");

@@ -20,8 +20,12 @@ fn every_vector_signs_or_is_refused_as_it_says() {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         if path.extension().is_none_or(|extension| extension != "json") {
             let known =
-                ["README.md", "__pycache__", "event-stream", "generate.py", "requirements.txt"];
+                ["README.md", "__pycache__", "chunked.py", "event-stream", "generate.py", "requirements.txt"];
             assert!(known.contains(&&*name), "nobody reads {name}");
+            continue;
+        }
+        // Bodies, not heads alone: see the tests of those.
+        if name == "chunked.json" {
             continue;
         }
         let file: Value = serde_json::from_slice(&fs::read(&path).unwrap())

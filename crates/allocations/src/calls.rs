@@ -1,17 +1,20 @@
 //! The calls that are counted, and how much each may allocate.
 
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use bytes::Buf;
 use countersign::{
     Credentials, KeyCache, Signer,
+    chunked::{ChunkBuffer, ChunkSigner, Chunks},
     eventstream::{EventSigner, EventVerifier},
 };
 use http::{Request, header::HeaderValue};
 
 use crate::{
-    counting::{Count, count},
+    counting::{Count, count, peak},
     support::{
-        Call, Case, DYNAMODB, HEADER_HEAVY, Ours, PRESIGNED, PRESIGNED_WITH_TOKEN, S3_GET, Server,
+        ACCESS_KEY_ID, Call, Case, DYNAMODB, HEADER_HEAVY, Ours, PRESIGNED, PRESIGNED_WITH_TOKEN,
+        REGION, S3_GET, SECRET_ACCESS_KEY, Server,
     },
 };
 
@@ -48,8 +51,62 @@ pub fn rows() -> Vec<Row> {
     };
     add("sign", signed_messages());
     add("verify", verified_messages());
+    let mut add = |how, counted| {
+        rows.push(Row { request: "a chunk of 64 KiB", how, at_most: 0, counted });
+    };
+    add("push, drained", pushed(|wire| wire.advance(wire.remaining())));
+    add("push, split and sent", pushed(|wire| drop(wire.split())));
+    add("frame", framed());
     rows
 }
+
+/// Pushes chunks in pieces that do not fit them, and sends what is ready as `send` does.
+fn pushed(send: fn(&mut ChunkBuffer)) -> Count {
+    let (mut signer, mut wire) = (chunk_signer(CALLS * CHUNK as u64), ChunkBuffer::new());
+    let data = vec![b'm'; CHUNK];
+    most((0..CALLS).map(|_| {
+        count(|| {
+            for piece in data.chunks(10_000) {
+                signer.push(piece, &mut wire).expect("a body of the declared length");
+                send(&mut wire);
+            }
+        })
+        .1
+    }))
+}
+
+fn framed() -> Count {
+    let mut signer = chunk_signer(CALLS * CHUNK as u64);
+    let data = vec![b'm'; CHUNK];
+    most((0..CALLS).map(|_| count(|| signer.frame(&data).map(|frame| frame.head.len())).1))
+}
+
+/// Signs a body of `length` bytes in chunks of `chunk_size`, in pieces of 16 KiB that are sent at once,
+/// and returns how many bytes more than before were held at the same time.
+pub fn peak_of_chunks(length: u64, chunk_size: usize) -> usize {
+    let piece = vec![b'm'; 16 << 10];
+    let ((), peak) = peak(|| {
+        let chunks = Chunks::signed(length).with_chunk_size(chunk_size);
+        let (mut signer, mut wire) = (chunk_signer(chunks), ChunkBuffer::new());
+        for _ in 0..length / piece.len() as u64 {
+            signer.push(&piece, &mut wire).expect("a body of the declared length");
+            drop(wire.split());
+        }
+        signer.finish(&mut wire).expect("a body of the declared length");
+    });
+    peak
+}
+
+fn chunk_signer(chunks: impl Into<Chunks>) -> ChunkSigner {
+    let mut put = Request::put("https://bucket.s3.amazonaws.com/key").body(()).expect("a request");
+    let credentials = Credentials::new(ACCESS_KEY_ID, SECRET_ACCESS_KEY);
+    let signer = Signer::new(REGION, "s3");
+    signer
+        .sign_chunked(&mut put, chunks, &credentials, UNIX_EPOCH)
+        .expect("the request can be signed")
+}
+
+const CHUNK: usize = 64 << 10;
 
 fn buffers(case: &Case, call: fn(&Case, u64) -> Call) -> Count {
     let mut ours = Ours::new(case);

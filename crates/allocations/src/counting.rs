@@ -37,13 +37,36 @@ pub fn count<T>(run: impl FnOnce() -> T) -> (T, Count) {
     (result, COUNT.take().unwrap_or_default())
 }
 
+/// What `run` returns, and the most bytes that it holds at one time on this thread, beside those that
+/// were there before.
+///
+/// A block that grows is there twice while it does, as the system's allocator may have it.
+pub fn peak<T>(run: impl FnOnce() -> T) -> (T, usize) {
+    HELD.set(Some((0, 0)));
+    let result = run();
+    let (_, most) = HELD.take().unwrap_or_default();
+    (result, most.unsigned_abs())
+}
+
 thread_local! {
+    /// How many bytes are held now, and the most that were; `None` outside of [`peak`]. As [`COUNT`].
+    static HELD: Cell<Option<(isize, isize)>> = const { Cell::new(None) };
+
     /// What was counted so far; `None` outside of [`count`]. Needs no destructor and no allocation, so
     /// that the allocator may use it at any time.
     static COUNT: Cell<Option<Count>> = const { Cell::new(None) };
 }
 
+/// Notes that so many bytes more are held, or fewer if they are negative.
+fn hold(bytes: isize) {
+    if let Some((held, most)) = HELD.get() {
+        let held = held + bytes;
+        HELD.set(Some((held, most.max(held))));
+    }
+}
+
 fn add(bytes: usize) {
+    hold(bytes.cast_signed());
     if let Some(count) = COUNT.get() {
         COUNT.set(Some(Count {
             allocations: count.allocations + 1,
@@ -67,6 +90,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        hold(-layout.size().cast_signed());
         // SAFETY: the caller keeps the promises of `dealloc`, and the block is one of the system's.
         unsafe { System.dealloc(block, layout) }
     }
@@ -74,6 +98,8 @@ unsafe impl GlobalAlloc for Counting {
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         add(new_size);
         // SAFETY: the caller keeps the promises of `realloc`, and the block is one of the system's.
-        unsafe { System.realloc(block, layout, new_size) }
+        let block = unsafe { System.realloc(block, layout, new_size) };
+        hold(-layout.size().cast_signed());
+        block
     }
 }

@@ -2,8 +2,8 @@
 #![forbid(unsafe_code)]
 
 use countersign_allocations::{
-    calls::rows,
-    counting::{Counting, count},
+    calls::{peak_of_chunks, rows},
+    counting::{Counting, count, peak},
 };
 
 #[global_allocator]
@@ -14,6 +14,30 @@ fn no_call_allocates_more_than_it_may() {
     for row in rows() {
         assert!(row.counted.allocations <= row.at_most, "{row:?}");
     }
+}
+
+#[test]
+fn a_gibibyte_is_signed_in_the_memory_of_two_chunks_at_most() {
+    for (length, chunk_size) in [(16 << 20, 8 << 10), (1 << 30, 64 << 10), (16 << 20, 1 << 20)] {
+        // Beside the chunks, the signer itself and a piece.
+        let most = 2 * chunk_size + (24 << 10);
+        let peak = peak_of_chunks(length, chunk_size);
+        println!("{peak} bytes at most with chunks of {chunk_size}");
+        assert!(peak <= most, "{peak} bytes with chunks of {chunk_size}, {most} at most");
+    }
+}
+
+#[test]
+fn the_most_that_is_held_at_one_time_is_counted() {
+    let (text, most) = peak(|| {
+        let mut text = vec![1u8; 100];
+        drop(vec![2u8; 50]);
+        text.reserve_exact(100);
+        drop(vec![3u8; 60]);
+        text
+    });
+    // 100 and 200 while it grows, more than 100 and 50 before or 200 and 60 behind it.
+    assert_eq!(most, 300, "{text:?}");
 }
 
 #[test]
