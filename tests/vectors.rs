@@ -19,8 +19,14 @@ fn every_vector_signs_or_is_refused_as_it_says() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         if path.extension().is_none_or(|extension| extension != "json") {
-            let known =
-                ["README.md", "__pycache__", "chunked.py", "event-stream", "generate.py", "requirements.txt"];
+            let known = [
+                "README.md",
+                "__pycache__",
+                "chunked.py",
+                "event-stream",
+                "generate.py",
+                "requirements.txt",
+            ];
             assert!(known.contains(&&*name), "nobody reads {name}");
             continue;
         }
