@@ -80,7 +80,8 @@
 //!
 //! # Verify
 //!
-//! A server verifies with [`verify`], by the same canonicalizer.
+//! A server verifies with [`verify`], by the same canonicalizer. Bodies that come in chunks are verified, and
+//! taken out of them, by the same check as any other body; [`chunked`] says how.
 //!
 //! # Stream a body
 //!
@@ -97,13 +98,12 @@
 //!
 //! None is on by default, and none changes what another does.
 //!
-//! - `body`: bodies in chunks as [`http_body::Body`](https://docs.rs/http-body).
 //! - `checksums`: the checksums that travel behind a body in chunks.
 //! - `eventstream`: event streams, whose messages are signed one by one.
 //! - `providers`: credentials from the environment and the shared files.
 //! - `reqwest`: [`SignRequest`] for `reqwest::Request`, and with `providers` an HTTP client for these. TLS
 //!   stays your choice.
-//! - `tower`: layers that sign around a client, or verify around a server. Brings `providers`.
+//! - `tower`: layers that sign around a client, or verify around a server. Brings `body` and `providers`.
 //!
 //! [docs]: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html
 #![forbid(unsafe_code)]

@@ -98,6 +98,20 @@ impl Payload {
     pub fn is_hash(&self) -> bool {
         matches!(self, Payload::Sha256(_))
     }
+
+    /// Whether the body comes in chunks, which are to be taken out of their frame.
+    ///
+    /// ```
+    /// # use countersign::Payload;
+    /// assert!(Payload::Streaming.is_in_chunks());
+    /// assert!(!Payload::Unsigned.is_in_chunks());
+    /// ```
+    pub fn is_in_chunks(&self) -> bool {
+        matches!(
+            self,
+            Payload::Streaming | Payload::StreamingTrailer | Payload::StreamingUnsignedTrailer
+        )
+    }
 }
 
 /// A payload line as text, without an allocation.

@@ -311,7 +311,7 @@ fn no_byte_of_a_stream_can_be_changed() {
         }
     }
     // A length that is larger, rightly or not, has another checksum.
-    assert_eq!(refusals, BTreeSet::from(["MalformedBody".to_owned()]));
+    assert_eq!(refusals, BTreeSet::from(["MalformedMessage".to_owned()]));
 }
 
 #[test]
@@ -341,7 +341,7 @@ fn no_byte_of_a_stream_can_be_changed_by_one_who_mends_the_checksums() {
         }
         start = end;
     }
-    let expected = ["IncompleteBody", "MalformedBody", "SignatureDiffers", "TimeSkewed"];
+    let expected = ["IncompleteBody", "MalformedMessage", "SignatureDiffers", "TimeSkewed"];
     assert_eq!(refusals, expected.map(str::to_owned).into());
 }
 
@@ -384,14 +384,14 @@ fn nothing_may_stand_behind_the_end() {
     let (wire, _) = session.sign(&[]);
     for more in [&b"\0"[..], &wire] {
         let (given, end) = session.read(session.verifying(), [&wire, more]);
-        assert_eq!((given, end), (vec![], Some(Refusal::MalformedBody)));
+        assert_eq!((given, end), (vec![], Some(Refusal::MalformedMessage)));
         let (given, end) = session.read(session.verifying(), [&[&wire, more].concat()[..]]);
-        assert_eq!((given, end), (vec![], Some(Refusal::MalformedBody)));
+        assert_eq!((given, end), (vec![], Some(Refusal::MalformedMessage)));
         let mut verifying = session.verifying();
         verifying.push(&wire);
         assert_eq!(verifying.next_event(session.now, |scope| session.key(scope)).unwrap(), None);
         verifying.push(more);
-        assert_eq!(verifying.finish().unwrap_err().refusal(), Refusal::MalformedBody);
+        assert_eq!(verifying.finish().unwrap_err().refusal(), Refusal::MalformedMessage);
     }
 }
 
@@ -444,7 +444,7 @@ fn a_wrapping_has_a_date_and_a_signature_and_nothing_else() {
         &[date, (":chunk-signature", Value::Bytes(&long))],
         &[date, (":chunk-signature", Value::String(&hex::encode(&signature[..16])))],
     ] {
-        assert_eq!(end(headers), Refusal::MalformedBody, "{headers:?}");
+        assert_eq!(end(headers), Refusal::MalformedMessage, "{headers:?}");
     }
 }
 
@@ -476,7 +476,7 @@ fn a_message_is_dated_within_the_clock_skew() {
         ];
         let wire = encoded(&headers, b"message");
         let lenient = session.verifying().with_clock_skew(Duration::MAX);
-        assert_eq!(session.read(lenient, [&wire[..]]), (vec![], Some(Refusal::MalformedBody)));
+        assert_eq!(session.read(lenient, [&wire[..]]), (vec![], Some(Refusal::MalformedMessage)));
     }
 }
 
@@ -618,7 +618,7 @@ fn the_limits_of_a_decoder_hold_before_the_message_came() {
     let (wire, _) = session.sign(&session.three_messages());
     let small = session.verifying().with_largest_message(80);
     let (given, end) = session.read(small, [&wire[..12]]);
-    assert_eq!((given, end), (vec![], Some(Refusal::MalformedBody)));
+    assert_eq!((given, end), (vec![], Some(Refusal::MalformedMessage)));
 }
 
 #[test]

@@ -5,6 +5,7 @@
 mod against;
 #[cfg(feature = "body")]
 mod body;
+mod chunk_verifier;
 mod chunked;
 mod diagnose;
 #[cfg(feature = "eventstream")]

@@ -56,7 +56,7 @@ fn verify_at(
     let hash = claim.payload().is_none().then(|| Payload::hash(body));
     let (verified, mut check) = claim.verify(known, hash, &mut Scratch::new())?;
     for piece in body.chunks(3) {
-        check.push(piece);
+        check.push(piece)?;
     }
     check.finish()?;
     Ok(verified.into_owned())

@@ -79,6 +79,13 @@ impl<'a> Lines<'a> {
         all_there
     }
 
+    /// The values of the lines of this name, in lower case, in the order in which they came.
+    pub(crate) fn values(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+        let name = name.as_bytes();
+        let is_name = move |line: &&Line<'_>| line.name.eq_ignore_ascii_case(name);
+        self.as_slice().iter().filter(is_name).map(|line| line.value)
+    }
+
     /// An upper bound on what [`Lines::write`] and [`Lines::write_names`] append together.
     pub(crate) fn bound(&self) -> usize {
         self.as_slice().iter().map(|line| 2 * line.name.len() + line.value.len() + 3).sum()

@@ -23,6 +23,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! A server takes such a body out of its chunks with the [`BodyCheck`](crate::verify::BodyCheck) that comes with
+//! the proof of a request; what it believes, and when, stands at [`ChunkVerifier`].
+//!
 //! [`Chunks`] says more of the body than its length: the size of the chunks, a checksum that travels
 //! behind it, whether the chunks are signed at all. Feature `body` wraps a whole HTTP body into a signed
 //! one, and feature `checksums` has the checksums that AWS knows.
@@ -30,10 +33,17 @@
 mod buffer;
 mod checksum;
 mod chunks;
+mod frame;
 mod request;
 mod sign;
+mod trailer;
+mod verify;
 
 pub use buffer::ChunkBuffer;
 pub use checksum::Checksum;
 pub use chunks::Chunks;
 pub use sign::{ChunkSigner, Frame};
+pub use trailer::Trailers;
+pub use verify::{Checksums, ChunkVerifier};
+
+pub(crate) use verify::CHUNK_LIMIT;

@@ -136,7 +136,7 @@ impl EventVerifier {
     /// the day is never another than that of a moment within the clock skew of `now`.
     ///
     /// # Errors
-    /// - [`Refusal::MalformedBody`]: a message cannot be read, is not wrapped as it must be, or stands
+    /// - [`Refusal::MalformedMessage`]: a message cannot be read, is not wrapped as it must be, or stands
     ///   behind the end.
     /// - [`Refusal::TimeSkewed`]: a message is dated too early or too late.
     /// - [`Refusal::UnknownKey`]: `key_of` knows no key any more.
@@ -169,7 +169,7 @@ impl EventVerifier {
     ///
     /// # Errors
     /// [`Refusal::IncompleteBody`] if the message that ends it did not come, or was not reached;
-    /// [`Refusal::MalformedBody`] if anything stands behind that; or what was refused before.
+    /// [`Refusal::MalformedMessage`] if anything stands behind that; or what was refused before.
     pub fn finish(self) -> Result<(), Error> {
         let refuse = |refusal, message| Err(Error::new(refusal, self.place, message));
         match self.state {
@@ -177,7 +177,7 @@ impl EventVerifier {
                 Refusal::IncompleteBody,
                 "the event stream ends without the signed empty message that must end it",
             ),
-            State::Closed if self.decoder.left() > 0 => refuse(Refusal::MalformedBody, BEHIND),
+            State::Closed if self.decoder.left() > 0 => refuse(Refusal::MalformedMessage, BEHIND),
             State::Closed => Ok(()),
             State::Refused(refusal) => refuse(refusal, REFUSED),
         }
@@ -192,22 +192,22 @@ impl EventVerifier {
         match self.state {
             State::Open => {}
             State::Closed if self.decoder.left() > 0 => {
-                return Err((Refusal::MalformedBody, BEHIND.into()));
+                return Err((Refusal::MalformedMessage, BEHIND.into()));
             }
             State::Closed => return Ok(None),
             State::Refused(refusal) => return Err((refusal, REFUSED.into())),
         }
-        let malformed = |error: MessageError| (Refusal::MalformedBody, error.to_string());
+        let malformed = |error: MessageError| (Refusal::MalformedMessage, error.to_string());
         let Some(found) = self.decoder.advance().map_err(malformed)? else { return Ok(None) };
         let message = self.decoder.message(&found);
         let Some((milliseconds, provided)) = wrapping(&message) else {
             let message = "a message of the event stream is not wrapped in one whose headers are a \
                 `:date` and a `:chunk-signature` of 32 bytes";
-            return Err((Refusal::MalformedBody, message.into()));
+            return Err((Refusal::MalformedMessage, message.into()));
         };
         let at = self.check_date(milliseconds, now)?;
         let timestamp =
-            Timestamp::try_from(at).map_err(|error| (Refusal::MalformedBody, error.to_string()))?;
+            Timestamp::try_from(at).map_err(|error| (Refusal::MalformedMessage, error.to_string()))?;
         let date = DateHeader::new(milliseconds);
         let Some(expected) = self.chain.sign(&date, timestamp, message.payload(), key_of) else {
             let message = "no key is known for the day of a message of the event stream";
@@ -223,7 +223,7 @@ impl EventVerifier {
         }
         self.state = State::Closed;
         if self.decoder.left() > 0 {
-            return Err((Refusal::MalformedBody, BEHIND.into()));
+            return Err((Refusal::MalformedMessage, BEHIND.into()));
         }
         Ok(None)
     }
@@ -234,7 +234,7 @@ impl EventVerifier {
             .and_then(|since| UNIX_EPOCH.checked_add(Duration::from_millis(since)))
             .ok_or_else(|| {
                 let message = format!("no message is dated {milliseconds} milliseconds after 1970");
-                (Refusal::MalformedBody, message)
+                (Refusal::MalformedMessage, message)
             })?;
         let behind = now.duration_since(at).unwrap_or_default();
         let ahead = at.duration_since(now).unwrap_or_default();

@@ -4,7 +4,7 @@ use std::{
     fmt,
     future::poll_fn,
     pin::{Pin, pin},
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use bytes::{Bytes, BytesMut};
@@ -13,7 +13,7 @@ use http_body::{Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use super::BoxError;
-use crate::verify::BodyCheck;
+use crate::{body::VerifiedBody, verify::BodyCheck};
 
 pin_project! {
     /// A body behind a layer: read into memory, passed on as it comes, or checked while it is read.
@@ -39,9 +39,7 @@ pin_project! {
     enum Kind<B> {
         Whole { data: Option<Bytes>, trailers: Option<HeaderMap> },
         Passed { #[pin] body: B },
-        /// The last piece is held back until it is known that the body is the one that was signed.
-        /// `check` is gone once that was looked at.
-        Checked { #[pin] body: B, held: Option<Bytes>, check: Option<BodyCheck> },
+        Checked { #[pin] body: VerifiedBody<B> },
     }
 }
 
@@ -56,7 +54,7 @@ impl<B> Body<B> {
     }
 
     pub(super) fn checked(body: B, check: BodyCheck) -> Body<B> {
-        Body { kind: Kind::Checked { body, held: None, check: Some(check) } }
+        Body { kind: Kind::Checked { body: VerifiedBody::new(body, check) } }
     }
 }
 
@@ -85,35 +83,7 @@ where
             Projected::Passed { body } => {
                 body.poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(Into::into)))
             }
-            Projected::Checked { mut body, held, check } => loop {
-                let Some(checking) = check else {
-                    return Poll::Ready(held.take().map(|data| Ok(Frame::data(data))));
-                };
-                let failed = match ready!(body.as_mut().poll_frame(cx)) {
-                    Some(Ok(frame)) => {
-                        // Trailers are dropped: the signature does not cover them.
-                        let Ok(data) = frame.into_data() else { continue };
-                        if data.is_empty() {
-                            continue;
-                        }
-                        checking.push(&data);
-                        match held.replace(data) {
-                            Some(data) => return Poll::Ready(Some(Ok(Frame::data(data)))),
-                            None => continue,
-                        }
-                    }
-                    Some(Err(error)) => {
-                        *check = None;
-                        error.into()
-                    }
-                    None => match check.take().map(BodyCheck::finish) {
-                        Some(Err(error)) => error.into(),
-                        _ => continue,
-                    },
-                };
-                *held = None;
-                return Poll::Ready(Some(Err(failed)));
-            },
+            Projected::Checked { body } => body.poll_frame(cx),
         }
     }
 
@@ -121,7 +91,7 @@ where
         match &self.kind {
             Kind::Whole { data, trailers } => data.is_none() && trailers.is_none(),
             Kind::Passed { body } => body.is_end_stream(),
-            Kind::Checked { held, check, .. } => held.is_none() && check.is_none(),
+            Kind::Checked { body } => body.is_end_stream(),
         }
     }
 
@@ -131,16 +101,7 @@ where
                 SizeHint::with_exact(data.as_ref().map_or(0, |data| data.len() as u64))
             }
             Kind::Passed { body } => body.size_hint(),
-            Kind::Checked { body, held, .. } => {
-                let held = held.as_ref().map_or(0, |data| data.len() as u64);
-                let rest = body.size_hint();
-                let mut all = SizeHint::new();
-                if let Some(upper) = rest.upper().and_then(|upper| upper.checked_add(held)) {
-                    all.set_upper(upper);
-                }
-                all.set_lower(rest.lower().saturating_add(held));
-                all
-            }
+            Kind::Checked { body } => body.size_hint(),
         }
     }
 }

@@ -15,8 +15,8 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    HeaderValue, Request, Response, StatusCode,
-    header::{CONTENT_TYPE, HeaderName},
+    HeaderMap, HeaderValue, Request, Response, StatusCode,
+    header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName},
     request::Parts,
 };
 use tower_layer::Layer;
@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     Head, Payload, Scope, Scratch, SigningKey, Timestamp,
-    verify::{Claim, Dialect, Error, Known, Verified, Verifier, Wire},
+    verify::{BodyCheck, Claim, Dialect, Error, Known, Verified, Verifier, Wire},
 };
 
 /// Lets through the requests that are signed with a key that the server knows.
@@ -69,6 +69,14 @@ use crate::{
 /// its signature held. [`VerifyLayer::with_streamed_bodies`] hands such a body on as it comes instead. A
 /// body that the signature does not cover (`UNSIGNED-PAYLOAD`) is handed on as it comes, without a limit.
 /// Trailers of a signed body are dropped: no signature covers them.
+///
+/// A body in chunks (`aws-chunked`) is taken out of them while it is read, as a
+/// [`VerifiedBody`](crate::body::VerifiedBody): the service gets each signed chunk after its signature held,
+/// in memory for the longest chunk that [`Verifier::with_chunk_limit`] allows and without a limit on the
+/// whole, and an error where something is wrong. **Chunks that are not signed may turn out not to be what was
+/// sent when the checksum behind them is compared**, so the service must not act on what it read before the
+/// body ended. `content-length` and `content-encoding` are made to say what the service reads; that they were
+/// signed otherwise is past. A checksum needs [`Verifier::with_checksums`].
 #[derive(Clone)]
 pub struct VerifyLayer {
     verifier: Arc<Verifier>,
@@ -160,6 +168,9 @@ impl VerifyLayer {
         let (mut parts, body) = request.into_parts();
         match self.verify(&parts, body).await {
             Ok((verified, body)) => {
+                if verified.payload().is_in_chunks() {
+                    describe_decoded(&mut parts.headers, &body);
+                }
                 parts.extensions.insert(verified);
                 Ok(Request::from_parts(parts, body))
             }
@@ -186,10 +197,10 @@ impl VerifyLayer {
         let (verified, mut check) = self.compare(claim, None).await?;
         let body = match verified.payload() {
             Payload::Unsigned => Body::passed(body),
-            _ if self.streams_bodies => Body::checked(body, check),
+            payload if self.streams_bodies || payload.is_in_chunks() => Body::checked(body, check),
             _ => {
                 let data = self.read(body).await?;
-                check.push(&data);
+                check.push(&data)?;
                 check.finish()?;
                 Body::from(data)
             }
@@ -201,7 +212,7 @@ impl VerifyLayer {
         &self,
         claim: Claim<'_>,
         body: Option<Payload>,
-    ) -> Result<(Verified<'static>, crate::verify::BodyCheck), Refused> {
+    ) -> Result<(Verified<'static>, BodyCheck), Refused> {
         let found = (self.find)(LookUp::of(&claim)).await;
         let found = found.map_err(|error| Refused::LookUp(error.into()))?;
         let lock = || self.pool.lock().unwrap_or_else(PoisonError::into_inner);
@@ -486,6 +497,29 @@ impl error::Error for Refused {
             Refused::BodyTooLong { .. } => None,
             Refused::Signature(error) => Some(&**error),
         }
+    }
+}
+
+/// Makes the headers say what is read of a body that came in chunks.
+fn describe_decoded<B>(headers: &mut HeaderMap, body: &Body<B>)
+where
+    B: http_body::Body<Data = Bytes, Error: Into<BoxError>>,
+{
+    headers.remove(CONTENT_LENGTH);
+    if let Some(len) = http_body::Body::size_hint(body).exact() {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(len));
+    }
+    let codings: Vec<HeaderValue> = headers
+        .get_all(CONTENT_ENCODING)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .filter(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"aws-chunked"))
+        .filter_map(|coding| HeaderValue::from_bytes(coding).ok())
+        .collect();
+    headers.remove(CONTENT_ENCODING);
+    for coding in codings {
+        headers.append(CONTENT_ENCODING, coding);
     }
 }
 

@@ -9,7 +9,8 @@ use std::{
 use subtle::ConstantTimeEq;
 
 use super::{
-    BodyCheck, Error, Known, Place, Refusal, Verifier, body,
+    BodyCheck, Error, Known, Place, Refusal, Verifier,
+    body::{self, Seed},
     error::{MISMATCH, Steps},
     parts::{Credential, Found, Parts, Value, malformed},
 };
@@ -158,8 +159,8 @@ impl<'a> Claim<'a> {
     /// `known` is the key that the server found, for `None` see [`Refusal::UnknownKey`]: that answer
     /// takes as long as the one for a wrong signature. `body` is the payload by
     /// [`Payload::hash`], needed if [`Claim::payload`] is `None`; otherwise it may be given if the body
-    /// was hashed already, and is checked. [`Payload::Events`] says that the caller verifies the messages
-    /// of an event stream, which the [`BodyCheck`] does not.
+    /// was hashed already, and is checked. Of a body in chunks the hash says nothing. [`Payload::Events`]
+    /// says that the caller verifies the messages of an event stream, which the [`BodyCheck`] does not.
     ///
     /// # Errors
     /// A [`Refusal`] from [`Refusal::NotSigned`] on.
@@ -205,12 +206,14 @@ impl<'a> Claim<'a> {
             // Whoever says so of the body checks each message of it: see `Claim::verify_events`.
             Payload::Events if body == Some(Payload::Events) => {}
             Payload::Unsigned if self.takes_unsigned() => {}
-            Payload::Unsigned => {
+            Payload::Streaming | Payload::StreamingTrailer => {}
+            Payload::StreamingUnsignedTrailer if self.takes_unsigned() => {}
+            Payload::Unsigned | Payload::StreamingUnsignedTrailer => {
                 let message = "the service does not take requests whose payload is unsigned";
                 return Err(refuse(Refusal::UnsignedPayload, message));
             }
             _ => {
-                let message = "bodies that stream in chunks are not verified by this version";
+                let message = "bodies of signed events are not verified by this version";
                 return Err(refuse(Refusal::UnsupportedPayload, message));
             }
         }
@@ -218,6 +221,15 @@ impl<'a> Claim<'a> {
         if body.is_some_and(|body| payload.is_hash() && body != payload) {
             return Err(body::differs(place));
         }
+        let check = match known.filter(|_| payload.is_in_chunks()) {
+            Some(known) => {
+                let signature = &self.parts.signature;
+                let seed =
+                    Seed { place, key: known.key, at: self.at, scope: self.scope(), signature };
+                BodyCheck::of_chunks(payload, seed, &lines, self.verifier)?
+            }
+            None => BodyCheck::new(payload, place, is_checked),
+        };
         let Parts { credential, signed_headers, .. } = self.parts;
         let verified = Verified {
             access_key_id: credential.access_key_id,
@@ -229,7 +241,7 @@ impl<'a> Claim<'a> {
             expires_at: self.expires_at,
             payload,
         };
-        Ok((verified, BodyCheck::new(payload, place, is_checked)))
+        Ok((verified, check))
     }
 
     fn takes_unsigned(&self) -> bool {

@@ -29,6 +29,14 @@ pub struct Error {
     message: Cow<'static, str>,
     uniform: bool,
     debug: Option<Box<Steps>>,
+    /// Where in a body in chunks it went wrong.
+    part: Option<Part>,
+}
+
+#[derive(Clone, Copy)]
+struct Part {
+    chunk: Option<u64>,
+    offset: u64,
 }
 
 /// The sort of thing for which a request is refused, in the order in which it is looked for.
@@ -69,14 +77,24 @@ pub enum Refusal {
     SignatureDiffers,
     /// A payload that may not be left unsigned is.
     UnsignedPayload,
-    /// A form of streaming body that cannot be checked.
+    /// A form of streaming body that cannot be checked, or a trailer for which nothing vouches.
     UnsupportedPayload,
     /// The body is not the one whose hash was signed.
     BodyDiffers,
-    /// A body that streams cannot be taken apart, or goes on behind its end.
-    MalformedBody,
-    /// A body that streams breaks off before its end.
+    /// A chunk of the body, or its trailer, does not have the signature that it would have.
+    ChunkSignatureDiffers,
+    /// A chunk is longer than what may be held until its signature held.
+    ChunkTooLong,
+    /// A checksum in the trailer is not the one of the body.
+    ChecksumDiffers,
+    /// The body ends too early or goes on too long, or its length is not the one that the request says.
     IncompleteBody,
+    /// What frames a chunk cannot be read.
+    MalformedChunk,
+    /// The trailer cannot be read, or its lines are not those that the request declares.
+    MalformedTrailer,
+    /// A message of an event stream cannot be read, or comes behind the end.
+    MalformedMessage,
 }
 
 /// How a service says no.
@@ -132,7 +150,7 @@ impl Error {
         place: Place,
         message: impl Into<Cow<'static, str>>,
     ) -> Error {
-        Error { refusal, place, message: message.into(), uniform: false, debug: None }
+        Error { refusal, place, message: message.into(), uniform: false, debug: None, part: None }
     }
 
     /// The same refusal, which outwardly is no other than a wrong signature.
@@ -142,6 +160,24 @@ impl Error {
 
     pub(crate) fn with_steps(self, steps: Option<Steps>) -> Error {
         Error { debug: steps.map(Box::new), ..self }
+    }
+
+    /// The same refusal, of this part of a body in chunks.
+    pub(crate) fn with_part(self, chunk: Option<u64>, offset: u64) -> Error {
+        Error { part: Some(Part { chunk, offset }), ..self }
+    }
+
+    /// The same refusal, said once more.
+    pub(crate) fn again(&self) -> Error {
+        let Error { refusal, place, uniform, debug, part, .. } = self;
+        Error {
+            refusal: *refusal,
+            place: *place,
+            message: self.message.clone(),
+            uniform: *uniform,
+            debug: debug.clone(),
+            part: *part,
+        }
     }
 
     /// What was wrong. For logs and decisions of the server's own: the client is told [`Error::code`].
@@ -162,6 +198,17 @@ impl Error {
     /// What the client may be told.
     pub fn message(&self) -> &str {
         if self.uniform { MISMATCH } else { &self.message }
+    }
+
+    /// Which chunk of the body was refused, counted from 1; `None` for all else, the trailer too.
+    pub fn chunk(&self) -> Option<u64> {
+        self.part.and_then(|part| part.chunk)
+    }
+
+    /// Where in the body, as it was sent, the chunk or the trailer begins that was refused; `None` for what
+    /// is no part of a body in chunks.
+    pub fn body_offset(&self) -> Option<u64> {
+        self.part.map(|part| part.offset)
     }
 
     /// The canonical request as the verifier saw it, if the signature differed and the verifier
@@ -203,15 +250,22 @@ impl Error {
             }
             Refusal::UnknownKey => (("InvalidAccessKeyId", 403), ("InvalidClientTokenId", 403)),
             Refusal::WrongToken => (("InvalidToken", 400), ("InvalidClientTokenId", 403)),
-            Refusal::SignatureDiffers => {
+            Refusal::SignatureDiffers | Refusal::ChunkSignatureDiffers => {
                 (("SignatureDoesNotMatch", 403), ("SignatureDoesNotMatch", 403))
             }
             Refusal::UnsupportedPayload => (("NotImplemented", 501), ("NotImplemented", 501)),
             Refusal::BodyDiffers | Refusal::UnsignedPayload => {
                 (("XAmzContentSHA256Mismatch", 400), ("SignatureDoesNotMatch", 403))
             }
-            Refusal::MalformedBody => (("InvalidRequest", 400), ("IncompleteSignature", 400)),
+            Refusal::ChunkTooLong => (("EntityTooLarge", 400), ("RequestEntityTooLarge", 413)),
+            // Only S3 and its like take bodies in chunks, so the codes are S3's in both.
+            Refusal::ChecksumDiffers => (("BadDigest", 400), ("BadDigest", 400)),
             Refusal::IncompleteBody => (("IncompleteBody", 400), ("IncompleteBody", 400)),
+            Refusal::MalformedChunk => (("InvalidRequest", 400), ("InvalidRequest", 400)),
+            Refusal::MalformedTrailer => {
+                (("MalformedTrailerError", 400), ("MalformedTrailerError", 400))
+            }
+            Refusal::MalformedMessage => (("InvalidRequest", 400), ("IncompleteSignature", 400)),
         };
         match dialect {
             Dialect::General => general,

@@ -6,7 +6,8 @@
 //! 2. The server looks the key up, by whatever means it has, and may find none.
 //! 3. [`Claim::verify`] compares signatures. What it returns, [`Verified`], only it can make.
 //!
-//! The body is checked last, in pieces, by the [`BodyCheck`] that comes with the proof.
+//! The body is checked last, in pieces, by the [`BodyCheck`] that comes with the proof. It also takes a body
+//! in chunks, as `aws-chunked` uploads have it, out of its frame.
 //!
 //! ```
 //! use std::time::SystemTime;
@@ -30,7 +31,7 @@
 //! let key = secret.map(|secret| keys.key(claim.access_key_id(), secret, &claim.scope()));
 //! let known = key.as_ref().map(Known::new);
 //! let (verified, mut check) = claim.verify(known, None, &mut Scratch::new())?;
-//! check.push(body.as_bytes());
+//! check.push(body.as_bytes())?;
 //! check.finish()?;
 //! assert_eq!(verified.access_key_id(), "AKIDEXAMPLE");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -56,7 +57,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use crate::{Head, Rules, SigningKey};
+use crate::{
+    Head, Rules, SigningKey,
+    chunked::{CHUNK_LIMIT, Checksums},
+};
 
 pub use body::BodyCheck;
 pub use claim::{Claim, Verified};
@@ -91,6 +95,8 @@ pub struct Verifier {
     tolerated_headers: Vec<String>,
     rules: Option<Rules>,
     accepts_unsigned: bool,
+    checksums: Option<Checksums>,
+    chunk_limit: usize,
     is_uniform: bool,
     is_debugging: bool,
     /// Signs in place of a key that nobody has, so that its absence takes as long.
@@ -114,6 +120,8 @@ impl Verifier {
             tolerated_headers: Vec::new(),
             rules: None,
             accepts_unsigned: false,
+            checksums: None,
+            chunk_limit: CHUNK_LIMIT,
             is_uniform: false,
             is_debugging: false,
             stand_in: SigningKey::from_bytes(&[0; 32]),
@@ -173,6 +181,51 @@ impl Verifier {
     #[must_use]
     pub fn with_unsigned_payloads(self, yes: bool) -> Verifier {
         Verifier { accepts_unsigned: yes, ..self }
+    }
+
+    /// Computes the checksums that bodies in chunks have in their trailers by this function.
+    ///
+    /// Without it, a request that declares such a trailer is refused with
+    /// [`Refusal::UnsupportedPayload`]: no checksum is accepted unverified. Feature `checksums` has those
+    /// that AWS knows.
+    ///
+    /// ```
+    /// use countersign::{chunked::Checksum, verify::Verifier};
+    ///
+    /// #[derive(Debug, Default)]
+    /// struct Xor(u8);
+    ///
+    /// impl Checksum for Xor {
+    ///     fn name(&self) -> &str {
+    ///         "x-amz-checksum-xor"
+    ///     }
+    ///     fn update(&mut self, data: &[u8]) {
+    ///         self.0 = data.iter().fold(self.0, |all, byte| all ^ byte);
+    ///     }
+    ///     fn value_len(&self) -> usize {
+    ///         2
+    ///     }
+    ///     fn write(&self, out: &mut Vec<u8>) {
+    ///         out.extend_from_slice(format!("{:02x}", self.0).as_bytes());
+    ///     }
+    /// }
+    ///
+    /// let verifier = Verifier::new().with_checksums(|name| match name {
+    ///     "x-amz-checksum-xor" => Some(Box::new(Xor::default())),
+    ///     _ => None,
+    /// });
+    /// # let _ = verifier;
+    /// ```
+    #[must_use]
+    pub fn with_checksums(self, by_name: Checksums) -> Verifier {
+        Verifier { checksums: Some(by_name), ..self }
+    }
+
+    /// Refuses signed chunks of a body that are longer: a chunk is held in memory until its signature held.
+    /// 16 MiB unless it is set.
+    #[must_use]
+    pub fn with_chunk_limit(self, bytes: usize) -> Verifier {
+        Verifier { chunk_limit: bytes, ..self }
     }
 
     /// Answers an unknown key and a wrong token as it answers a wrong signature, so that nobody can try

@@ -1,5 +1,6 @@
 //! What the tests share: cases in the JSON form of the vectors, and a reference to check against.
 
+pub(crate) mod chunks;
 pub(crate) mod reference;
 
 use std::{

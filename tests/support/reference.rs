@@ -536,7 +536,7 @@ fn finish(canonical_request: &[u8], scope: &Scope, secret: &str) -> (String, Str
     (string_to_sign, signature)
 }
 
-fn hmac(key: &[u8], text: &str) -> Vec<u8> {
+pub(crate) fn hmac(key: &[u8], text: &str) -> Vec<u8> {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap();
     mac.update(text.as_bytes());
     mac.finalize().into_bytes().to_vec()
