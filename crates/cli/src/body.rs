@@ -79,6 +79,22 @@ impl Body {
         }
     }
 
+    /// Reads the whole body from its beginning; `None` if there is none.
+    pub(crate) fn reader(&mut self) -> Result<Option<Box<dyn Read + '_>>, Failure> {
+        match self {
+            Body::None => Ok(None),
+            Body::Bytes(bytes) => Ok(Some(Box::new(&bytes[..]))),
+            Body::File(path) => {
+                let file = File::open(&*path).map_err(|error| Failure::unreadable(path, &error))?;
+                Ok(Some(Box::new(file)))
+            }
+            Body::Spooled(spool) => {
+                spool.rewind().map_err(lost)?;
+                Ok(Some(Box::new(spool)))
+            }
+        }
+    }
+
     /// Writes the whole body.
     pub(crate) fn copy_to(&mut self, out: &mut impl Write) -> Result<(), Failure> {
         let copied = match self {
@@ -104,14 +120,25 @@ fn lost(error: io::Error) -> Failure {
 
 /// The SHA-256 of a stream, in a fixed amount of memory.
 pub(crate) fn hash(input: impl Read) -> io::Result<Payload> {
-    let mut input = BufReader::with_capacity(256 * 1024, input);
     let mut hash = Sha256::new();
+    for_each_piece(input, |piece| {
+        hash.update(piece);
+        true
+    })?;
+    Ok(Payload::Sha256(hash.finalize().into()))
+}
+
+/// Reads a stream to its end, or until `take` wants no more.
+pub(crate) fn for_each_piece(
+    input: impl Read,
+    mut take: impl FnMut(&[u8]) -> bool,
+) -> io::Result<()> {
+    let mut input = BufReader::with_capacity(256 * 1024, input);
     loop {
         let piece = input.fill_buf()?;
-        if piece.is_empty() {
-            return Ok(Payload::Sha256(hash.finalize().into()));
+        if piece.is_empty() || !take(piece) {
+            return Ok(());
         }
-        hash.update(piece);
         let len = piece.len();
         input.consume(len);
     }

@@ -2,6 +2,8 @@
 
 use std::{
     borrow::Cow,
+    io::Read,
+    mem,
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -9,7 +11,7 @@ use std::{
 use anstyle::{AnsiColor, Style};
 use clap::{Args, ValueEnum};
 use countersign::{
-    Credentials, Head, KeyCache, Payload, Rules, Scratch, Timestamp,
+    Credentials, Head, KeyCache, Payload, Rules, Scratch, Timestamp, checksums,
     verify::{
         Diagnosis, Dialect, Error, Known, ReceivedBody, Verified, Verifier, claimed_service,
         diagnose,
@@ -18,7 +20,7 @@ use countersign::{
 use serde_json::{Map, Value};
 
 use crate::{
-    body::{Body, print},
+    body::{Body, for_each_piece, print},
     explain::printable,
     failure::Failure,
     jsonl,
@@ -105,11 +107,18 @@ impl VerifyCommand {
         let hash = request.body.hash()?;
         let mut scratch = Scratch::new();
         let rules = |base| Ok(self.wanted.apply_rules(base));
+        // What is checked twice, for its hash and for its chunks, is read twice.
+        let mut body = mem::take(&mut request.body);
+        let reread = &mut body;
+        let given = Given::new(hash, || reread.reader());
         let outcome = request.with_head(|head| {
-            check(head, hash, &self.wanted, rules, &keys, self.wanted.at(), &mut scratch)
+            check(head, given, &self.wanted, rules, &keys, self.wanted.at(), &mut scratch)
         })?;
+        request.body = body;
         let diagnosis = match &outcome {
-            Outcome::Refused(refused) if refused.code == "SignatureDoesNotMatch" => {
+            Outcome::Refused(refused)
+                if refused.code == "SignatureDoesNotMatch" && refused.part.is_none() =>
+            {
                 let body = match (&request.body, hash) {
                     (Body::Bytes(bytes), _) => ReceivedBody::Whole(bytes),
                     (_, Payload::Sha256(hash)) => ReceivedBody::Hash(hash),
@@ -165,7 +174,7 @@ impl Wanted {
         rules: impl FnOnce(Rules) -> Result<Rules, Failure>,
     ) -> Result<Verifier, Failure> {
         let rules = rules(Rules::for_service(&service_of(head, self)))?;
-        let mut verifier = Verifier::new().with_rules(rules);
+        let mut verifier = Verifier::new().with_rules(rules).with_checksums(checksums::by_name);
         if let Some(region) = &self.region {
             verifier = verifier.with_region(region);
         }
@@ -219,6 +228,8 @@ pub(crate) struct Accepted {
     pub(crate) scope: String,
     pub(crate) signed_headers: String,
     pub(crate) payload: &'static str,
+    /// The body comes in chunks, and none was given that could be checked.
+    pub(crate) lacks_body: bool,
     pub(crate) expires_at: Option<String>,
 }
 
@@ -227,6 +238,46 @@ pub(crate) struct Refused {
     pub(crate) code: &'static str,
     pub(crate) status: u16,
     pub(crate) message: String,
+    pub(crate) part: Option<RefusedPart>,
+}
+
+/// Which part of a body in chunks was refused.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RefusedPart {
+    pub(crate) payload: &'static str,
+    /// Counted from 1; `None` for the trailer, and for what is behind the end.
+    pub(crate) chunk: Option<u64>,
+    /// Where in the body it begins.
+    pub(crate) offset: u64,
+}
+
+impl RefusedPart {
+    pub(crate) fn of(error: &Error, payload: Payload) -> Option<RefusedPart> {
+        let offset = error.body_offset()?;
+        Some(RefusedPart { payload: payload_name(payload), chunk: error.chunk(), offset })
+    }
+
+    /// The fields that say so in JSON.
+    pub(crate) fn as_json(&self) -> [(&'static str, Value); 3] {
+        [
+            ("payload", self.payload.into()),
+            ("chunk", self.chunk.into()),
+            ("body_offset", self.offset.into()),
+        ]
+    }
+}
+
+/// A body that was read and hashed, and can be read once more.
+pub(crate) struct Given<F> {
+    hash: Payload,
+    open: F,
+}
+
+impl<'b, F: FnOnce() -> Result<Option<Box<dyn Read + 'b>>, Failure>> Given<F> {
+    /// `open` says `None` if only the head is there.
+    pub(crate) fn new(hash: Payload, open: F) -> Given<F> {
+        Given { hash, open }
+    }
 }
 
 /// The service that the request claims to be for, else the one that is wanted.
@@ -235,10 +286,10 @@ fn service_of<'h>(head: Head<'h>, wanted: &'h Wanted) -> Cow<'h, str> {
     claimed_service(head).unwrap_or_else(wanted)
 }
 
-/// Checks a request whose body was read and hashed.
-pub(crate) fn check(
+/// Checks a request: its head, then its body by the hash or, if it comes in chunks, by each of these.
+pub(crate) fn check<'b>(
     head: Head<'_>,
-    body: Payload,
+    body: Given<impl FnOnce() -> Result<Option<Box<dyn Read + 'b>>, Failure>>,
     wanted: &Wanted,
     rules: impl FnOnce(Rules) -> Result<Rules, Failure>,
     keys: &Keys,
@@ -247,6 +298,7 @@ pub(crate) fn check(
 ) -> Result<Outcome, Failure> {
     let dialect = Dialect::of_service(&service_of(head, wanted));
     let verifier = wanted.verifier(head, rules)?;
+    let refused = |error, payload| Outcome::Refused(Refused::new(&error, payload, dialect));
     let verified = verifier.claim(head, at).and_then(|claim| {
         let credentials = keys.find(claim.access_key_id());
         let key = credentials.map(|credentials| {
@@ -258,13 +310,29 @@ pub(crate) fn check(
                 None => Known::new(key),
             }
         });
-        let (verified, check) = claim.verify(known, Some(body), scratch)?;
-        check.finish()?;
-        Ok(Accepted::from(&verified))
+        let (verified, check) = claim.verify(known, Some(body.hash), scratch)?;
+        Ok((Accepted::from(&verified), verified.payload(), check))
     });
-    Ok(match verified {
-        Ok(accepted) => Outcome::Accepted(accepted),
-        Err(error) => Outcome::Refused(Refused::new(&error, dialect)),
+    let (mut accepted, payload, mut check) = match verified {
+        Ok(verified) => verified,
+        Err(error) => return Ok(refused(error, None)),
+    };
+    let read = if check.is_in_chunks() { (body.open)()? } else { None };
+    accepted.lacks_body = check.is_in_chunks() && read.is_none();
+    if accepted.lacks_body {
+        return Ok(Outcome::Accepted(accepted));
+    }
+    let mut pushed = Ok(());
+    if let Some(read) = read {
+        for_each_piece(read, |piece| {
+            pushed = check.push(piece);
+            pushed.is_ok()
+        })
+        .map_err(|error| Failure::input(format_args!("cannot read the body: {error}")))?;
+    }
+    Ok(match pushed.and_then(|()| check.finish()) {
+        Ok(_) => Outcome::Accepted(accepted),
+        Err(error) => refused(error, Some(payload)),
     })
 }
 
@@ -276,14 +344,16 @@ impl From<&Verified<'_>> for Accepted {
             scope: verified.scope().to_string(),
             signed_headers: verified.signed_headers().collect::<Vec<_>>().join(";"),
             payload: payload_name(verified.payload()),
+            lacks_body: false,
             expires_at: expires_at.map(|at| at.to_string()),
         }
     }
 }
 
 impl Refused {
-    fn new(error: &Error, dialect: Dialect) -> Refused {
+    fn new(error: &Error, payload: Option<Payload>, dialect: Dialect) -> Refused {
         Refused {
+            part: payload.and_then(|payload| RefusedPart::of(error, payload)),
             code: error.code(dialect),
             status: error.status(dialect),
             message: error.message().to_owned(),
@@ -306,20 +376,26 @@ impl Outcome {
     /// What was found, as JSON Lines say it.
     pub(crate) fn as_json(&self) -> Map<String, Value> {
         let fields = match self {
-            Outcome::Accepted(accepted) => vec![
+            Outcome::Accepted(accepted) => [
                 ("ok", Value::from(true)),
                 ("access_key_id", Value::from(&*accepted.access_key_id)),
                 ("scope", Value::from(&*accepted.scope)),
                 ("signed_headers", Value::from(&*accepted.signed_headers)),
                 ("payload", Value::from(accepted.payload)),
                 ("expires_at", Value::from(accepted.expires_at.as_deref())),
-            ],
-            Outcome::Refused(refused) => vec![
+            ]
+            .into_iter()
+            .chain(accepted.lacks_body.then_some(("body_verified", Value::from(false))))
+            .collect::<Vec<_>>(),
+            Outcome::Refused(refused) => [
                 ("ok", Value::from(false)),
                 ("code", Value::from(refused.code)),
                 ("status", Value::from(refused.status)),
                 ("message", Value::from(&*refused.message)),
-            ],
+            ]
+            .into_iter()
+            .chain(refused.part.iter().flat_map(RefusedPart::as_json))
+            .collect(),
         };
         fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
@@ -333,11 +409,15 @@ impl Outcome {
         };
         let good = Style::new().bold().fg_color(Some(AnsiColor::Green.into()));
         anstream::println!("{good}accepted{good:#}");
+        let payload = match accepted.lacks_body {
+            true => format!("{}; no body was given, so none was verified", accepted.payload),
+            false => accepted.payload.to_owned(),
+        };
         for (label, value) in [
             ("signed by", &*accepted.access_key_id),
             ("scope", &accepted.scope),
             ("signed headers", &accepted.signed_headers),
-            ("payload", accepted.payload),
+            ("payload", &payload),
         ] {
             anstream::println!("  {label:<14}  {value}");
         }

@@ -11,7 +11,7 @@ use std::{
 use countersign::{Credentials, Head, Headers, Payload, Presign, Scratch, Signer};
 use serde_json::Value;
 
-use crate::support::{SECRET, TOKEN, countersign, run};
+use crate::support::{SECRET, TOKEN, countersign, forms_of_chunks, run, upload};
 
 /// A running endpoint that knows the credentials of the environment.
 struct Listening {
@@ -248,6 +248,36 @@ fn a_refusal_says_where_the_first_difference_is_and_why() {
     // There is no body behind the head: the next answer follows at once.
     client.send(&signed("sts", "GET", b"/", &[], b""));
     assert_eq!(client.answer().status, 200);
+}
+
+#[test]
+fn a_body_in_chunks_is_verified_while_it_comes() {
+    let mut endpoint = Listening::start(&[]);
+    let data = b"purr ".repeat(30_000);
+    for (form, chunks) in forms_of_chunks(data.len() as u64) {
+        let (head, body) = upload(chunks, &data, SystemTime::now());
+        let (answer, verdict) = endpoint.ask(&[&head[..], &body].concat());
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        assert_eq!((&verdict["ok"], &verdict["payload"]), (&true.into(), &form.into()));
+        let mut bad = body.clone();
+        bad[9000] ^= 1;
+        let (answer, verdict) = endpoint.ask(&[&head[..], &bad].concat());
+        let (status, code, chunk) = match form {
+            "unsigned-trailer" => (400, "BadDigest", Value::Null),
+            _ => (403, "SignatureDoesNotMatch", 2.into()),
+        };
+        assert_eq!(answer.status, status);
+        assert!(answer.body.contains(&format!("<Code>{code}</Code>")), "{}", answer.body);
+        assert_eq!((&verdict["code"], &verdict["chunk"]), (&code.into(), &chunk));
+        assert_eq!(verdict["payload"], form);
+        assert!(verdict["body_offset"].as_u64().unwrap() > 8192, "{verdict}");
+        assert_eq!(verdict["cause_codes"], serde_json::json!(["chunks_differ"]));
+        // A head that is not signed as it says is still found out about.
+        let other = String::from_utf8(head).unwrap().replacen("PUT ", "POST ", 1);
+        let (answer, verdict) = endpoint.ask(&[other.as_bytes(), &body].concat());
+        assert_eq!((answer.status, &verdict["cause_codes"]), (403, &serde_json::json!(["method"])));
+        assert!(verdict.get("chunk").is_none(), "{verdict}");
+    }
 }
 
 #[test]

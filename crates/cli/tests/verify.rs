@@ -2,10 +2,12 @@
 
 use std::fs;
 
+use base64::{Engine, prelude::BASE64_STANDARD};
+use countersign::Timestamp;
 use serde_json::{Value, json};
 
 use crate::{
-    support::{Coprocess, SECRET, TOKEN, countersign, run},
+    support::{Coprocess, SECRET, TOKEN, countersign, forms_of_chunks, run, upload},
     vectors::external_data,
 };
 
@@ -144,4 +146,80 @@ fn a_refused_signature_is_diagnosed() {
     let said = verify("text");
     assert!(said.contains("client signed") && said.contains("GET"), "{said}");
     assert!(!said.contains(SECRET) && !said.contains(TOKEN), "{said}");
+}
+
+fn at() -> std::time::SystemTime {
+    TIME.parse::<Timestamp>().unwrap().into()
+}
+
+#[test]
+fn a_body_in_chunks_is_verified_and_the_first_that_is_bad_is_named() {
+    let data = b"meow ".repeat(4000);
+    for (form, chunks) in forms_of_chunks(data.len() as u64) {
+        let (head, body) = upload(chunks, &data, at());
+        let verify = |body: &[u8], output: &str| {
+            let command =
+                countersign(&["verify", "--http", "-", "--time", TIME, "--output", output]);
+            let output = run(command, &[&head[..], body].concat());
+            let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+            (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
+        };
+        let (code, out, _) = verify(&body, "text");
+        assert_eq!(code, 0, "{out}");
+        assert!(out.contains(&format!("payload         {form}\n")), "{out}");
+        let json = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+        assert_eq!(json(&verify(&body, "json").1)["payload"], form);
+        // Of the third chunk, behind two of 8 KiB.
+        let mut bad = body.clone();
+        bad[17_500] ^= 1;
+        let (code, out, error) = verify(&bad, "text");
+        let (code_of_aws, chunk) = match form {
+            "unsigned-trailer" => ("BadDigest", Value::Null),
+            _ => ("SignatureDoesNotMatch", json!(3)),
+        };
+        assert_eq!((code, &*out), (1, ""));
+        assert!(error.contains(code_of_aws), "{error}");
+        assert!(chunk.is_null() || error.contains("chunk 3, which begins at byte "), "{error}");
+        let verdict = json(&verify(&bad, "json").1);
+        assert_eq!((&verdict["code"], &verdict["chunk"]), (&json!(code_of_aws), &chunk));
+        assert_eq!(verdict["payload"], form);
+        assert!(verdict["body_offset"].as_u64().unwrap() > 16_384, "{verdict}");
+        let (code, _, error) = verify(&body[..body.len() - 1], "text");
+        assert_eq!(code, 1);
+        assert!(error.contains("IncompleteBody"), "{error}");
+        let (code, out, _) = verify(b"", "text");
+        assert_eq!(code, 0);
+        assert!(out.contains(&format!("{form}; no body was given, so none was verified")), "{out}");
+    }
+}
+
+#[test]
+fn a_line_is_verified_with_its_chunks_or_as_a_head_alone() {
+    let mut coprocess = Coprocess::start(&["verify", "--jsonl"]);
+    for (form, chunks) in forms_of_chunks(4) {
+        let (head, body) = upload(chunks, b"meow", at());
+        let head = String::from_utf8(head).unwrap();
+        let headers = head.lines().skip(1).filter_map(|line| line.split_once(": "));
+        let headers: Vec<Value> = headers.map(|(name, value)| json!([name, value])).collect();
+        let mut ask = |body: Option<&[u8]>| {
+            let mut line = json!({
+                "method": "PUT", "url": "https://b.s3.eu-west-1.amazonaws.com/k", "headers": headers,
+                "time": TIME,
+                "credentials": {"AKIDEXAMPLE": {"secret_access_key": SECRET, "session_token": TOKEN}},
+            });
+            if let Some(body) = body {
+                line["body_base64"] = BASE64_STANDARD.encode(body).into();
+            }
+            coprocess.ask(&line.to_string())
+        };
+        let whole = ask(Some(&body));
+        assert_eq!((&whole["ok"], &whole["payload"]), (&json!(true), &json!(form)), "{whole}");
+        assert!(whole.get("body_verified").is_none(), "{whole}");
+        let head = ask(None);
+        assert_eq!((&head["ok"], &head["body_verified"]), (&json!(true), &json!(false)));
+        let empty = ask(Some(b""));
+        assert_eq!((&empty["code"], &empty["chunk"]), (&json!("IncompleteBody"), &json!(1)));
+        assert_eq!((&empty["payload"], &empty["body_offset"]), (&json!(form), &json!(0)));
+    }
+    assert_eq!(coprocess.finish(), 0);
 }

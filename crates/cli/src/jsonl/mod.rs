@@ -95,6 +95,18 @@ impl Body {
             }
         }
     }
+
+    /// Reads it from its beginning; `None` if there is none.
+    fn reader(&self) -> Result<Option<Box<dyn Read + '_>>, Failure> {
+        match self {
+            Body::None => Ok(None),
+            Body::Bytes(bytes) => Ok(Some(Box::new(&bytes[..]))),
+            Body::File(path) => match File::open(path) {
+                Ok(file) => Ok(Some(Box::new(file))),
+                Err(error) => Err(Failure::unreadable(Path::new(path), &error)),
+            },
+        }
+    }
 }
 
 /// What is answered to a line.

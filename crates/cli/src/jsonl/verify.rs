@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::{Answer, Body, overridden, request};
 use crate::{
     failure::Failure,
-    verify::{Keys, Outcome, Wanted, check},
+    verify::{Given, Keys, Outcome, Wanted, check},
 };
 
 /// Verifies each line of standard input; what a line leaves open is as `wanted` says.
@@ -86,10 +86,10 @@ impl Coprocess<'_> {
             }
         });
         let keys = Keys::new(keys.chain(self.wanted.keys()?), self.cache.clone());
-        let hash = body.hash()?;
+        let body = Given::new(body.hash()?, || body.reader());
         let wanted = self.wanted.clone().made_for(line.region, line.service);
         let overrides = line.rules.unwrap_or_default();
         let rules = |of_service| overridden(wanted.apply_rules(of_service), &overrides);
-        request.with_head(|head| check(head, hash, &wanted, rules, &keys, at, &mut self.scratch))
+        request.with_head(|head| check(head, body, &wanted, rules, &keys, at, &mut self.scratch))
     }
 }

@@ -1,6 +1,10 @@
-//! The body of a request: hashed while it is read, and only its beginning kept.
+//! The body of a request: hashed while it is read, verified chunk by chunk if it comes in chunks, and only
+//! its beginning kept.
 
-use countersign::{Payload, verify::ReceivedBody};
+use countersign::{
+    Payload,
+    verify::{BodyCheck, Error, ReceivedBody},
+};
 use sha2::{Digest, Sha256};
 
 /// A body that is being read.
@@ -9,19 +13,32 @@ pub(super) struct Reading {
     hasher: Sha256,
     len: u64,
     first: Vec<u8>,
+    chunks: Option<BodyCheck>,
+    /// What was wrong with the first chunk that was refused.
+    refused: Option<Error>,
 }
 
 /// A body that was read to its end.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Body {
     hash: [u8; 32],
     len: u64,
     first: Vec<u8>,
+    refused: Option<Error>,
 }
 
 impl Reading {
+    /// Of a body in chunks, whose request is signed as it says.
+    pub(super) fn in_chunks(check: BodyCheck) -> Reading {
+        Reading { chunks: Some(check), ..Reading::default() }
+    }
+
     /// Takes the next piece.
     pub(super) fn push(&mut self, piece: &[u8]) {
+        if let Some(Err(error)) = self.chunks.as_mut().map(|chunks| chunks.push(piece)) {
+            self.chunks = None;
+            self.refused = Some(error);
+        }
         self.hasher.update(piece);
         self.len += piece.len() as u64;
         let room = KEPT - self.first.len();
@@ -29,7 +46,13 @@ impl Reading {
     }
 
     pub(super) fn finish(self) -> Body {
-        Body { hash: self.hasher.finalize().into(), len: self.len, first: self.first }
+        let unfinished = self.chunks.and_then(|chunks| chunks.finish().err());
+        Body {
+            hash: self.hasher.finalize().into(),
+            len: self.len,
+            first: self.first,
+            refused: self.refused.or(unfinished),
+        }
     }
 }
 
@@ -45,6 +68,11 @@ impl Body {
         } else {
             ReceivedBody::Hash(self.hash)
         }
+    }
+
+    /// Why not, if it came in chunks and one of them or what is behind them was refused.
+    pub(super) fn take_refused(&mut self) -> Option<Error> {
+        self.refused.take()
     }
 
     /// How it begins.

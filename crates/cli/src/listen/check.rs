@@ -7,19 +7,19 @@ use std::{
 };
 
 use countersign::{
-    Scratch,
-    verify::{self, Diagnosis, Error, Known, Verified, Verifier},
+    Payload, Scratch,
+    verify::{self, BodyCheck, Diagnosis, Error, Known, Verified, Verifier},
 };
 
 use super::{
     answer::{Answer, Answerer},
-    body::Body,
+    body::{Body, Reading},
     keys::Keys,
     received::Received,
     record::{Cause, Difference, Record, Refused, Verdict},
     said::Said,
 };
-use crate::verify::payload_name;
+use crate::verify::{RefusedPart, payload_name};
 
 /// Who is known, and what is accepted.
 pub(super) struct Endpoint {
@@ -57,11 +57,27 @@ impl Endpoint {
         self.keys.ids()
     }
 
-    /// Verifies a request that was read to its end.
-    pub(super) fn judge(&self, request: &Received, body: &Body, now: SystemTime) -> Judgement {
-        let answerer = self.answerer(request);
-        let mut scratch = Scratch::new();
-        let outcome = request.with_head(|head| {
+    /// Begins to read the body of a request. One in chunks is verified while it comes, if the head is signed
+    /// as it says; all else is found out when the body is there.
+    pub(super) fn begin(&self, request: &Received, now: SystemTime) -> Reading {
+        let marker = request.value("x-amz-content-sha256").unwrap_or_default();
+        let in_query = request.parameter("X-Amz-Content-Sha256").unwrap_or_default();
+        if !marker.starts_with(STREAMING) && !in_query.as_bytes().starts_with(STREAMING) {
+            return Reading::default();
+        }
+        match self.verify(request, None, now) {
+            Ok((_, check)) if check.is_in_chunks() => Reading::in_chunks(check),
+            _ => Reading::default(),
+        }
+    }
+
+    fn verify(
+        &self,
+        request: &Received,
+        body: Option<Payload>,
+        now: SystemTime,
+    ) -> Result<(Verified<'static>, BodyCheck), Refusal> {
+        request.with_head(|head| {
             let head = head.map_err(|error| Refusal::Head(error.to_string()))?;
             let claim = self.verifier.claim(head, now)?;
             let credentials = self.keys.find(claim.access_key_id());
@@ -72,9 +88,27 @@ impl Endpoint {
                     None => Known::new(key),
                 }
             });
-            let (verified, check) = claim.verify(known, Some(body.payload()), &mut scratch)?;
-            check.finish()?;
-            Ok(verified.into_owned())
+            let (verified, check) = claim.verify(known, body, &mut Scratch::new())?;
+            Ok((verified.into_owned(), check))
+        })
+    }
+
+    /// Verifies a request that was read to its end.
+    pub(super) fn judge(&self, request: &Received, body: &mut Body, now: SystemTime) -> Judgement {
+        let answerer = self.answerer(request);
+        let mut part = None;
+        let outcome = self.verify(request, Some(body.payload()), now).and_then(|checked| {
+            let (verified, check) = checked;
+            // Its chunks were verified while they came.
+            let refused =
+                if check.is_in_chunks() { body.take_refused() } else { check.finish().err() };
+            match refused {
+                None => Ok(verified),
+                Some(error) => {
+                    part = RefusedPart::of(&error, verified.payload());
+                    Err(Refusal::Verifier(error))
+                }
+            }
         });
         match outcome {
             Ok(verified) => {
@@ -87,11 +121,16 @@ impl Endpoint {
             }
             Err(Refusal::Verifier(error)) => {
                 let body_differs = error.refusal() == verify::Refusal::BodyDiffers;
+                let cause = match part {
+                    Some(_) => Some(other_chunks()),
+                    None => body_differs.then(another_body),
+                };
                 let refused = Refused {
+                    part,
                     code: answerer.wire.code(&error).to_owned(),
                     status: error.status(answerer.wire.dialect()),
                     message: error.message().to_owned(),
-                    causes: body_differs.then(another_body).into_iter().collect(),
+                    causes: cause.into_iter().collect(),
                     difference: body_differs.then(|| payload_difference(request, body)),
                 };
                 let record = record(request, Verdict::Refused(Box::new(refused)));
@@ -179,6 +218,16 @@ fn another_body() -> Cause {
     }
 }
 
+fn other_chunks() -> Cause {
+    Cause {
+        code: "chunks_differ",
+        sentence:
+            "The signature of the request holds, but the body is not framed, or its chunks or its trailer \
+                   are not signed, as its head says: the message names the first that is not."
+                .to_owned(),
+    }
+}
+
 fn payload_difference(request: &Received, body: &Body) -> Difference {
     let header = request.value("x-amz-content-sha256").map(String::from_utf8_lossy);
     let theirs = header.map(Cow::into_owned);
@@ -188,3 +237,6 @@ fn payload_difference(request: &Received, body: &Body) -> Difference {
         theirs: theirs.or_else(|| request.parameter("X-Amz-Content-Sha256")),
     }
 }
+
+/// What the payload lines of all bodies that are verified while they come begin with.
+const STREAMING: &[u8] = b"STREAMING-";

@@ -46,7 +46,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         }
         // Of its first bytes: an upload may take longer than a signature holds.
         let now = SystemTime::now();
-        let (request, outcome, keep_alive) = connection.receive().await?;
+        let (request, outcome, keep_alive) = connection.receive(shared, now).await?;
         // What was not read to its end leaves the connection in the middle of a request.
         let keep_alive = keep_alive && outcome.is_ok() && !stop.is_wanted();
         let is_head = request.method == b"HEAD";
@@ -77,7 +77,11 @@ enum Broken {
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Reads a request to its end: its head, its body or what is wrong with it, and whether the client
     /// keeps the connection.
-    async fn receive(&mut self) -> io::Result<(Received, Result<Body, Malformed>, bool)> {
+    async fn receive(
+        &mut self,
+        shared: &Shared,
+        now: SystemTime,
+    ) -> io::Result<(Received, Result<Body, Malformed>, bool)> {
         let head = match within(HEAD, self.head()).await {
             Ok(head) => head,
             Err(broken) => {
@@ -99,7 +103,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             .await
             .or_else(gone)?;
         }
-        let mut reading = Reading::default();
+        let mut reading = shared.begin(&request, now);
         let read = match framing {
             Framing::Length(len) => self.exactly(len, &mut reading).await,
             Framing::Chunked => self.chunked(&mut reading).await,

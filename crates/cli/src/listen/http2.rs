@@ -18,7 +18,6 @@ use tokio::{
 };
 
 use super::{
-    body::Reading,
     check::Malformed,
     received::Received,
     server::{Shared, Stop},
@@ -54,7 +53,7 @@ async fn answer(request: Request<Incoming>, shared: &Arc<Shared>) -> Response<Fu
     let (parts, mut body) = request.into_parts();
     let is_head = parts.method == Method::HEAD;
     let request = received(&parts);
-    let mut reading = Reading::default();
+    let mut reading = shared.begin(&request, now);
     let broken = loop {
         match timeout(BODY, body.frame()).await {
             Ok(None) => break None,

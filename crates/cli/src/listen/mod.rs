@@ -23,7 +23,7 @@ mod tls;
 use std::path::PathBuf;
 
 use clap::Args;
-use countersign::verify::Verifier;
+use countersign::{checksums, verify::Verifier};
 
 use crate::failure::Failure;
 
@@ -88,7 +88,7 @@ impl Listen {
             Some([certificate, key]) => Some(tls::acceptor(certificate, key)?),
             _ => None,
         };
-        let mut verifier = Verifier::new().with_debugging(true);
+        let mut verifier = Verifier::new().with_debugging(true).with_checksums(checksums::by_name);
         if let Some(region) = self.region {
             verifier = verifier.with_region(region);
         }

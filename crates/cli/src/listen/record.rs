@@ -7,6 +7,7 @@ use super::{
     said::{Said, place_name},
     side_by_side::{Row, canonical_requests, strings_to_sign, text},
 };
+use crate::verify::RefusedPart;
 
 /// A request and the verdict on it, without any secret.
 #[derive(Clone, Debug)]
@@ -38,6 +39,8 @@ pub(super) struct Refused {
     pub(super) message: String,
     pub(super) causes: Vec<Cause>,
     pub(super) difference: Option<Difference>,
+    /// Which part of a body in chunks it is.
+    pub(super) part: Option<RefusedPart>,
 }
 
 /// What is wrong with a request, for machines and for people.
@@ -108,6 +111,9 @@ impl Record {
             put("causes", of(|cause| json!(cause.sentence)));
             put("cause_codes", of(|cause| json!(cause.code)));
             put("difference", json!(refused.difference.as_ref().map(Difference::to_json)));
+            for (name, value) in refused.part.iter().flat_map(RefusedPart::as_json) {
+                put(name, value);
+            }
         }
         if let Some(said) = &self.said {
             put("access_key_id", json!(said.access_key_id));

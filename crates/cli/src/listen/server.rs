@@ -20,7 +20,7 @@ use tokio_rustls::TlsAcceptor;
 use super::{
     address::Address,
     answer::Answer,
-    body::Body,
+    body::{Body, Reading},
     check::{Endpoint, Malformed},
     connection,
     history::History,
@@ -51,14 +51,19 @@ impl Shared {
         Shared { endpoint, log, history, diagnoses: Semaphore::new(at_a_time) }
     }
 
+    /// Begins to read the body of a request.
+    pub(super) fn begin(&self, request: &Received, now: SystemTime) -> Reading {
+        self.endpoint.begin(request, now)
+    }
+
     /// Verifies a request, tells of it and says what to answer.
     pub(super) async fn answer(
         self: &Arc<Shared>,
         request: Received,
-        body: Body,
+        mut body: Body,
         now: SystemTime,
     ) -> Answer {
-        let mut judgement = self.endpoint.judge(&request, &body, now);
+        let mut judgement = self.endpoint.judge(&request, &mut body, now);
         // The page shows the steps of what is right too.
         if judgement.is_puzzling || self.history.is_some() {
             let permit = self.diagnoses.acquire().await;

@@ -4,8 +4,14 @@ use std::{
     io::{BufRead, BufReader, Write},
     process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio},
     thread,
+    time::SystemTime,
 };
 
+use countersign::{
+    Credentials, Signer,
+    checksums::{Crc32, Crc32c},
+    chunked::{ChunkBuffer, Chunks},
+};
 use serde_json::Value;
 
 /// The program in an environment that holds credentials and nothing else.
@@ -41,6 +47,33 @@ pub(crate) fn run(mut command: Command, input: &[u8]) -> Output {
     // A program that refuses its input need not read it.
     let _ = writer.join().unwrap();
     output
+}
+
+/// The three forms of a body in chunks, of 8 KiB each, for so many bytes.
+pub(crate) fn forms_of_chunks(len: u64) -> [(&'static str, Chunks); 3] {
+    [
+        ("streaming", Chunks::signed(len)),
+        ("streaming-trailer", Chunks::signed(len).with_checksum(Crc32c::new())),
+        ("unsigned-trailer", Chunks::unsigned(len, Crc32::new())),
+    ]
+    .map(|(name, chunks)| (name, chunks.with_chunk_size(8192)))
+}
+
+/// An upload to S3 in chunks as HTTP/1.1, its head and its body apart.
+pub(crate) fn upload(chunks: Chunks, data: &[u8], at: SystemTime) -> (Vec<u8>, Vec<u8>) {
+    let credentials = Credentials::new("AKIDEXAMPLE", SECRET).with_session_token(TOKEN);
+    let mut put = http::Request::put("https://b.s3.eu-west-1.amazonaws.com/k").body(()).unwrap();
+    let signer = Signer::new("eu-west-1", "s3");
+    let mut signer = signer.sign_chunked(&mut put, chunks, &credentials, at).unwrap();
+    let mut body = ChunkBuffer::new();
+    signer.push(data, &mut body).unwrap();
+    signer.finish(&mut body).unwrap();
+    let mut head = b"PUT /k HTTP/1.1\r\nhost: b.s3.eu-west-1.amazonaws.com\r\n".to_vec();
+    for (name, value) in put.headers() {
+        head.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+    }
+    head.extend(b"\r\n");
+    (head, body.split().to_vec())
 }
 
 /// A running coprocess: a line in, a line out.
