@@ -98,6 +98,7 @@
 //!
 //! None is on by default, and none changes what another does.
 //!
+//! - `body`: bodies in chunks, signed or verified, as [`http_body::Body`](https://docs.rs/http-body).
 //! - `checksums`: the checksums that travel behind a body in chunks.
 //! - `eventstream`: event streams, whose messages are signed one by one.
 //! - `providers`: credentials from the environment and the shared files.
