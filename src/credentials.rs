@@ -27,6 +27,7 @@ struct Parts {
     secret_access_key: Zeroizing<String>,
     session_token: Option<Zeroizing<String>>,
     s3_express_session: bool,
+    static_stability: bool,
     expires_at: Option<SystemTime>,
     account_id: Option<String>,
 }
@@ -45,6 +46,7 @@ impl Credentials {
             secret_access_key: Zeroizing::new(secret_access_key.into()),
             session_token: None,
             s3_express_session: false,
+            static_stability: false,
             expires_at: None,
             account_id: None,
         }))
@@ -101,6 +103,23 @@ impl Credentials {
         self.with(|parts| parts.account_id = Some(account_id.into()))
     }
 
+    /// Marks credentials of a service that renews them without end (instance metadata, a container's
+    /// agent, a role, a session): while it cannot be reached, they are better than none, even past
+    /// their expiry.
+    ///
+    /// Providers of such credentials say so, and a cache goes by it. Whoever gets credentials that
+    /// somebody else renews (a process, an environment) cannot promise that.
+    ///
+    /// ```
+    /// # use countersign::Credentials;
+    /// let of_a_role = Credentials::new("ASIAEXAMPLE", "secret").with_static_stability(true);
+    /// assert!(of_a_role.has_static_stability());
+    /// ```
+    #[must_use]
+    pub fn with_static_stability(self, yes: bool) -> Credentials {
+        self.with(|parts| parts.static_stability = yes)
+    }
+
     /// The public half: it travels in the clear with each signed request.
     pub fn access_key_id(&self) -> &str {
         &self.0.access_key_id
@@ -119,6 +138,11 @@ impl Credentials {
     /// Whether the token is one of S3 Express's own sessions.
     pub fn is_s3_express_session(&self) -> bool {
         self.0.s3_express_session
+    }
+
+    /// Whether a cache may go on with them while their source fails, past their expiry.
+    pub fn has_static_stability(&self) -> bool {
+        self.0.static_stability
     }
 
     /// The moment from which AWS refuses these credentials; `None` if they do not expire.

@@ -42,9 +42,17 @@ impl Timestamp {
         ascii(&self.text[..8])
     }
 
+    /// Reads a date as HTTP writes it (RFC 9110, §5.6.7): `Sun, 06 Nov 1994 08:49:37 GMT`.
+    pub(crate) fn from_http(text: &str) -> Option<Timestamp> {
+        parse_http(text).and_then(|at| Timestamp::from_utc(at).ok())
+    }
+
     /// Reads a date header: AWS's own form, or the one of HTTP (RFC 9110, §5.6.7).
     pub(crate) fn from_header(text: &str) -> Option<Timestamp> {
-        parse_basic(text).or_else(|| parse_http(text)).and_then(|at| Timestamp::from_utc(at).ok())
+        match parse_basic(text) {
+            Some(at) => Timestamp::from_utc(at).ok(),
+            None => Timestamp::from_http(text),
+        }
     }
 
     fn from_utc(at: UtcDateTime) -> Result<Timestamp, Error> {

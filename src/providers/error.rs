@@ -1,11 +1,12 @@
 //! Why a provider that is configured has no credentials to give.
 
-use std::{borrow::Cow, error, fmt};
+use std::{borrow::Cow, error, fmt, sync::Arc};
 
 /// Why a provider that is configured has no credentials to give: which provider, and what is wrong.
 ///
 /// The text never holds a secret or a session token. What lies beneath it (a line of a file, an I/O
-/// error) is the [`source`](error::Error::source), so print the whole chain of sources.
+/// error) is the [`source`](error::Error::source), so print the whole chain of sources. Cloning is cheap:
+/// all who wait for one answer get the same error.
 ///
 /// ```
 /// use countersign::providers::{ProviderError, ProviderErrorKind};
@@ -14,11 +15,12 @@ use std::{borrow::Cow, error, fmt};
 /// assert_eq!(error.to_string(), "vault: the vault is sealed");
 /// assert_eq!(error.provider(), "vault");
 /// ```
+#[derive(Clone)]
 pub struct ProviderError {
     provider: Cow<'static, str>,
     kind: ProviderErrorKind,
     message: Cow<'static, str>,
-    source: Option<Box<dyn error::Error + Send + Sync>>,
+    source: Option<Arc<dyn error::Error + Send + Sync>>,
 }
 
 impl ProviderError {
@@ -47,7 +49,7 @@ impl ProviderError {
         self,
         source: impl Into<Box<dyn error::Error + Send + Sync>>,
     ) -> ProviderError {
-        ProviderError { source: Some(source.into()), ..self }
+        ProviderError { source: Some(Arc::from(source.into())), ..self }
     }
 
     /// The provider that failed.

@@ -20,18 +20,21 @@
 //! }
 //! ```
 
+mod cached;
 mod chain;
 mod environment;
 mod error;
 mod ports;
 mod profile;
 mod region;
+mod skew;
 mod system;
 
-use std::{any, fmt::Debug, future, pin::Pin};
+use std::{any, fmt::Debug, future, pin::Pin, sync::Arc};
 
 use crate::Credentials;
 
+pub use cached::Cached;
 pub use chain::{Chain, NoCredentials};
 pub use environment::EnvironmentProvider;
 pub use error::{ProviderError, ProviderErrorKind};
@@ -41,6 +44,7 @@ pub use ports::{
 };
 pub use profile::{ProfileFiles, ProfileProvider, ProfileSet, Section, Warning};
 pub use region::RegionChain;
+pub use skew::Skew;
 
 /// A future behind a pointer, so that a trait that returns it can be used as `dyn`.
 ///
@@ -50,7 +54,8 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// A source of credentials.
 ///
 /// Only [`provide`](ProvideCredentials::provide) must be written; the rest has defaults.
-/// [`Credentials`] are a provider themselves: of themselves, for ever.
+/// [`Credentials`] are a provider themselves: of themselves, for ever. Providers ask anew each time;
+/// [`Cached`] keeps what they gave.
 ///
 /// ```
 /// use countersign::Credentials;
@@ -101,5 +106,23 @@ impl ProvideCredentials for Credentials {
 
     fn name(&self) -> &str {
         "credentials"
+    }
+}
+
+impl<P: ProvideCredentials + ?Sized> ProvideCredentials for Arc<P> {
+    fn provide(&self) -> BoxFuture<'_, Result<Option<Credentials>, ProviderError>> {
+        (**self).provide()
+    }
+
+    fn invalidate(&self, access_key_id: &str) {
+        (**self).invalidate(access_key_id);
+    }
+
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+
+    fn absence(&self) -> String {
+        (**self).absence()
     }
 }

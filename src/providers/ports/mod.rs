@@ -191,6 +191,13 @@ impl Ports {
         self.filled("HOME").or_else(on_windows).map(PathBuf::from)
     }
 
+    /// A number by chance, each as likely as another.
+    pub(in crate::providers) fn chance(&self) -> u64 {
+        let mut bytes = [0; 8];
+        self.random.fill(&mut bytes);
+        u64::from_le_bytes(bytes)
+    }
+
     /// The variable, unless it is blank: an empty variable is how many shells spell an unset one.
     pub(in crate::providers) fn filled(&self, name: &str) -> Option<OsString> {
         let blank = |value: &OsString| value.to_str().is_some_and(|text| text.trim().is_empty());
