@@ -231,9 +231,7 @@ impl Inner {
         let under_way = self.flight.load_full().filter(|flight| !flight.is_over());
         let flight = match (self.source.verdict(), under_way) {
             (Verdict::Ready(answer), _) => return Joined::Done(answer),
-            (Verdict::Advisory(credentials), Some(flight))
-                if !is_patient && flight.is_driven() =>
-            {
+            (Verdict::Advisory(credentials), Some(flight)) if !is_patient && flight.is_driven() => {
                 return Joined::Done(Ok(Some(credentials)));
             }
             (_, Some(flight)) => flight.join(),
