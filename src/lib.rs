@@ -105,6 +105,9 @@
 //! - `reqwest`: [`SignRequest`] for `reqwest::Request`, and with `providers` an HTTP client for these. TLS
 //!   stays your choice.
 //! - `tower`: layers that sign around a client, or verify around a server. Brings `body` and `providers`.
+//! - `providers`: credentials from the environment and the shared files, kept and renewed in time.
+//! - `reqwest`: [`SignRequest`] for `reqwest::Request`. TLS stays your choice.
+//! - `tower`: layers that sign around a client, or verify around a server. Brings `providers`.
 //!
 //! [docs]: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html
 #![forbid(unsafe_code)]

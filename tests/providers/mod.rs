@@ -1,5 +1,8 @@
 //! Where credentials come from.
 
+mod cached;
+mod cached_model;
 mod local;
+mod skew;
 mod system;
 mod world;

@@ -37,6 +37,10 @@ impl Hands {
         self.0.lock().unwrap().0 += by;
     }
 
+    pub(crate) fn set(&self, now: SystemTime) {
+        self.0.lock().unwrap().0 = now;
+    }
+
     pub(crate) fn slept(&self) -> Vec<Duration> {
         self.0.lock().unwrap().1.clone()
     }
