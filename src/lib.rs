@@ -101,13 +101,10 @@
 //! - `body`: bodies in chunks, signed or verified, as [`http_body::Body`](https://docs.rs/http-body).
 //! - `checksums`: the checksums that travel behind a body in chunks.
 //! - `eventstream`: event streams, whose messages are signed one by one.
-//! - `providers`: credentials from the environment and the shared files.
+//! - `providers`: credentials from the environment and the shared files, kept and renewed in time.
 //! - `reqwest`: [`SignRequest`] for `reqwest::Request`, and with `providers` an HTTP client for these. TLS
 //!   stays your choice.
 //! - `tower`: layers that sign around a client, or verify around a server. Brings `body` and `providers`.
-//! - `providers`: credentials from the environment and the shared files, kept and renewed in time.
-//! - `reqwest`: [`SignRequest`] for `reqwest::Request`. TLS stays your choice.
-//! - `tower`: layers that sign around a client, or verify around a server. Brings `providers`.
 //!
 //! [docs]: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html
 #![forbid(unsafe_code)]
