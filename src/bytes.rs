@@ -1,16 +1,132 @@
 //! Questions about bytes that are asked of each request.
+//!
+//! They look at all bytes without a branch, so that the compiler can look at many at once; who needs
+//! the place searches again, in the rare case that there is one.
+
+use std::array;
+
+use subtle::{Choice, ConstantTimeEq};
 
 /// Whether any byte of `text` is one of those.
-///
-/// Looks at all of them without a branch, so that the compiler can look at many at once; who needs the
-/// place searches again, in the rare case that there is one.
+#[inline]
 pub(crate) fn any(text: &[u8], is: impl Fn(u8) -> bool) -> bool {
-    // A sum of u8 is vectorized, a sum of bool is not.
-    text.iter().fold(0, |any, &byte| any | u8::from(is(byte))) != 0
+    any_run(text, |[byte]| is(byte))
 }
 
-/// Whether any byte and the one behind it are such a pair; looks at all, as [`any`].
-pub(crate) fn any_pair(text: &[u8], is: impl Fn(u8, u8) -> bool) -> bool {
-    let behind = text.get(1..).unwrap_or_default();
-    text.iter().zip(behind).fold(0, |any, (&a, &b)| any | u8::from(is(a, b))) != 0
+/// Whether any `N` bytes in a row are such ones.
+#[inline]
+pub(crate) fn any_run<const N: usize>(text: &[u8], is: impl Fn([u8; N]) -> bool) -> bool {
+    let places = (text.len() + 1).saturating_sub(N);
+    let Some(last) = places.checked_sub(AT_ONCE) else {
+        return text.windows(N).fold(false, |any, run| any | is(array::from_fn(|n| run[n])));
+    };
+    let mut found = [0; AT_ONCE];
+    let mut start = 0;
+    loop {
+        let text = &text[start..start + AT_ONCE + N - 1];
+        for (at, found) in found.iter_mut().enumerate() {
+            *found |= u8::from(is(array::from_fn(|n| text[at + n])));
+        }
+        if start == last {
+            // A sum of u8 is vectorized, a sum of bool is not.
+            return found.iter().fold(0, |any, found| any | found) != 0;
+        }
+        // The last ones overlap with those before, which does no harm.
+        start = last.min(start + AT_ONCE);
+    }
+}
+
+/// Where `wanted` stands first, found eight bytes at a time.
+pub(crate) fn find(text: &[u8], wanted: u8) -> Option<usize> {
+    let (words, rest) = text.as_chunks::<8>();
+    for (at, word) in words.iter().enumerate() {
+        let differing = u64::from_le_bytes(*word) ^ (EACH * u64::from(wanted));
+        // The lowest bit set is the high bit of the first byte that does not differ.
+        let same = differing.wrapping_sub(EACH) & !differing & (EACH << 7);
+        if same != 0 {
+            return Some(8 * at + same.trailing_zeros() as usize / 8);
+        }
+    }
+    rest.iter().position(|&byte| byte == wanted).map(|at| 8 * words.len() + at)
+}
+
+/// What stands before the first `at`, and what behind it, if it is there.
+pub(crate) fn split_at(text: &[u8], at: u8) -> (&[u8], Option<&[u8]>) {
+    match find(text, at) {
+        Some(place) => (&text[..place], Some(&text[place + 1..])),
+        None => (text, None),
+    }
+}
+
+/// The pieces between each `at`.
+pub(crate) fn split(text: &[u8], at: u8) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let (piece, behind) = split_at(rest?, at);
+        rest = behind;
+        Some(piece)
+    })
+}
+
+/// Compares in a time that depends on the lengths alone, eight bytes at once: tokens are long.
+pub(crate) fn is_same_secret(a: &[u8], b: &[u8]) -> bool {
+    let ((a_words, a_rest), (b_words, b_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
+    if a.len() != b.len() {
+        return false;
+    }
+    let same = a_words.iter().zip(b_words).fold(Choice::from(1), |same, (a, b)| {
+        same & u64::from_ne_bytes(*a).ct_eq(&u64::from_ne_bytes(*b))
+    });
+    (same & a_rest.ct_eq(b_rest)).into()
+}
+
+/// How many bytes the vector registers of every processor of a kind hold.
+const AT_ONCE: usize = 16;
+
+/// One in each byte.
+const EACH: u64 = u64::from_ne_bytes([1; 8]);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_byte_is_found_wherever_it_stands() {
+        for len in 0..70 {
+            assert_eq!(find(&vec![0x80; len], 0), None);
+            for at in 0..len {
+                let mut text = vec![1; len];
+                text[at..].fill(0);
+                assert_eq!(find(&text, 0), Some(at), "of {len}");
+                let mut text = vec![b'a'; len];
+                text[at] = b'=';
+                assert!(any(&text, |byte| byte == b'='), "{at} of {len}");
+                assert!(!any(&text, |byte| byte == b'b'));
+                assert_eq!(any_run(&text, |pair| pair == *b"=a"), at + 1 < len, "{at} of {len}");
+                assert_eq!(any_run(&text, |run| run == *b"aa="), at > 1, "{at} of {len}");
+            }
+        }
+    }
+
+    #[test]
+    fn pieces_are_split_as_the_standard_library_does() {
+        for text in ["", ";", "a", ";a", "a;;b;", "host;x-amz-content-sha256;x-amz-date"] {
+            let expected = text.as_bytes().split(|&byte| byte == b';');
+            assert!(split(text.as_bytes(), b';').eq(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_the_same_only_if_each_byte_is() {
+        for len in 0..40 {
+            let secret = vec![b's'; len];
+            assert!(is_same_secret(&secret, &vec![b's'; len]));
+            assert!(!is_same_secret(&secret, &vec![b's'; len + 1]));
+            for at in 0..len {
+                let mut other = secret.clone();
+                other[at] ^= 0x80;
+                assert!(!is_same_secret(&secret, &other), "{at} of {len}");
+            }
+        }
+    }
 }

@@ -78,7 +78,7 @@ impl<'a> Head<'a> {
     /// The value that is signed as `host`, and whether a Host header holds it.
     pub(crate) fn host(&self, header: Option<&'a [u8]>) -> Result<&'a [u8], Error> {
         let authority = self.authority.map(without_userinfo).filter(|text| !text.is_empty());
-        let is_bad = |byte: u8| byte <= b' ' || byte >= 0x7f;
+        let is_bad = |byte| (byte <= b' ') | (byte >= 0x7f);
         if let Some(text) = authority.filter(|text| any(text, is_bad)) {
             return Err(Error::new(
                 ErrorKind::InvalidUrl,
@@ -219,15 +219,23 @@ fn from_http<'a>(method: &'a http::Method, uri: &'a http::Uri, headers: &'a Head
 
 /// Whether `text` is a token (RFC 9110, §5.6.2), as methods and header names are.
 pub(crate) fn is_token(text: &[u8]) -> bool {
-    let is = |byte: &u8| {
-        matches!(
-            byte,
-            b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'!' | b'#' | b'$' | b'%' | b'&' | b'\''
-                | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
-        )
-    };
-    !text.is_empty() && text.iter().all(is)
+    !text.is_empty() && text.iter().fold(true, |all, &byte| all & IS_TOKEN[usize::from(byte)])
 }
+
+const IS_TOKEN: [bool; 256] = {
+    let mut is_token = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        is_token[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let mut others: &[u8] = b"!#$%&'*+-.^_`|~";
+    while let [byte, rest @ ..] = others {
+        is_token[*byte as usize] = true;
+        others = rest;
+    }
+    is_token
+};
 
 pub(crate) fn relative(target: &[u8]) -> Error {
     // A query may hold a signature and a session token, and what stands before an `@` a password.
@@ -248,7 +256,7 @@ pub(crate) fn check_header(name: &[u8], value: &[u8]) -> Result<(), Error> {
             format!("the header name `{}` is not a token", name.escape_ascii()),
         ));
     }
-    let is_bad = |byte| matches!(byte, b'\r' | b'\n' | 0);
+    let is_bad = |byte| (byte == b'\r') | (byte == b'\n') | (byte == 0);
     if !any(value, is_bad) {
         return Ok(());
     }

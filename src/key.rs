@@ -8,11 +8,11 @@ use std::{
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Sha256, block_api::compress256};
-use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::{
     Scope,
+    bytes::is_same_secret,
     sha256::{self, BLOCK, INITIAL, State},
 };
 
@@ -245,11 +245,6 @@ impl Shard {
             *oldest = entry;
         }
     }
-}
-
-/// Compares in a time that depends on the lengths alone.
-pub(crate) fn is_same_secret(a: &[u8], b: &[u8]) -> bool {
-    a.ct_eq(b).into()
 }
 
 const ENTRIES_IN_A_SHARD: usize = 32;

@@ -65,13 +65,9 @@ impl Payload {
     /// ```
     pub fn from_line(line: &str) -> Option<Payload> {
         let marker = MARKERS.iter().find(|(_, text)| *text == line);
-        marker.map(|(payload, _)| *payload).or_else(|| {
-            // Lower case only: the line is compared as text wherever it is signed.
-            let mut digest = [0; 32];
-            let lower = !line.bytes().any(|byte| byte.is_ascii_uppercase());
-            (lower && hex::decode_to_slice(line, &mut digest).is_ok())
-                .then_some(Payload::Sha256(digest))
-        })
+        // Lower case only: the line is compared as text wherever it is signed.
+        let hash = || sha256::from_hex(line.as_bytes()).map(Payload::Sha256);
+        marker.map(|(payload, _)| *payload).or_else(hash)
     }
 
     /// The line as it stands in a canonical request and in `x-amz-content-sha256`.

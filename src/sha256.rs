@@ -6,6 +6,8 @@
 
 use sha2::block_api::compress256;
 
+use crate::bytes::any;
+
 /// The chaining value between two blocks.
 pub(crate) type State = [u32; 8];
 
@@ -56,14 +58,26 @@ fn to_bytes(state: &State) -> [u8; 32] {
 
 /// The digest in lower-case hexadecimal.
 pub(crate) fn hex(digest: &[u8; 32]) -> [u8; 64] {
+    let digit = |four_bits: u8| four_bits + if four_bits < 10 { b'0' } else { b'a' - 10 };
     let mut text = [0; 64];
     for (pair, byte) in text.as_chunks_mut::<2>().0.iter_mut().zip(digest) {
-        *pair = [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
+        *pair = [digit(byte >> 4), digit(byte & 15)];
     }
     text
 }
 
-const DIGITS: &[u8; 16] = b"0123456789abcdef";
+/// The digest that such text stands for; `None` if it is no such text.
+pub(crate) fn from_hex(text: &[u8]) -> Option<[u8; 32]> {
+    let text: &[u8; 64] = text.try_into().ok()?;
+    let is_decimal = |digit: u8| digit.wrapping_sub(b'0') < 10;
+    let is_letter = |digit: u8| digit.wrapping_sub(b'a') < 6;
+    let value = |digit: u8| digit.wrapping_sub(if is_decimal(digit) { b'0' } else { b'a' - 10 });
+    let mut digest = [0; 32];
+    for (byte, [high, low]) in digest.iter_mut().zip(text.as_chunks::<2>().0) {
+        *byte = value(*high) << 4 | value(*low);
+    }
+    (!any(text, |digit| !(is_decimal(digit) | is_letter(digit)))).then_some(digest)
+}
 
 #[cfg(test)]
 mod tests {
@@ -84,5 +98,15 @@ mod tests {
     fn hexadecimal_agrees_with_the_hex_crate() {
         let digest = digest(b"countersign");
         assert_eq!(&hex(&digest)[..], ::hex::encode(digest).as_bytes());
+        assert_eq!(from_hex(&hex(&digest)), Some(digest));
+        for byte in 0..=255 {
+            let mut text = [b'0'; 64];
+            text[63] = byte;
+            let mut expected = [0; 32];
+            let is_digit = ::hex::decode_to_slice(text, &mut expected).is_ok();
+            let is_digit = is_digit && !byte.is_ascii_uppercase();
+            assert_eq!(from_hex(&text), is_digit.then_some(expected), "byte {byte}");
+        }
+        assert_eq!((from_hex(&[b'0'; 63]), from_hex(&[b'0'; 65])), (None, None));
     }
 }

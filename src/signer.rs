@@ -9,8 +9,8 @@ use std::{
 use crate::{
     Credentials, Error, ErrorKind, Explanation, Head, KeyCache, Life, Payload, Presign, Rules,
     Scope, Scratch, SignRequest, SigningKey, Timestamp,
+    bytes::is_same_secret,
     canonical::{self, Buffers, Layout, Lines, PathForm, Remembered, query, room},
-    key::is_same_secret,
     payload::PayloadLine,
     rules::ContentSha256,
     scope, sha256,

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use super::encode;
-use crate::bytes::any_pair;
+use crate::bytes::any_run;
 
 /// The headers that a signature covers, sorted by name; repeats keep their order.
 ///
@@ -164,10 +164,11 @@ impl Line<'_> {
 
 /// The first eight bytes of a name in lower case as one number that sorts as they do.
 fn order(name: &[u8]) -> u64 {
-    let mut first = [0; 8];
-    let len = name.len().min(8);
-    first[..len].copy_from_slice(&name[..len]);
-    // Names hold no NUL, so what a short one is filled up with sorts before any byte of a longer one.
+    let mut first = match name.first_chunk() {
+        Some(first) => *first,
+        // Names hold no NUL, so what a short one is filled up with sorts before any byte of a longer one.
+        None => std::array::from_fn(|at| name.get(at).copied().unwrap_or_default()),
+    };
     first.make_ascii_lowercase();
     u64::from_be_bytes(first)
 }
@@ -175,7 +176,11 @@ fn order(name: &[u8]) -> u64 {
 fn write_lower(name: &[u8], out: &mut Vec<u8>) {
     let start = out.len();
     out.extend_from_slice(name);
-    out[start..].make_ascii_lowercase();
+    let name = &mut out[start..];
+    let Some(last) = name.last_chunk_mut::<8>() else { return name.make_ascii_lowercase() };
+    // The last eight overlap with those before, which does no harm.
+    last.make_ascii_lowercase();
+    name.as_chunks_mut::<8>().0.iter_mut().for_each(|eight| eight.make_ascii_lowercase());
 }
 
 /// Appends a value without the blanks around it, each run of blanks within it as one space.
@@ -183,8 +188,9 @@ fn write_lower(name: &[u8], out: &mut Vec<u8>) {
 /// Blanks are SP and HTAB. Every other byte stays, a no-break space too; quotes protect nothing.
 fn write_folded(value: &[u8], out: &mut Vec<u8>) {
     let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let is_folded = |[a, b]: [u8; 2]| (b == b'\t') | ((a == b' ') & (b == b' '));
     let is_trimmed = !value.first().is_some_and(is_blank) && !value.last().is_some_and(is_blank);
-    if is_trimmed && !any_pair(value, |a, b| b == b'\t' || (a, b) == (b' ', b' ')) {
+    if is_trimmed && !any_run(value, is_folded) {
         out.extend_from_slice(value);
         return;
     }

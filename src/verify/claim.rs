@@ -6,8 +6,6 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use subtle::ConstantTimeEq;
-
 use super::{
     BodyCheck, Error, Known, Place, Refusal, Verifier,
     body::{self, Seed},
@@ -16,6 +14,7 @@ use super::{
 };
 use crate::{
     Head, Payload, Rules, Scope, Scratch, Timestamp,
+    bytes::is_same_secret,
     canonical::{self, Buffers, Lines, PathForm, query, room},
     sha256,
     signer::ALGORITHM,
@@ -316,7 +315,7 @@ impl<'a> Claim<'a> {
             text.extend_from_slice(&hash);
             let string_to_sign = &text[layout.end..];
             let expected = sha256::hex(&key.sign(string_to_sign));
-            matches |= bool::from(expected[..].ct_eq(&self.parts.signature));
+            matches |= is_same_secret(&expected, &self.parts.signature);
             // A second form that is no other would have the same signature.
             let is_only = text[layout.path.clone()] == *self.head.path;
             if self.verifier.is_debugging && steps.is_none() {

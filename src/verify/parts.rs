@@ -7,8 +7,8 @@ use subtle::ConstantTimeEq;
 
 use super::{Error, Place, Refusal};
 use crate::{
-    Head, Payload, Rules, Timestamp, canonical::query, head::is_token, rules::ContentSha256,
-    signer::ALGORITHM,
+    Head, Payload, Rules, Timestamp, bytes::is_same_secret, canonical::query, head::is_token,
+    rules::ContentSha256, signer::ALGORITHM,
 };
 
 /// The parts of a signature.
@@ -352,7 +352,7 @@ impl<'a> Value<'a> {
     /// Compares the value with itself: what [`Value::is`] takes, where there is nothing to compare with.
     pub(super) fn is_itself(self) -> bool {
         if !self.is_encoded {
-            return is_same(self.raw.trim_ascii(), black_box(self.raw).trim_ascii());
+            return is_same_secret(self.raw.trim_ascii(), black_box(self.raw).trim_ascii());
         }
         let same = |same, byte: u8| same & black_box(byte).ct_eq(&byte);
         self.bytes().fold(subtle::Choice::from(1), same).into()
@@ -362,7 +362,7 @@ impl<'a> Value<'a> {
     pub(super) fn is(self, expected: &str) -> bool {
         let expected = expected.as_bytes();
         if !self.is_encoded {
-            return is_same(self.raw.trim_ascii(), expected);
+            return is_same_secret(self.raw.trim_ascii(), expected);
         }
         let mut same = subtle::Choice::from(1);
         let mut len = 0;
@@ -480,18 +480,6 @@ fn checked_names(place: Place, names: &str) -> Result<&str, Error> {
         return Err(malformed(place, "SignedHeaders names a header twice"));
     }
     Ok(names)
-}
-
-/// Compares in a time that depends on the lengths alone, eight bytes at once: tokens are long.
-fn is_same(a: &[u8], b: &[u8]) -> bool {
-    let ((a_words, a_rest), (b_words, b_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
-    if a.len() != b.len() {
-        return false;
-    }
-    let same = a_words.iter().zip(b_words).fold(subtle::Choice::from(1), |same, (a, b)| {
-        same & u64::from_ne_bytes(*a).ct_eq(&u64::from_ne_bytes(*b))
-    });
-    (same & a_rest.ct_eq(b_rest)).into()
 }
 
 pub(super) fn malformed(place: Place, message: impl Into<Cow<'static, str>>) -> Error {
