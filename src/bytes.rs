@@ -68,6 +68,22 @@ pub(crate) fn split(text: &[u8], at: u8) -> impl Iterator<Item = &[u8]> {
     })
 }
 
+/// What stands before the first `at`, and what behind it; `at` is ASCII.
+pub(crate) fn split_text_at(text: &str, at: u8) -> Option<(&str, &str)> {
+    find(text.as_bytes(), at).map(|place| (&text[..place], &text[place + 1..]))
+}
+
+/// The pieces between each `at`, which is ASCII.
+pub(crate) fn split_text(text: &str, at: u8) -> impl Iterator<Item = &str> {
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let halves = split_text_at(text, at);
+        rest = halves.map(|(_, behind)| behind);
+        Some(halves.map_or(text, |(piece, _)| piece))
+    })
+}
+
 /// Compares in a time that depends on the lengths alone, eight bytes at once: tokens are long.
 pub(crate) fn is_same_secret(a: &[u8], b: &[u8]) -> bool {
     let ((a_words, a_rest), (b_words, b_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());

@@ -1,5 +1,7 @@
 //! Percent-encoding as Signature Version 4 wants it: everything but `A–Z a–z 0–9 - . _ ~`, upper case.
 
+use crate::bytes::find;
+
 /// Appends `text`, each byte encoded that is neither unreserved nor `/`.
 pub(super) fn write_path(text: &[u8], out: &mut Vec<u8>) {
     write(text, UNRESERVED | SLASH, out);
@@ -58,8 +60,14 @@ pub(super) fn is_unreserved(text: &[u8]) -> bool {
 
 /// Where the first `%` stands that has no two hexadecimal digits behind it.
 pub(super) fn malformed_escape(text: &[u8]) -> Option<usize> {
-    let mut escapes = (0..text.len()).filter(|&at| text[at] == b'%');
-    escapes.find(|at| escape(&text[at + 1..]).is_none())
+    let mut at = 0;
+    loop {
+        at += find(&text[at..], b'%')?;
+        if escape(&text[at + 1..]).is_none() {
+            return Some(at);
+        }
+        at += 3;
+    }
 }
 
 /// How escapes are read.
@@ -110,9 +118,23 @@ fn put(byte: u8, as_is: Class, out: &mut Vec<u8>) {
 
 /// The byte that the two digits behind a `%` spell.
 fn escape(behind: &[u8]) -> Option<u8> {
-    let digit = |at: usize| char::from(*behind.get(at)?).to_digit(16);
-    Some((digit(0)? * 16 + digit(1)?) as u8)
+    let [high, low] = *behind.first_chunk()?;
+    let (high, low) = (DIGITS[usize::from(high)], DIGITS[usize::from(low)]);
+    (high | low < 16).then_some(high << 4 | low)
 }
+
+/// What each hexadecimal digit is worth; all other bytes more than any.
+const DIGITS: [u8; 256] = {
+    let mut digits = [0xff; 256];
+    let mut value = 0;
+    while value < 16 {
+        let digit = b"0123456789abcdef"[value];
+        digits[digit as usize] = value as u8;
+        digits[digit.to_ascii_uppercase() as usize] = value as u8;
+        value += 1;
+    }
+    digits
+};
 
 const CLASSES: [Class; 256] = {
     let mut classes = [0; 256];

@@ -20,10 +20,16 @@ const FEW: usize = 24;
 
 #[derive(Clone, Copy, Default)]
 struct Line<'a> {
-    /// The first bytes of the name in lower case, so that most comparisons are of one number.
-    order: u64,
-    name: &'a [u8],
+    name: Name<'a>,
     value: &'a [u8],
+}
+
+/// A header's name, which sorts as it does in lower case.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Name<'a> {
+    /// The first bytes in lower case, so that most comparisons are of one number.
+    order: u64,
+    text: &'a [u8],
 }
 
 impl<'a> Lines<'a> {
@@ -33,7 +39,7 @@ impl<'a> Lines<'a> {
 
     /// Adds a header; the name in any case.
     pub(crate) fn push(&mut self, name: &'a [u8], value: &'a [u8]) {
-        let line = Line { order: order(name), name, value };
+        let line = Line { name: Name::new(name), value };
         if self.len < FEW {
             self.few[self.len] = line;
         } else {
@@ -47,33 +53,35 @@ impl<'a> Lines<'a> {
 
     /// Sorts by name. Lines of one name stay in the order in which they came.
     pub(crate) fn sort(&mut self) {
-        self.as_mut_slice().sort_by(Line::compare);
+        self.as_mut_slice().sort_by(|a, b| a.name.cmp(&b.name));
     }
 
     /// Keeps of the sorted lines those of `names`, which are sorted too, in lower case and each there
     /// once; whether all of these have a line. `left_out` sees the names of the lines that go.
     pub(crate) fn keep<'n>(
         &mut self,
-        names: impl Iterator<Item = &'n str>,
+        names: impl Iterator<Item = Name<'n>>,
         mut left_out: impl FnMut(&'a [u8]),
     ) -> bool {
         let lines = self.as_mut_slice();
         let (mut read, mut kept) = (0, 0);
         let mut all_there = true;
         for name in names {
-            let wanted = Line { order: order(name.as_bytes()), name: name.as_bytes(), value: b"" };
-            while read < lines.len() && lines[read].compare(&wanted).is_lt() {
-                left_out(lines[read].name);
-                read += 1;
-            }
             let before = kept;
-            while read < lines.len() && lines[read].is_same_name(&wanted) {
-                lines[kept] = lines[read];
-                (read, kept) = (read + 1, kept + 1);
+            while let Some(line) = lines.get(read).copied() {
+                match line.name.cmp(&name) {
+                    Ordering::Less => left_out(line.name.text),
+                    Ordering::Equal => {
+                        lines[kept] = line;
+                        kept += 1;
+                    }
+                    Ordering::Greater => break,
+                }
+                read += 1;
             }
             all_there &= kept > before;
         }
-        lines[read..].iter().for_each(|line| left_out(line.name));
+        lines[read..].iter().for_each(|line| left_out(line.name.text));
         self.len = kept;
         self.many.truncate(kept);
         all_there
@@ -88,19 +96,19 @@ impl<'a> Lines<'a> {
 
     /// An upper bound on what [`Lines::write`] and [`Lines::write_names`] append together.
     pub(crate) fn bound(&self) -> usize {
-        self.as_slice().iter().map(|line| 2 * line.name.len() + line.value.len() + 3).sum()
+        self.as_slice().iter().map(|line| 2 * line.name.text.len() + line.value.len() + 3).sum()
     }
 
     /// Appends one `name:value` line for each name, the values of repeats joined with commas.
     pub(super) fn write(&self, out: &mut Vec<u8>) {
         let mut last: Option<&Line<'_>> = None;
         for line in self.as_slice() {
-            if last.is_some_and(|last| last.is_same_name(line)) {
+            if last.is_some_and(|last| last.name == line.name) {
                 // Takes back the end of the line that this value goes on.
                 out.pop();
                 out.push(b',');
             } else {
-                write_lower(line.name, out);
+                write_lower(line.name.text, out);
                 out.push(b':');
             }
             write_folded(line.value, out);
@@ -134,9 +142,9 @@ impl<'a> Lines<'a> {
     fn names(&self) -> impl Iterator<Item = &'a [u8]> {
         let mut last: Option<&Line<'_>> = None;
         self.as_slice().iter().filter_map(move |line| {
-            let is_repeat = last.is_some_and(|last| last.is_same_name(line));
+            let is_repeat = last.is_some_and(|last| last.name == line.name);
             last = Some(line);
-            (!is_repeat).then_some(line.name)
+            (!is_repeat).then_some(line.name.text)
         })
     }
 
@@ -149,29 +157,43 @@ impl<'a> Lines<'a> {
     }
 }
 
-impl Line<'_> {
-    fn compare(&self, other: &Self) -> Ordering {
+impl<'a> Name<'a> {
+    pub(crate) fn new(text: &'a [u8]) -> Name<'a> {
+        let order = match text.first_chunk() {
+            Some(first) => u64::from_be_bytes(first.map(|byte| byte.to_ascii_lowercase())),
+            // Names hold no NUL, so what a short one is filled up with sorts before any byte of a
+            // longer one.
+            None => text
+                .iter()
+                .rev()
+                .fold(0, |order, byte| order >> 8 | u64::from(byte.to_ascii_lowercase()) << 56),
+        };
+        Name { order, text }
+    }
+}
+
+impl Ord for Name<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
         self.order.cmp(&other.order).then_with(|| {
-            let rest = |line: &Self| line.name.get(8..).unwrap_or_default().iter();
+            let rest = |name: &Self| name.text.get(8..).unwrap_or_default().iter();
             rest(self).map(u8::to_ascii_lowercase).cmp(rest(other).map(u8::to_ascii_lowercase))
         })
     }
+}
 
-    fn is_same_name(&self, other: &Self) -> bool {
-        self.order == other.order && self.name.eq_ignore_ascii_case(other.name)
+impl PartialOrd for Name<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
-/// The first eight bytes of a name in lower case as one number that sorts as they do.
-fn order(name: &[u8]) -> u64 {
-    let mut first = match name.first_chunk() {
-        Some(first) => *first,
-        // Names hold no NUL, so what a short one is filled up with sorts before any byte of a longer one.
-        None => std::array::from_fn(|at| name.get(at).copied().unwrap_or_default()),
-    };
-    first.make_ascii_lowercase();
-    u64::from_be_bytes(first)
+impl PartialEq for Name<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.order == other.order && self.text.eq_ignore_ascii_case(other.text)
+    }
 }
+
+impl Eq for Name<'_> {}
 
 fn write_lower(name: &[u8], out: &mut Vec<u8>) {
     let start = out.len();
@@ -278,14 +300,17 @@ mod tests {
             names.iter().for_each(|name| lines.push(name.as_bytes(), b"v"));
             lines.sort();
             let mut left_out = Vec::new();
-            let wanted = ["b", "bb", "d", "x-long-name-1"].into_iter();
+            let wanted = ["b", "bb", "d", "x-long-name-1"].map(|name| Name::new(name.as_bytes()));
+            let wanted = wanted.into_iter();
             assert!(!lines.keep(wanted.clone(), |name| left_out.push(name)));
             assert_eq!(left_out[..3], [&b"a"[..], b"c", b"x-long-name-2"]);
             assert_eq!(left_out.len(), 3 + more);
             let mut out = Vec::new();
             lines.write(&mut out);
             assert_eq!(String::from_utf8_lossy(&out), "b:v,v\nd:v\nx-long-name-1:v\n");
-            assert!(lines.keep(wanted.filter(|name| *name != "bb"), |_| panic!("all are wanted")));
+            assert!(
+                lines.keep(wanted.filter(|name| name.text != b"bb"), |_| panic!("all are wanted"))
+            );
             assert!(lines.keep([].into_iter(), |_| {}));
             assert_eq!(lines.bound(), 0);
         }

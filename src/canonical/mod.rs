@@ -12,7 +12,7 @@ mod scratch;
 
 use std::ops::Range;
 
-pub(crate) use headers::Lines;
+pub(crate) use headers::{Lines, Name};
 pub(crate) use path::{PathForm, normalize};
 pub use scratch::Scratch;
 pub(crate) use scratch::{Buffers, Remembered, Spare, room};

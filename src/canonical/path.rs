@@ -18,25 +18,24 @@ pub(crate) enum PathForm {
 }
 
 impl PathForm {
-    /// The forms in which a verifier accepts this path; nothing else is tried.
-    pub(crate) fn accepted(path: &[u8], rules: Rules) -> impl Iterator<Item = PathForm> + use<> {
-        let is_printable = path.iter().all(|byte| matches!(byte, 0x21..=0x7e));
-        let other = if rules.strict_path && !rules.double_encode {
+    /// The form other than the canonical one in which a verifier accepts this path; no third is tried.
+    pub(crate) fn other(path: &[u8], rules: Rules) -> Option<PathForm> {
+        if rules.strict_path && !rules.double_encode {
+            let is_printable = path.iter().all(|byte| matches!(byte, 0x21..=0x7e));
             is_printable.then_some(PathForm::Verbatim)
         } else {
             let ends_in_dots = path.ends_with(b"/.") || path.ends_with(b"/..");
             (rules.normalize_path && ends_in_dots).then_some(PathForm::WithoutFinalSlash)
-        };
-        [Some(PathForm::Canonical), other].into_iter().flatten()
+        }
     }
 }
 
 /// Whether each `%` is an escape, where the rules insist on it.
 pub(super) fn check_escapes(path: &[u8], rules: Rules) -> Result<(), Error> {
-    match encode::malformed_escape(path) {
-        Some(at) if rules.strict_path && !rules.double_encode => Err(malformed(path, at)),
-        _ => Ok(()),
+    if !rules.strict_path || rules.double_encode {
+        return Ok(());
     }
+    encode::malformed_escape(path).map_or(Ok(()), |at| Err(malformed(path, at)))
 }
 
 /// Appends the path that stands on the wire in a form that is signed; `spare` is room to normalize in.

@@ -6,7 +6,10 @@ use super::{
     encode::{self, Decoding, UNRESERVED},
     scratch::{Spare, room},
 };
-use crate::{Error, ErrorKind, bytes::any};
+use crate::{
+    Error, ErrorKind,
+    bytes::{find, split, split_at},
+};
 
 /// One `name=value` as it was written: where it begins, where its `=` stands, where it ends.
 #[derive(Clone, Copy)]
@@ -130,11 +133,11 @@ fn sort(start: usize, spare: &mut Spare, out: &mut [u8]) {
 
 /// Whether each `%` that is signed is an escape.
 pub(super) fn check_escapes(query: &[u8]) -> Result<(), Error> {
-    if !any(query, |byte| byte == b'%') {
+    if encode::malformed_escape(query).is_none() {
         return Ok(());
     }
     let mut start = 0;
-    for piece in query.split(|&byte| byte == b'&') {
+    for piece in split(query, b'&') {
         let is_dropped = matches!(piece.first(), None | Some(b'='));
         match encode::malformed_escape(piece).filter(|_| !is_dropped) {
             Some(at) => return Err(malformed(query, start + at)),
@@ -146,7 +149,7 @@ pub(super) fn check_escapes(query: &[u8]) -> Result<(), Error> {
 
 /// The names and values of a query as they stand on the wire.
 pub(crate) fn pieces(query: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    query.split(|&byte| byte == b'&').map(halves)
+    split(query, b'&').map(halves)
 }
 
 /// Whether a parameter, its name in canonical form, belongs to a signature that is there already.
@@ -207,16 +210,13 @@ const OF_SIGNATURE: [&str; 9] = [
 
 /// The name and value of a piece: what stands before and behind its first `=`.
 fn halves(piece: &[u8]) -> (&[u8], &[u8]) {
-    match piece.iter().position(|&byte| byte == b'=') {
-        Some(at) => (&piece[..at], &piece[at + 1..]),
-        None => (piece, b""),
-    }
+    let (name, value) = split_at(piece, b'=');
+    (name, value.unwrap_or_default())
 }
 
 /// What stands behind the next `end`.
 fn behind(text: &[u8], end: u8) -> &[u8] {
-    let at = text.iter().position(|&byte| byte == end);
-    at.map_or(b"", |at| &text[at + 1..])
+    find(text, end).map_or(b"", |at| &text[at + 1..])
 }
 
 /// A query is a form: `+` is a space, and a `%` that is no escape is a mistake.

@@ -229,12 +229,12 @@ impl<'a> Claim<'a> {
             }
             None => BodyCheck::new(payload, place, is_checked),
         };
-        let Parts { credential, signed_headers, .. } = self.parts;
+        let Parts { credential, signed, .. } = self.parts;
         let verified = Verified {
             access_key_id: credential.access_key_id,
             region: credential.region,
             service: credential.service,
-            signed_headers,
+            signed_headers: signed.into_text(),
             place,
             at: self.at,
             expires_at: self.expires_at,
@@ -253,7 +253,7 @@ impl<'a> Claim<'a> {
         let place = self.parts.place;
         let required = iter::once("host")
             .chain(self.verifier.required_headers.iter().map(String::as_str))
-            .find(|name| !self.parts.signs(name.as_bytes()));
+            .find(|name| !self.parts.signed.has(name.as_bytes()));
         if let Some(name) = required {
             let message = format!("'{name}' must be a 'SignedHeader' in the AWS Authorization.");
             return Err(Error::new(Refusal::NotSigned, place, message));
@@ -297,8 +297,9 @@ impl<'a> Claim<'a> {
         };
         let mut steps = None;
         let mut matches = false;
-        for form in PathForm::accepted(self.head.path, self.rules) {
-            request.path_form = form;
+        let mut form = Some(PathForm::Canonical);
+        while let Some(path_form) = form {
+            request.path_form = path_form;
             let text = &mut buffers.text;
             let scope = self.scope();
             room(text, request.bound() + scope.text_len() + 128);
@@ -317,7 +318,9 @@ impl<'a> Claim<'a> {
             let expected = sha256::hex(&key.sign(string_to_sign));
             matches |= is_same_secret(&expected, &self.parts.signature);
             // A second form that is no other would have the same signature.
-            let is_only = text[layout.path.clone()] == *self.head.path;
+            let may_differ =
+                path_form == PathForm::Canonical && text[layout.path.clone()] != *self.head.path;
+            form = may_differ.then(|| PathForm::other(self.head.path, self.rules)).flatten();
             if self.verifier.is_debugging && steps.is_none() {
                 steps = Some(Steps {
                     access_key_id: self.access_key_id().to_owned(),
@@ -325,9 +328,6 @@ impl<'a> Claim<'a> {
                     canonical_request: String::from_utf8_lossy(&text[..layout.end]).into_owned(),
                     string_to_sign: String::from_utf8_lossy(string_to_sign).into_owned(),
                 });
-            }
-            if is_only {
-                break;
             }
         }
         Ok((matches && known.is_some(), steps))
@@ -356,13 +356,7 @@ impl<'a> Claim<'a> {
                 unsigned = Some(name);
             }
         };
-        let all_there = if self.parts.signed_names().is_sorted() {
-            lines.keep(self.parts.signed_names(), left_out)
-        } else {
-            let mut names: Vec<&str> = self.parts.signed_names().collect();
-            names.sort_unstable();
-            lines.keep(names.into_iter(), left_out)
-        };
+        let all_there = self.parts.signed.sorted(|names| lines.keep(names, left_out));
         (all_there, unsigned)
     }
 }

@@ -48,6 +48,7 @@ mod body;
 mod claim;
 mod diagnose;
 mod error;
+mod names;
 mod parts;
 mod wire;
 

@@ -5,18 +5,20 @@ use std::{borrow::Cow, hint::black_box, time::Duration};
 use percent_encoding::percent_decode;
 use subtle::ConstantTimeEq;
 
-use super::{Error, Place, Refusal};
+use super::{Error, Place, Refusal, names::SignedNames};
 use crate::{
-    Head, Payload, Rules, Timestamp, bytes::is_same_secret, canonical::query, head::is_token,
-    rules::ContentSha256, signer::ALGORITHM,
+    Head, Payload, Rules, Timestamp,
+    bytes::{any, is_same_secret, split_text, split_text_at},
+    canonical::query,
+    rules::ContentSha256,
+    signer::ALGORITHM,
 };
 
 /// The parts of a signature.
 pub(super) struct Parts<'a> {
     pub(super) place: Place,
     pub(super) credential: Credential<'a>,
-    /// Names with `;` between them.
-    pub(super) signed_headers: Cow<'a, str>,
+    pub(super) signed: SignedNames<'a>,
     pub(super) signature: Cow<'a, [u8]>,
     pub(super) token: Option<Value<'a>>,
     date: Option<Value<'a>>,
@@ -126,10 +128,11 @@ impl<'a> Parts<'a> {
             ));
         };
         let (mut credential, mut signed_headers, mut signature) = (None, None, None);
-        for field in fields.split(',') {
-            let (name, value) = field.trim_matches(BLANKS).split_once('=').ok_or_else(|| {
-                malformed(place, "the Authorization header holds a part without a `=`")
-            })?;
+        for field in split_text(fields, b',') {
+            let (name, value) =
+                split_text_at(field.trim_matches(BLANKS), b'=').ok_or_else(|| {
+                    malformed(place, "the Authorization header holds a part without a `=`")
+                })?;
             let slot = match name {
                 "Credential" => &mut credential,
                 "SignedHeaders" => &mut signed_headers,
@@ -151,23 +154,20 @@ impl<'a> Parts<'a> {
                 "the Authorization header lacks one of Credential, SignedHeaders and Signature",
             ));
         };
-        let signs =
-            |name: &str| signed_headers.split(';').any(|signed| signed.eq_ignore_ascii_case(name));
+        let credential = Credential::new(place, split_text(credential, b'/').map(Cow::Borrowed))?;
+        let signed = SignedNames::new(place, Cow::Borrowed(signed_headers))?;
         // A `date` header counts where there is no x-amz-date, if it is signed.
-        let date = found.amz_date.or(found.date.filter(|_| signs("date")));
+        let date = found.amz_date.or_else(|| found.date.filter(|_| signed.has(b"date")));
+        let hash = found.content_sha256.filter(|_| signed.has(b"x-amz-content-sha256"));
         Ok(Parts {
             place,
-            credential: Credential::new(place, credential.split('/').map(Cow::Borrowed))?,
-            signed_headers: Cow::Borrowed(checked_names(place, signed_headers)?),
+            credential,
             signature: Cow::Borrowed(signature.as_bytes()),
             token: found.token.map(Value::header),
             date: date.map(Value::header),
             expires: None,
-            content_sha256: found
-                .content_sha256
-                .filter(|_| signs("x-amz-content-sha256"))
-                .map(Value::header)
-                .or(parameters.content_sha256),
+            content_sha256: hash.map(Value::header).or(parameters.content_sha256),
+            signed,
         })
     }
 
@@ -183,27 +183,18 @@ impl<'a> Parts<'a> {
         let signed_headers = needed(parameters.signed_headers, query::SIGNED_HEADERS)?.text();
         let signed_headers = signed_headers
             .ok_or_else(|| malformed(place, format!("{} is not text", query::SIGNED_HEADERS)))?;
-        checked_names(place, &signed_headers)?;
-        let signs_hash = signed_headers.split(';').any(|name| name == "x-amz-content-sha256");
-        let hash = found.content_sha256.filter(|_| signs_hash).map(Value::header);
+        let signed = SignedNames::new(place, signed_headers)?;
+        let hash = found.content_sha256.filter(|_| signed.has(b"x-amz-content-sha256"));
         Ok(Parts {
             place,
             credential: Credential::from_value(place, credential)?,
-            signed_headers,
             signature: needed(parameters.signature, query::SIGNATURE)?.decode(),
             token: parameters.token,
             date: Some(needed(parameters.date, query::DATE)?),
             expires: parameters.expires,
-            content_sha256: hash.or(parameters.content_sha256),
+            content_sha256: hash.map(Value::header).or(parameters.content_sha256),
+            signed,
         })
-    }
-
-    pub(super) fn signed_names(&self) -> impl Iterator<Item = &str> {
-        self.signed_headers.split(';')
-    }
-
-    pub(super) fn signs(&self, name: &[u8]) -> bool {
-        self.signed_names().any(|signed| signed.as_bytes().eq_ignore_ascii_case(name))
     }
 
     /// The moment of signing.
@@ -292,7 +283,7 @@ impl<'a> Credential<'a> {
     ) -> Result<Credential<'a>, Error> {
         let mut parts = parts.fuse();
         let is_name = |part: &Cow<'_, str>| {
-            !part.is_empty() && !part.bytes().any(|byte| byte == b'/' || byte.is_ascii_control())
+            !part.is_empty() && !part.bytes().any(|byte| (byte == b'/') | byte.is_ascii_control())
         };
         let mut next = || parts.next().filter(is_name);
         let five = [next(), next(), next(), next(), next()];
@@ -313,20 +304,28 @@ impl<'a> Credential<'a> {
         let mut parts: [Option<Cow<'a, str>>; 6] = Default::default();
         let mut rest = value.raw;
         for slot in &mut parts {
-            let end = (0..rest.len()).find_map(|at| match &rest[at..] {
-                [b'/', ..] => Some((at, 1)),
-                [b'%', b'2', b'F' | b'f', ..] => Some((at, 3)),
-                _ => None,
-            });
-            let (at, len) = end.unwrap_or((rest.len(), 0));
-            *slot = Value { raw: &rest[..at], is_encoded: true }.text();
-            rest = &rest[at + len..];
-            if len == 0 {
-                break;
-            }
+            let (part, behind) = split_at_slash(rest);
+            *slot = Value { raw: part, is_encoded: true }.text();
+            let Some(behind) = behind else { break };
+            rest = behind;
         }
         Credential::new(place, parts.into_iter().map_while(|part| part))
     }
+}
+
+/// What stands before the first slash, escaped or not, and what behind it, if it is there.
+fn split_at_slash(text: &[u8]) -> (&[u8], Option<&[u8]>) {
+    let mut from = 0;
+    while let Some(at) = text[from..].iter().position(|byte| matches!(byte, b'/' | b'%')) {
+        let end = from + at;
+        match &text[end..] {
+            [b'/', behind @ ..] | [b'%', b'2', b'F' | b'f', behind @ ..] => {
+                return (&text[..end], Some(behind));
+            }
+            _ => from = end + 1,
+        }
+    }
+    (text, None)
 }
 
 impl<'a> Value<'a> {
@@ -336,7 +335,7 @@ impl<'a> Value<'a> {
 
     /// The value, its escapes decoded.
     pub(super) fn decode(self) -> Cow<'a, [u8]> {
-        if !self.is_encoded || !self.raw.iter().any(|byte| matches!(byte, b'%' | b'+')) {
+        if !self.is_encoded || !any(self.raw, |byte| (byte == b'%') | (byte == b'+')) {
             return Cow::Borrowed(self.raw);
         }
         Cow::Owned(self.bytes().collect())
@@ -402,10 +401,14 @@ struct Parameters<'a> {
 impl<'a> Parameters<'a> {
     fn collect(query: &'a [u8]) -> Result<Parameters<'a>, Error> {
         let mut all = Parameters::default();
-        for (name, raw) in query::pieces(query) {
-            let is = |other: &str| percent_decode(name).eq(other.bytes());
+        for (written, raw) in query::pieces(query) {
+            if !matches!(written.first(), Some(b'X' | b'%')) {
+                continue;
+            }
+            let name = Cow::from(percent_decode(written));
+            let is = |other: &str| *name == *other.as_bytes();
             let slot = match () {
-                () if !matches!(name.first(), Some(b'X' | b'%')) => continue,
+                () if !name.starts_with(b"X-Amz-") => continue,
                 () if is(query::ALGORITHM) => &mut all.algorithm,
                 () if is(query::CREDENTIAL) => &mut all.credential,
                 () if is(query::DATE) => &mut all.date,
@@ -417,7 +420,7 @@ impl<'a> Parameters<'a> {
                 () => continue,
             };
             if slot.replace(Value { raw, is_encoded: true }).is_some() {
-                let message = format!("the query holds `{}` twice", name.escape_ascii());
+                let message = format!("the query holds `{}` twice", written.escape_ascii());
                 return Err(Error::new(Refusal::Ambiguous, Place::Query, message));
             }
         }
@@ -458,35 +461,8 @@ pub(super) fn claimed_service(head: Head<'_>) -> Option<Cow<'_, str>> {
     }
 }
 
-/// Signed header names are tokens, each named once.
-fn checked_names(place: Place, names: &str) -> Result<&str, Error> {
-    let (mut seen, mut last, mut is_sorted) = (0, "", true);
-    for name in names.split(';') {
-        if !is_token(name.as_bytes()) || name.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            return Err(malformed(
-                place,
-                "SignedHeaders holds a name that is no token in lower case",
-            ));
-        }
-        is_sorted &= last < name;
-        last = name;
-        seen += 1;
-        if seen > MOST_SIGNED_HEADERS {
-            return Err(malformed(place, "SignedHeaders names more headers than any request has"));
-        }
-    }
-    let is_twice = |(at, name)| names.split(';').take(at).any(|other| other == name);
-    if !is_sorted && names.split(';').enumerate().any(is_twice) {
-        return Err(malformed(place, "SignedHeaders names a header twice"));
-    }
-    Ok(names)
-}
-
 pub(super) fn malformed(place: Place, message: impl Into<Cow<'static, str>>) -> Error {
     Error::new(Refusal::Malformed, place, message)
 }
 
 const BLANKS: [char; 2] = [' ', '\t'];
-
-/// Names are compared with one another and with each header, so their number is bounded.
-const MOST_SIGNED_HEADERS: usize = 200;

@@ -97,7 +97,8 @@ impl<'a> Received<'a> {
         }
         let at = parts.timestamp()?;
         let mut lines: Vec<Line<'a>> = parts
-            .signed_names()
+            .signed
+            .iter()
             .map(|listed| Line {
                 name: listed.to_ascii_lowercase(),
                 sent: listed.to_owned(),

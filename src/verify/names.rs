@@ -1,0 +1,86 @@
+//! The names in SignedHeaders.
+
+use std::borrow::Cow;
+
+use super::{Error, Place, parts::malformed};
+use crate::{
+    bytes::{any, split},
+    canonical::Name,
+    head::is_token,
+};
+
+/// The names of the headers that a signature covers: tokens in lower case, each there once.
+pub(super) struct SignedNames<'a> {
+    /// With `;` between them.
+    text: Cow<'a, str>,
+    is_sorted: bool,
+}
+
+impl<'a> SignedNames<'a> {
+    pub(super) fn new(place: Place, text: Cow<'a, str>) -> Result<SignedNames<'a>, Error> {
+        let has_rare = any(text.as_bytes(), is_rare);
+        let (mut seen, mut last, mut is_sorted) = (0, Name::default(), true);
+        for name in split(text.as_bytes(), b';') {
+            let is_name = is_token(name) && !name.iter().any(u8::is_ascii_uppercase);
+            if name.is_empty() || (has_rare && !is_name) {
+                return Err(malformed(
+                    place,
+                    "SignedHeaders holds a name that is no token in lower case",
+                ));
+            }
+            let name = Name::new(name);
+            is_sorted &= last < name;
+            last = name;
+            seen += 1;
+            if seen > MOST {
+                return Err(malformed(
+                    place,
+                    "SignedHeaders names more headers than any request has",
+                ));
+            }
+        }
+        let is_twice = |(at, name)| text.split(';').take(at).any(|other| other == name);
+        if !is_sorted && text.split(';').enumerate().any(is_twice) {
+            return Err(malformed(place, "SignedHeaders names a header twice"));
+        }
+        Ok(SignedNames { text, is_sorted })
+    }
+
+    /// The names as they stand, with `;` between them.
+    pub(super) fn into_text(self) -> Cow<'a, str> {
+        self.text
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &str> {
+        self.text.split(';')
+    }
+
+    /// Whether `name` is among them, in any case.
+    pub(super) fn has(&self, name: &[u8]) -> bool {
+        split(self.text.as_bytes(), b';').any(|signed| signed.eq_ignore_ascii_case(name))
+    }
+
+    /// Shows the names to `visit`, sorted; those that are not sorted as they stand take an allocation.
+    pub(super) fn sorted<R>(
+        &self,
+        visit: impl FnOnce(&mut dyn Iterator<Item = Name<'_>>) -> R,
+    ) -> R {
+        let mut names = split(self.text.as_bytes(), b';').map(Name::new);
+        if self.is_sorted {
+            return visit(&mut names);
+        }
+        let mut names: Vec<Name<'_>> = names.collect();
+        names.sort_unstable();
+        visit(&mut names.into_iter())
+    }
+}
+
+/// Whether a byte is in hardly any header's name, though it may be.
+fn is_rare(byte: u8) -> bool {
+    let is_letter = byte.wrapping_sub(b'a') < 26;
+    let is_digit = byte.wrapping_sub(b'0') < 10;
+    !(is_letter | is_digit | (byte == b'-') | (byte == b';'))
+}
+
+/// Names are compared with one another and with each header, so their number is bounded.
+const MOST: usize = 200;
