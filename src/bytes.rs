@@ -84,6 +84,18 @@ pub(crate) fn split_text(text: &str, at: u8) -> impl Iterator<Item = &str> {
     })
 }
 
+/// Eight bytes in lower case.
+#[inline]
+pub(crate) fn lower(eight: [u8; 8]) -> [u8; 8] {
+    let word = u64::from_ne_bytes(eight);
+    let low = word & !(EACH << 7);
+    // The high bit of each byte that is `A` or more, and of each that is more than `Z`.
+    let from_a = low + EACH * u64::from(0x80 - b'A');
+    let past_z = low + EACH * u64::from(0x80 - b'Z' - 1);
+    let is_upper = from_a & !past_z & !word & (EACH << 7);
+    (word | is_upper >> 2).to_ne_bytes()
+}
+
 /// Compares in a time that depends on the lengths alone, eight bytes at once: tokens are long.
 pub(crate) fn is_same_secret(a: &[u8], b: &[u8]) -> bool {
     let ((a_words, a_rest), (b_words, b_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
@@ -120,6 +132,16 @@ mod tests {
                 assert!(!any(&text, |byte| byte == b'b'));
                 assert_eq!(any_run(&text, |pair| pair == *b"=a"), at + 1 < len, "{at} of {len}");
                 assert_eq!(any_run(&text, |run| run == *b"aa="), at > 1, "{at} of {len}");
+            }
+        }
+    }
+
+    #[test]
+    fn eight_bytes_are_lowered_each_on_its_own() {
+        for byte in 0..=255_u8 {
+            for other in [0, b'A', b'z', 0xff] {
+                let eight = [other, byte, other, byte, byte, other, other, byte];
+                assert_eq!(lower(eight), eight.map(|byte| byte.to_ascii_lowercase()));
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use super::encode;
-use crate::bytes::any_run;
+use crate::bytes::{any_run, lower};
 
 /// The headers that a signature covers, sorted by name; repeats keep their order.
 ///
@@ -159,15 +159,17 @@ impl<'a> Lines<'a> {
 
 impl<'a> Name<'a> {
     pub(crate) fn new(text: &'a [u8]) -> Name<'a> {
-        let order = match text.first_chunk() {
-            Some(first) => u64::from_be_bytes(first.map(|byte| byte.to_ascii_lowercase())),
+        let first = match text.first_chunk() {
+            Some(first) => *first,
             // Names hold no NUL, so what a short one is filled up with sorts before any byte of a
             // longer one.
-            None => text
-                .iter()
-                .rev()
-                .fold(0, |order, byte| order >> 8 | u64::from(byte.to_ascii_lowercase()) << 56),
+            None => {
+                let order =
+                    text.iter().rev().fold(0, |order, &byte| order >> 8 | u64::from(byte) << 56);
+                order.to_be_bytes()
+            }
         };
+        let order = u64::from_be_bytes(lower(first));
         Name { order, text }
     }
 }
@@ -201,8 +203,8 @@ fn write_lower(name: &[u8], out: &mut Vec<u8>) {
     let name = &mut out[start..];
     let Some(last) = name.last_chunk_mut::<8>() else { return name.make_ascii_lowercase() };
     // The last eight overlap with those before, which does no harm.
-    last.make_ascii_lowercase();
-    name.as_chunks_mut::<8>().0.iter_mut().for_each(|eight| eight.make_ascii_lowercase());
+    *last = lower(*last);
+    name.as_chunks_mut::<8>().0.iter_mut().for_each(|eight| *eight = lower(*eight));
 }
 
 /// Appends a value without the blanks around it, each run of blanks within it as one space.

@@ -21,8 +21,7 @@ impl<'a> SignedNames<'a> {
         let has_rare = any(text.as_bytes(), is_rare);
         let (mut seen, mut last, mut is_sorted) = (0, Name::default(), true);
         for name in split(text.as_bytes(), b';') {
-            let is_name = is_token(name) && !name.iter().any(u8::is_ascii_uppercase);
-            if name.is_empty() || (has_rare && !is_name) {
+            if name.is_empty() || (has_rare && !is_lower_token(name)) {
                 return Err(malformed(
                     place,
                     "SignedHeaders holds a name that is no token in lower case",
@@ -73,6 +72,10 @@ impl<'a> SignedNames<'a> {
         names.sort_unstable();
         visit(&mut names.into_iter())
     }
+}
+
+fn is_lower_token(name: &[u8]) -> bool {
+    is_token(name) && !name.iter().any(u8::is_ascii_uppercase)
 }
 
 /// Whether a byte is in hardly any header's name, though it may be.

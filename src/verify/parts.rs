@@ -405,7 +405,7 @@ impl<'a> Parameters<'a> {
             if !matches!(written.first(), Some(b'X' | b'%')) {
                 continue;
             }
-            let name = Cow::from(percent_decode(written));
+            let name = Value { raw: written, is_encoded: true }.decode();
             let is = |other: &str| *name == *other.as_bytes();
             let slot = match () {
                 () if !name.starts_with(b"X-Amz-") => continue,
