@@ -99,8 +99,9 @@ impl<'a> Lines<'a> {
         self.as_slice().iter().map(|line| 2 * line.name.text.len() + line.value.len() + 3).sum()
     }
 
-    /// Appends one `name:value` line for each name, the values of repeats joined with commas.
-    pub(super) fn write(&self, out: &mut Vec<u8>) {
+    /// Appends one `name:value` line for each name, the values of repeats joined with commas. `names` is
+    /// what [`Lines::write_names`] wrote.
+    pub(super) fn write(&self, mut names: &[u8], out: &mut Vec<u8>) {
         let mut last: Option<&Line<'_>> = None;
         for line in self.as_slice() {
             if last.is_some_and(|last| last.name == line.name) {
@@ -108,8 +109,10 @@ impl<'a> Lines<'a> {
                 out.pop();
                 out.push(b',');
             } else {
-                write_lower(line.name.text, out);
+                let (name, behind) = names.split_at(line.name.text.len());
+                out.extend_from_slice(name);
                 out.push(b':');
+                names = behind.get(1..).unwrap_or_default();
             }
             write_folded(line.value, out);
             out.push(b'\n');
@@ -119,10 +122,13 @@ impl<'a> Lines<'a> {
 
     /// Appends the names, each once, with `;` between them.
     pub(crate) fn write_names(&self, out: &mut Vec<u8>) {
-        for (at, name) in self.names().enumerate() {
-            out.extend_from_slice(if at > 0 { b";" } else { b"" });
-            write_lower(name, out);
+        let start = out.len();
+        for name in self.names() {
+            out.extend_from_slice(name);
+            out.push(b';');
         }
+        out.truncate(out.len().saturating_sub(1).max(start));
+        out[start..].make_ascii_lowercase();
     }
 
     /// Appends the same as the value of a query parameter.
@@ -130,7 +136,8 @@ impl<'a> Lines<'a> {
         for (at, name) in self.names().enumerate() {
             out.extend_from_slice(if at > 0 { b"%3B" } else { b"" });
             let start = out.len();
-            write_lower(name, out);
+            out.extend_from_slice(name);
+            out[start..].make_ascii_lowercase();
             // A token may hold what a query may not, as `a&b` does.
             if !encode::is_unreserved(&out[start..]) {
                 let lower = out.split_off(start);
@@ -176,9 +183,11 @@ impl<'a> Name<'a> {
 
 impl Ord for Name<'_> {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.order.cmp(&other.order).then_with(|| {
-            let rest = |name: &Self| name.text.get(8..).unwrap_or_default().iter();
-            rest(self).map(u8::to_ascii_lowercase).cmp(rest(other).map(u8::to_ascii_lowercase))
+        self.order.cmp(&other.order).then_with(|| match (self.text.get(8..), other.text.get(8..)) {
+            (Some(rest), Some(other)) if !rest.is_empty() && !other.is_empty() => {
+                Name::new(rest).cmp(&Name::new(other))
+            }
+            _ => self.text.len().cmp(&other.text.len()),
         })
     }
 }
@@ -196,16 +205,6 @@ impl PartialEq for Name<'_> {
 }
 
 impl Eq for Name<'_> {}
-
-fn write_lower(name: &[u8], out: &mut Vec<u8>) {
-    let start = out.len();
-    out.extend_from_slice(name);
-    let name = &mut out[start..];
-    let Some(last) = name.last_chunk_mut::<8>() else { return name.make_ascii_lowercase() };
-    // The last eight overlap with those before, which does no harm.
-    *last = lower(*last);
-    name.as_chunks_mut::<8>().0.iter_mut().for_each(|eight| *eight = lower(*eight));
-}
 
 /// Appends a value without the blanks around it, each run of blanks within it as one space.
 ///
@@ -284,8 +283,8 @@ mod tests {
         }
         lines.sort();
         let (mut out, mut names) = (Vec::new(), Vec::new());
-        lines.write(&mut out);
         lines.write_names(&mut names);
+        lines.write(&names, &mut out);
         assert_eq!(String::from_utf8_lossy(&out), "a:y\na-b:x\nx-amz-meta:\nx-amz-meta-b:2,1\n");
         assert_eq!(String::from_utf8_lossy(&names), "a;a-b;x-amz-meta;x-amz-meta-b");
         assert!(out.len() + names.len() <= lines.bound());
@@ -308,7 +307,7 @@ mod tests {
             assert_eq!(left_out[..3], [&b"a"[..], b"c", b"x-long-name-2"]);
             assert_eq!(left_out.len(), 3 + more);
             let mut out = Vec::new();
-            lines.write(&mut out);
+            lines.write(b"b;d;x-long-name-1", &mut out);
             assert_eq!(String::from_utf8_lossy(&out), "b:v,v\nd:v\nx-long-name-1:v\n");
             assert!(
                 lines.keep(wanted.filter(|name| name.text != b"bb"), |_| panic!("all are wanted"))

@@ -77,12 +77,15 @@ impl Request<'_> {
             layout.left_out = query::write(self.query, self.own_query, self.leave_out, spare, out)?;
             Ok(())
         })?;
+        let names = spare.emptied();
+        room(names, self.lines.bound());
+        self.lines.write_names(names);
         layout.headers = part(out, |out| {
-            self.lines.write(out);
+            self.lines.write(names, out);
             Ok(())
         })?;
         layout.signed_headers = part(out, |out| {
-            self.lines.write_names(out);
+            out.extend_from_slice(names);
             Ok(())
         })?;
         out.extend_from_slice(self.payload);

@@ -209,7 +209,7 @@ const OF_SIGNATURE: [&str; 9] = [
 ];
 
 /// The name and value of a piece: what stands before and behind its first `=`.
-fn halves(piece: &[u8]) -> (&[u8], &[u8]) {
+pub(crate) fn halves(piece: &[u8]) -> (&[u8], &[u8]) {
     let (name, value) = split_at(piece, b'=');
     (name, value.unwrap_or_default())
 }

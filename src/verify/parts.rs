@@ -8,7 +8,7 @@ use subtle::ConstantTimeEq;
 use super::{Error, Place, Refusal, names::SignedNames};
 use crate::{
     Head, Payload, Rules, Timestamp,
-    bytes::{any, is_same_secret, split_text, split_text_at},
+    bytes::{any, is_same_secret, split, split_text, split_text_at},
     canonical::query,
     rules::ContentSha256,
     signer::ALGORITHM,
@@ -401,10 +401,8 @@ struct Parameters<'a> {
 impl<'a> Parameters<'a> {
     fn collect(query: &'a [u8]) -> Result<Parameters<'a>, Error> {
         let mut all = Parameters::default();
-        for (written, raw) in query::pieces(query) {
-            if !matches!(written.first(), Some(b'X' | b'%')) {
-                continue;
-            }
+        let may_be = |piece: &&[u8]| matches!(piece.first(), Some(b'X' | b'%'));
+        for (written, raw) in split(query, b'&').filter(may_be).map(query::halves) {
             let name = Value { raw: written, is_encoded: true }.decode();
             let is = |other: &str| *name == *other.as_bytes();
             let slot = match () {
