@@ -16,10 +16,20 @@ pub(crate) fn any(text: &[u8], is: impl Fn(u8) -> bool) -> bool {
 /// Whether any `N` bytes in a row are such ones.
 #[inline]
 pub(crate) fn any_run<const N: usize>(text: &[u8], is: impl Fn([u8; N]) -> bool) -> bool {
-    let places = (text.len() + 1).saturating_sub(N);
-    let Some(last) = places.checked_sub(AT_ONCE) else {
-        return text.windows(N).fold(false, |any, run| any | is(array::from_fn(|n| run[n])));
-    };
+    match (text.len() + 1).saturating_sub(N) {
+        places @ 16.. => any_at_once::<16, N>(text, places - 16, is),
+        places @ 8.. => any_at_once::<8, N>(text, places - 8, is),
+        places => (0..places).fold(false, |any, at| any | is(array::from_fn(|n| text[at + n]))),
+    }
+}
+
+/// The same for `AT_ONCE` places at once, the last of which begin at `last`.
+#[inline]
+fn any_at_once<const AT_ONCE: usize, const N: usize>(
+    text: &[u8],
+    last: usize,
+    is: impl Fn([u8; N]) -> bool,
+) -> bool {
     let mut found = [0; AT_ONCE];
     let mut start = 0;
     loop {
@@ -37,17 +47,22 @@ pub(crate) fn any_run<const N: usize>(text: &[u8], is: impl Fn([u8; N]) -> bool)
 }
 
 /// Where `wanted` stands first, found eight bytes at a time.
+#[inline]
 pub(crate) fn find(text: &[u8], wanted: u8) -> Option<usize> {
-    let (words, rest) = text.as_chunks::<8>();
-    for (at, word) in words.iter().enumerate() {
-        let differing = u64::from_le_bytes(*word) ^ (EACH * u64::from(wanted));
+    let first = |eight: &[u8; 8]| {
+        let differing = u64::from_le_bytes(*eight) ^ (EACH * u64::from(wanted));
         // The lowest bit set is the high bit of the first byte that does not differ.
         let same = differing.wrapping_sub(EACH) & !differing & (EACH << 7);
-        if same != 0 {
-            return Some(8 * at + same.trailing_zeros() as usize / 8);
+        (same != 0).then(|| same.trailing_zeros() as usize / 8)
+    };
+    let Some(last) = text.last_chunk() else { return text.iter().position(|&byte| byte == wanted) };
+    for (at, eight) in text.as_chunks().0.iter().enumerate() {
+        if let Some(place) = first(eight) {
+            return Some(8 * at + place);
         }
     }
-    rest.iter().position(|&byte| byte == wanted).map(|at| 8 * words.len() + at)
+    // These overlap with those before, in which it is not.
+    first(last).map(|place| text.len() - 8 + place)
 }
 
 /// What stands before the first `at`, and what behind it, if it is there.
@@ -107,9 +122,6 @@ pub(crate) fn is_same_secret(a: &[u8], b: &[u8]) -> bool {
     });
     (same & a_rest.ct_eq(b_rest)).into()
 }
-
-/// How many bytes the vector registers of every processor of a kind hold.
-const AT_ONCE: usize = 16;
 
 /// One in each byte.
 const EACH: u64 = u64::from_ne_bytes([1; 8]);

@@ -26,7 +26,9 @@ pub(super) fn write_recoded<'a>(
 ) -> Result<&'a [u8], &'a [u8]> {
     let mut rest = text;
     loop {
-        rest = copy_run(rest, as_is, out);
+        let (canonical, behind) = rest.split_at(canonical_run(rest, as_is));
+        out.extend_from_slice(canonical);
+        rest = behind;
         let Some((&byte, behind)) = rest.split_first() else { return Ok(rest) };
         rest = match byte {
             b'%' => match escape(behind) {
@@ -90,8 +92,9 @@ pub(super) const SLASH: Class = 2;
 fn write(text: &[u8], as_is: Class, out: &mut Vec<u8>) {
     let mut rest = text;
     loop {
-        rest = copy_run(rest, as_is, out);
-        let Some((&byte, behind)) = rest.split_first() else {
+        let (same, behind) = rest.split_at(run(rest, as_is));
+        out.extend_from_slice(same);
+        let Some((&byte, behind)) = behind.split_first() else {
             return;
         };
         put(byte, as_is, out);
@@ -99,12 +102,28 @@ fn write(text: &[u8], as_is: Class, out: &mut Vec<u8>) {
     }
 }
 
-/// Appends the longest start of `text` that stands for itself; returns what is behind it.
-fn copy_run<'a>(text: &'a [u8], as_is: Class, out: &mut Vec<u8>) -> &'a [u8] {
-    let end =
-        text.iter().position(|&byte| CLASSES[usize::from(byte)] & as_is == 0).unwrap_or(text.len());
-    out.extend_from_slice(&text[..end]);
-    &text[end..]
+/// How long the start of `text` is in which each byte stands for itself.
+fn run(text: &[u8], as_is: Class) -> usize {
+    let is_other = |byte: &u8| CLASSES[usize::from(*byte)] & as_is == 0;
+    text.iter().position(is_other).unwrap_or(text.len())
+}
+
+/// How long the start of `text` is that is the same when it is decoded and encoded anew.
+fn canonical_run(text: &[u8], as_is: Class) -> usize {
+    let mut end = 0;
+    loop {
+        end += run(&text[end..], as_is);
+        match text[end..] {
+            [b'%', high, low, ..] if is_canonical(high, low, as_is) => end += 3,
+            _ => return end,
+        }
+    }
+}
+
+/// Whether these two digits behind a `%` are those of a byte that has to be encoded, in upper case.
+fn is_canonical(high: u8, low: u8, as_is: Class) -> bool {
+    let is_lower = high.is_ascii_lowercase() || low.is_ascii_lowercase();
+    !is_lower && escape(&[high, low]).is_some_and(|byte| CLASSES[usize::from(byte)] & as_is == 0)
 }
 
 fn put(byte: u8, as_is: Class, out: &mut Vec<u8>) {

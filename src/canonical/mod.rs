@@ -77,7 +77,7 @@ impl Request<'_> {
             layout.left_out = query::write(self.query, self.own_query, self.leave_out, spare, out)?;
             Ok(())
         })?;
-        let names = spare.emptied();
+        let names = &mut spare.bytes;
         room(names, self.lines.bound());
         self.lines.write_names(names);
         layout.headers = part(out, |out| {

@@ -117,10 +117,8 @@ impl<'a> Parts<'a> {
         let place = Place::Header;
         let value = str::from_utf8(value)
             .map_err(|_| malformed(place, "the Authorization header is not text"))?;
-        let fields = value
-            .trim_matches(BLANKS)
-            .strip_prefix(ALGORITHM)
-            .filter(|fields| fields.starts_with(BLANKS));
+        let fields =
+            trim_blanks(value).strip_prefix(ALGORITHM).filter(|fields| fields.starts_with(BLANKS));
         let Some(fields) = fields else {
             return Err(malformed(
                 place,
@@ -129,10 +127,9 @@ impl<'a> Parts<'a> {
         };
         let (mut credential, mut signed_headers, mut signature) = (None, None, None);
         for field in split_text(fields, b',') {
-            let (name, value) =
-                split_text_at(field.trim_matches(BLANKS), b'=').ok_or_else(|| {
-                    malformed(place, "the Authorization header holds a part without a `=`")
-                })?;
+            let (name, value) = split_text_at(trim_blanks(field), b'=').ok_or_else(|| {
+                malformed(place, "the Authorization header holds a part without a `=`")
+            })?;
             let slot = match name {
                 "Credential" => &mut credential,
                 "SignedHeaders" => &mut signed_headers,
@@ -206,7 +203,7 @@ impl<'a> Parts<'a> {
             )
         };
         let date = self.date.ok_or_else(missing)?.text();
-        let date = date.as_deref().map(|text| text.trim_matches(BLANKS));
+        let date = date.as_deref().map(trim_blanks);
         date.and_then(Timestamp::from_header).ok_or_else(|| {
             malformed(self.place, "the date of the request is not like 20150830T123600Z")
         })
@@ -216,8 +213,7 @@ impl<'a> Parts<'a> {
     pub(super) fn payload(&self, rules: Rules) -> Result<Option<Payload>, Error> {
         if let Some(value) = self.content_sha256 {
             let line = value.text();
-            let payload =
-                line.as_deref().and_then(|line| Payload::from_line(line.trim_matches(BLANKS)));
+            let payload = line.as_deref().and_then(|line| Payload::from_line(trim_blanks(line)));
             let unknown = || {
                 malformed(
                     self.place,
@@ -283,7 +279,7 @@ impl<'a> Credential<'a> {
     ) -> Result<Credential<'a>, Error> {
         let mut parts = parts.fuse();
         let is_name = |part: &Cow<'_, str>| {
-            !part.is_empty() && !part.bytes().any(|byte| (byte == b'/') | byte.is_ascii_control())
+            !part.is_empty() && !any(part.as_bytes(), |byte| byte.is_ascii_control())
         };
         let mut next = || parts.next().filter(is_name);
         let five = [next(), next(), next(), next(), next()];
@@ -457,6 +453,14 @@ pub(super) fn claimed_service(head: Head<'_>) -> Option<Cow<'_, str>> {
         Cow::Borrowed(text) => text.split('/').nth(3).map(Cow::Borrowed),
         Cow::Owned(text) => text.split('/').nth(3).map(|service| Cow::Owned(service.to_owned())),
     }
+}
+
+/// Text without the SP and HTAB around it.
+fn trim_blanks(text: &str) -> &str {
+    let is_no_blank = |byte: &u8| !matches!(byte, b' ' | b'\t');
+    let start = text.bytes().position(|byte| is_no_blank(&byte)).unwrap_or(text.len());
+    let end = text.bytes().rposition(|byte| is_no_blank(&byte)).map_or(start, |last| last + 1);
+    &text[start..end]
 }
 
 pub(super) fn malformed(place: Place, message: impl Into<Cow<'static, str>>) -> Error {
