@@ -64,9 +64,13 @@ impl Payload {
     /// assert_eq!(Payload::from_line("unsigned"), None);
     /// ```
     pub fn from_line(line: &str) -> Option<Payload> {
-        let marker = MARKERS.iter().find(|(_, text)| *text == line);
+        Payload::from_bytes(line.as_bytes())
+    }
+
+    pub(crate) fn from_bytes(line: &[u8]) -> Option<Payload> {
+        let marker = MARKERS.iter().find(|(_, text)| text.as_bytes() == line);
         // Lower case only: the line is compared as text wherever it is signed.
-        let hash = || sha256::from_hex(line.as_bytes()).map(Payload::Sha256);
+        let hash = || sha256::from_hex(line).map(Payload::Sha256);
         marker.map(|(payload, _)| *payload).or_else(hash)
     }
 

@@ -39,7 +39,7 @@ impl<'a> Scope<'a> {
     /// The scope of names that were checked before.
     pub(crate) fn new_unchecked(at: Timestamp, region: &'a str, service: &'a str) -> Scope<'a> {
         let mut date = [0; 8];
-        date.copy_from_slice(at.date().as_bytes());
+        date.copy_from_slice(&at.as_bytes()[..8]);
         Scope { date, region, service }
     }
 
@@ -99,7 +99,7 @@ impl<'a> Scope<'a> {
 
     /// How many bytes [`Scope::write`] appends.
     pub(crate) fn text_len(&self) -> usize {
-        self.parts().iter().map(|part| part.len() + 1).sum::<usize>() - 1
+        self.date.len() + self.region.len() + self.service.len() + TERMINATOR.len() + 3
     }
 
     /// Appends the scope as text.

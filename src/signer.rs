@@ -239,7 +239,7 @@ impl Signer {
         let line = payload.line();
         let mut lines = Lines::new();
         let found = self.select(head, &mut lines)?;
-        lines.push(b"x-amz-date", at.as_str().as_bytes());
+        lines.push(b"x-amz-date", at.as_bytes());
         let token = Token::of(credentials);
         if let Some(token) = token.filter(|_| !self.rules.token_after_signing) {
             lines.push(token.header.as_bytes(), token.value.as_bytes());
@@ -462,7 +462,7 @@ impl Signer {
         let start = text.len();
         text.extend_from_slice(ALGORITHM.as_bytes());
         text.push(b'\n');
-        text.extend_from_slice(at.as_str().as_bytes());
+        text.extend_from_slice(at.as_bytes());
         text.push(b'\n');
         let scope_start = text.len();
         scope.write(text);

@@ -48,11 +48,17 @@ impl Timestamp {
     }
 
     /// Reads a date header: AWS's own form, or the one of HTTP (RFC 9110, §5.6.7).
-    pub(crate) fn from_header(text: &str) -> Option<Timestamp> {
+    pub(crate) fn from_header(text: &[u8]) -> Option<Timestamp> {
+        // What was read of the basic form would be written as it stands.
+        let as_it_stands = text.try_into().ok().map(|text| Timestamp { text });
         match parse_basic(text) {
-            Some(at) => Timestamp::from_utc(at).ok(),
-            None => Timestamp::from_http(text),
+            Some(at) => as_it_stands.filter(|_| at.year() >= 1970),
+            None => Timestamp::from_http(str::from_utf8(text).ok()?),
         }
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8; 16] {
+        &self.text
     }
 
     fn from_utc(at: UtcDateTime) -> Result<Timestamp, Error> {
@@ -107,7 +113,7 @@ impl FromStr for Timestamp {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Timestamp, Error> {
-        parse_basic(text)
+        parse_basic(text.as_bytes())
             .or_else(|| parse_rfc3339(text))
             .ok_or_else(|| {
                 Error::new(
@@ -150,8 +156,7 @@ fn put_pair(text: &mut [u8; 16], at: usize, value: u8) {
     text[at + 1] = b'0' + value % 10;
 }
 
-fn parse_basic(text: &str) -> Option<UtcDateTime> {
-    let text = text.as_bytes();
+fn parse_basic(text: &[u8]) -> Option<UtcDateTime> {
     (text.len() == 16 && text[8] == b'T' && text[15] == b'Z').then_some(())?;
     let date = date(&text[0..4], &text[4..6], &text[6..8])?;
     let time = time_of_day(&text[9..11], &text[11..13], &text[13..15])?;
@@ -249,9 +254,9 @@ mod tests {
 
     #[test]
     fn a_date_header_is_read_in_both_forms() {
-        let at = Timestamp::from_header("20130524T000000Z");
+        let at = Timestamp::from_header(b"20130524T000000Z");
         assert!(at.is_some());
-        assert_eq!(Timestamp::from_header("Fri, 24 May 2013 00:00:00 GMT"), at);
+        assert_eq!(Timestamp::from_header(b"Fri, 24 May 2013 00:00:00 GMT"), at);
         for text in [
             "Fri, 24 May 2013 00:00:00",
             "Fri, 24 May 2013 00:00:00 CET",
@@ -260,8 +265,10 @@ mod tests {
             "Fri, 31 Apr 2013 00:00:00 GMT",
             "Fri, 24 May 2013 0:00:00 GMT",
             "2013-05-24T00:00:00Z",
+            "19691231T235959Z",
+            "20130524T000000",
         ] {
-            assert_eq!(Timestamp::from_header(text), None, "{text}");
+            assert_eq!(Timestamp::from_header(text.as_bytes()), None, "{text}");
         }
     }
 

@@ -10,7 +10,7 @@ use super::{
     BodyCheck, Error, Known, Place, Refusal, Verifier,
     body::{self, Seed},
     error::{MISMATCH, Steps},
-    parts::{Credential, Found, Parts, Value, malformed},
+    parts::{Credential, Found, Parts, Value, is_name, malformed},
 };
 use crate::{
     Head, Payload, Rules, Scope, Scratch, Timestamp,
@@ -69,7 +69,7 @@ impl<'a> Claim<'a> {
         let payload = parts.payload(rules)?;
         let expires = parts.expiry(rules, verifier.longest_expiry)?;
 
-        if **terminator != *"aws4_request" || **date != *at.date() {
+        if **terminator != *"aws4_request" || *date.as_bytes() != at.as_bytes()[..8] {
             return Err(refuse(
                 Refusal::WrongScope,
                 "the credential scope does not end in aws4_request, or is of another day than the \
@@ -85,8 +85,10 @@ impl<'a> Claim<'a> {
 
         let signed_at = SystemTime::from(at);
         let skew = verifier.clock_skew;
-        let ahead = signed_at.duration_since(now).unwrap_or_default();
-        let behind = now.duration_since(signed_at).unwrap_or_default();
+        let (behind, ahead) = match now.duration_since(signed_at) {
+            Ok(behind) => (behind, Duration::ZERO),
+            Err(error) => (Duration::ZERO, error.duration()),
+        };
         let expires_at = match (place, expires) {
             (Place::Header, _) if behind > skew => {
                 return Err(refuse(
@@ -253,7 +255,7 @@ impl<'a> Claim<'a> {
         let place = self.parts.place;
         let required = iter::once("host")
             .chain(self.verifier.required_headers.iter().map(String::as_str))
-            .find(|name| !self.parts.signed.has(name.as_bytes()));
+            .find(|name| !self.parts.signed.has(name));
         if let Some(name) = required {
             let message = format!("'{name}' must be a 'SignedHeader' in the AWS Authorization.");
             return Err(Error::new(Refusal::NotSigned, place, message));
@@ -309,7 +311,7 @@ impl<'a> Claim<'a> {
             let hash = sha256::hex(&sha256::digest(text));
             text.extend_from_slice(ALGORITHM.as_bytes());
             text.push(b'\n');
-            text.extend_from_slice(self.at.as_str().as_bytes());
+            text.extend_from_slice(self.at.as_bytes());
             text.push(b'\n');
             scope.write(text);
             text.push(b'\n');
@@ -338,7 +340,7 @@ impl<'a> Claim<'a> {
     fn select(&self, lines: &mut Lines<'a>) -> (bool, Option<&'a [u8]>) {
         lines.push(b"host", self.host);
         self.head.headers.for_each_checked(|name, value| {
-            if !name.eq_ignore_ascii_case(b"host") && !name.eq_ignore_ascii_case(b"authorization") {
+            if !is_name(name, "host") && !is_name(name, "authorization") {
                 lines.push(name, value);
             }
         });
@@ -356,7 +358,7 @@ impl<'a> Claim<'a> {
                 unsigned = Some(name);
             }
         };
-        let all_there = self.parts.signed.sorted(|names| lines.keep(names, left_out));
+        let all_there = lines.keep(&self.parts.signed.sorted(), left_out);
         (all_there, unsigned)
     }
 }

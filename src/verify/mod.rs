@@ -159,7 +159,9 @@ impl Verifier {
         self,
         names: impl IntoIterator<Item = impl Into<String>>,
     ) -> Verifier {
-        Verifier { required_headers: names.into_iter().map(Into::into).collect(), ..self }
+        let lower = |name: String| name.to_ascii_lowercase();
+        let names = names.into_iter().map(Into::into).map(lower).collect();
+        Verifier { required_headers: names, ..self }
     }
 
     /// Tolerates these `x-amz-*` headers unsigned: those that a hop in front of the server adds, as

@@ -54,23 +54,19 @@ impl<'a> SignedNames<'a> {
         self.text.split(';')
     }
 
-    /// Whether `name` is among them, in any case.
-    pub(super) fn has(&self, name: &[u8]) -> bool {
-        split(self.text.as_bytes(), b';').any(|signed| signed.eq_ignore_ascii_case(name))
+    /// Whether `name` is among them, which is in lower case too.
+    pub(super) fn has(&self, name: &str) -> bool {
+        split(self.text.as_bytes(), b';').any(|signed| *signed == *name.as_bytes())
     }
 
-    /// Shows the names to `visit`, sorted; those that are not sorted as they stand take an allocation.
-    pub(super) fn sorted<R>(
-        &self,
-        visit: impl FnOnce(&mut dyn Iterator<Item = Name<'_>>) -> R,
-    ) -> R {
-        let mut names = split(self.text.as_bytes(), b';').map(Name::new);
+    /// The same text with the names sorted; if they were not, this takes allocations.
+    pub(super) fn sorted(&self) -> Cow<'_, str> {
         if self.is_sorted {
-            return visit(&mut names);
+            return Cow::Borrowed(&self.text);
         }
-        let mut names: Vec<Name<'_>> = names.collect();
+        let mut names: Vec<&str> = self.iter().collect();
         names.sort_unstable();
-        visit(&mut names.into_iter())
+        Cow::Owned(names.join(";"))
     }
 }
 

@@ -10,6 +10,7 @@ use crate::{
     Head, Payload, Rules, Timestamp,
     bytes::{any, is_same_secret, split, split_text, split_text_at},
     canonical::query,
+    head::trim_blanks,
     rules::ContentSha256,
     signer::ALGORITHM,
 };
@@ -58,14 +59,14 @@ impl<'a> Found<'a> {
         let mut found = Found::default();
         let mut twice = None;
         let visited = head.headers.for_each(|name, value| {
-            let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
+            let is = |other: &str| is_name(name, other);
             let slot = match () {
                 () if is("authorization") => &mut found.authorization,
                 () if is("host") => &mut found.host,
                 () if is("x-amz-date") => &mut found.amz_date,
                 () if is("date") => &mut found.date,
-                () if is("x-amz-security-token") || is("x-amz-s3session-token") => &mut found.token,
                 () if is("x-amz-content-sha256") => &mut found.content_sha256,
+                () if is("x-amz-security-token") || is("x-amz-s3session-token") => &mut found.token,
                 () => return Ok(()),
             };
             // An ordinary header that is repeated is joined; `host` says so itself below.
@@ -118,7 +119,7 @@ impl<'a> Parts<'a> {
         let value = str::from_utf8(value)
             .map_err(|_| malformed(place, "the Authorization header is not text"))?;
         let fields =
-            trim_blanks(value).strip_prefix(ALGORITHM).filter(|fields| fields.starts_with(BLANKS));
+            trim_text(value).strip_prefix(ALGORITHM).filter(|fields| fields.starts_with(BLANKS));
         let Some(fields) = fields else {
             return Err(malformed(
                 place,
@@ -127,7 +128,7 @@ impl<'a> Parts<'a> {
         };
         let (mut credential, mut signed_headers, mut signature) = (None, None, None);
         for field in split_text(fields, b',') {
-            let (name, value) = split_text_at(trim_blanks(field), b'=').ok_or_else(|| {
+            let (name, value) = split_text_at(trim_text(field), b'=').ok_or_else(|| {
                 malformed(place, "the Authorization header holds a part without a `=`")
             })?;
             let slot = match name {
@@ -154,8 +155,8 @@ impl<'a> Parts<'a> {
         let credential = Credential::new(place, split_text(credential, b'/').map(Cow::Borrowed))?;
         let signed = SignedNames::new(place, Cow::Borrowed(signed_headers))?;
         // A `date` header counts where there is no x-amz-date, if it is signed.
-        let date = found.amz_date.or_else(|| found.date.filter(|_| signed.has(b"date")));
-        let hash = found.content_sha256.filter(|_| signed.has(b"x-amz-content-sha256"));
+        let date = found.amz_date.or_else(|| found.date.filter(|_| signed.has("date")));
+        let hash = found.content_sha256.filter(|_| signed.has("x-amz-content-sha256"));
         Ok(Parts {
             place,
             credential,
@@ -181,7 +182,7 @@ impl<'a> Parts<'a> {
         let signed_headers = signed_headers
             .ok_or_else(|| malformed(place, format!("{} is not text", query::SIGNED_HEADERS)))?;
         let signed = SignedNames::new(place, signed_headers)?;
-        let hash = found.content_sha256.filter(|_| signed.has(b"x-amz-content-sha256"));
+        let hash = found.content_sha256.filter(|_| signed.has("x-amz-content-sha256"));
         Ok(Parts {
             place,
             credential: Credential::from_value(place, credential)?,
@@ -202,9 +203,8 @@ impl<'a> Parts<'a> {
                 "the request carries no date: neither x-amz-date nor a signed date",
             )
         };
-        let date = self.date.ok_or_else(missing)?.text();
-        let date = date.as_deref().map(trim_blanks);
-        date.and_then(Timestamp::from_header).ok_or_else(|| {
+        let date = self.date.ok_or_else(missing)?.decode();
+        Timestamp::from_header(trim_blanks(&date)).ok_or_else(|| {
             malformed(self.place, "the date of the request is not like 20150830T123600Z")
         })
     }
@@ -212,8 +212,7 @@ impl<'a> Parts<'a> {
     /// What the signature says of the body; `None`: its hash, unnamed.
     pub(super) fn payload(&self, rules: Rules) -> Result<Option<Payload>, Error> {
         if let Some(value) = self.content_sha256 {
-            let line = value.text();
-            let payload = line.as_deref().and_then(|line| Payload::from_line(trim_blanks(line)));
+            let payload = Payload::from_bytes(trim_blanks(&value.decode()));
             let unknown = || {
                 malformed(
                     self.place,
@@ -455,8 +454,13 @@ pub(super) fn claimed_service(head: Head<'_>) -> Option<Cow<'_, str>> {
     }
 }
 
+/// Whether a header is of this name, which most often is written as it stands here.
+pub(super) fn is_name(name: &[u8], other: &str) -> bool {
+    *name == *other.as_bytes() || name.eq_ignore_ascii_case(other.as_bytes())
+}
+
 /// Text without the SP and HTAB around it.
-fn trim_blanks(text: &str) -> &str {
+fn trim_text(text: &str) -> &str {
     let is_no_blank = |byte: &u8| !matches!(byte, b' ' | b'\t');
     let start = text.bytes().position(|byte| is_no_blank(&byte)).unwrap_or(text.len());
     let end = text.bytes().rposition(|byte| is_no_blank(&byte)).map_or(start, |last| last + 1);

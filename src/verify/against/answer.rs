@@ -76,7 +76,9 @@ impl Answer {
             let text = self.raw_canonical_request()?;
             let parts = Parts::parse(&text);
             let header = parts.header("x-amz-date").or_else(|| parts.header("date"));
-            header.or_else(|| parts.parameter(query::DATE)).and_then(Timestamp::from_header)
+            header
+                .or_else(|| parts.parameter(query::DATE))
+                .and_then(|text| Timestamp::from_header(text.as_bytes()))
         };
         let text = self.string_to_sign();
         let of_text = text.as_deref().and_then(|text| text.split('\n').nth(1)?.parse().ok());
@@ -243,7 +245,7 @@ impl Answer {
     fn clocks(&self) -> (Option<Timestamp>, Option<Timestamp>, Option<Duration>) {
         let time = |name: &str| {
             let text = self.detail(name)?;
-            Timestamp::from_header(text).or_else(|| text.parse().ok())
+            Timestamp::from_header(text.as_bytes()).or_else(|| text.parse().ok())
         };
         // "A is now earlier than B (C - 15 min.)": C is the server's time.
         let words = self.message.split(|c: char| !c.is_ascii_alphanumeric());
