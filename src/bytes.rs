@@ -5,7 +5,7 @@
 
 use std::array;
 
-use subtle::{Choice, ConstantTimeEq};
+use subtle::ConstantTimeEq;
 
 /// Whether any byte of `text` is one of those.
 #[inline]
@@ -66,6 +66,7 @@ pub(crate) fn find(text: &[u8], wanted: u8) -> Option<usize> {
 }
 
 /// What stands before the first `at`, and what behind it, if it is there.
+#[inline]
 pub(crate) fn split_at(text: &[u8], at: u8) -> (&[u8], Option<&[u8]>) {
     match find(text, at) {
         Some(place) => (&text[..place], Some(&text[place + 1..])),
@@ -74,6 +75,7 @@ pub(crate) fn split_at(text: &[u8], at: u8) -> (&[u8], Option<&[u8]>) {
 }
 
 /// The pieces between each `at`.
+#[inline]
 pub(crate) fn split(text: &[u8], at: u8) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(text);
     std::iter::from_fn(move || {
@@ -84,11 +86,13 @@ pub(crate) fn split(text: &[u8], at: u8) -> impl Iterator<Item = &[u8]> {
 }
 
 /// What stands before the first `at`, and what behind it; `at` is ASCII.
+#[inline]
 pub(crate) fn split_text_at(text: &str, at: u8) -> Option<(&str, &str)> {
     find(text.as_bytes(), at).map(|place| (&text[..place], &text[place + 1..]))
 }
 
 /// The pieces between each `at`, which is ASCII.
+#[inline]
 pub(crate) fn split_text(text: &str, at: u8) -> impl Iterator<Item = &str> {
     let mut rest = Some(text);
     std::iter::from_fn(move || {
@@ -117,10 +121,12 @@ pub(crate) fn is_same_secret(a: &[u8], b: &[u8]) -> bool {
     if a.len() != b.len() {
         return false;
     }
-    let same = a_words.iter().zip(b_words).fold(Choice::from(1), |same, (a, b)| {
-        same & u64::from_ne_bytes(*a).ct_eq(&u64::from_ne_bytes(*b))
-    });
-    (same & a_rest.ct_eq(b_rest)).into()
+    // Or and xor take no branch; what they come to is told by a comparison that takes none either.
+    let differing = a_words
+        .iter()
+        .zip(b_words)
+        .fold(0, |differing, (a, b)| differing | (u64::from_ne_bytes(*a) ^ u64::from_ne_bytes(*b)));
+    (differing.ct_eq(&0) & a_rest.ct_eq(b_rest)).into()
 }
 
 /// One in each byte.

@@ -66,13 +66,13 @@ impl<'a> Lines<'a> {
         for name in split(names.as_bytes(), b';').map(Name::new) {
             let before = kept;
             while let Some(line) = lines.get(read) {
-                match line.name.cmp(&name) {
-                    Ordering::Less => left_out(line.name.text),
-                    Ordering::Equal => {
-                        lines[kept] = *line;
-                        kept += 1;
-                    }
-                    Ordering::Greater => break,
+                if line.name == name {
+                    lines[kept] = *line;
+                    kept += 1;
+                } else if line.name < name {
+                    left_out(line.name.text);
+                } else {
+                    break;
                 }
                 read += 1;
             }
@@ -179,9 +179,10 @@ impl<'a> Name<'a> {
 }
 
 impl Ord for Name<'_> {
+    #[inline]
     fn cmp(&self, other: &Self) -> Ordering {
         let order = self.order.cmp(&other.order);
-        if order.is_ne() || self.text == other.text {
+        if order.is_ne() {
             return order;
         }
         match (self.text.get(8..), other.text.get(8..)) {
@@ -201,7 +202,8 @@ impl PartialOrd for Name<'_> {
 
 impl PartialEq for Name<'_> {
     fn eq(&self, other: &Self) -> bool {
-        self.order == other.order && self.text.eq_ignore_ascii_case(other.text)
+        self.order == other.order
+            && (self.text == other.text || self.text.eq_ignore_ascii_case(other.text))
     }
 }
 

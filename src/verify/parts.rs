@@ -455,6 +455,7 @@ pub(super) fn claimed_service(head: Head<'_>) -> Option<Cow<'_, str>> {
 }
 
 /// Whether a header is of this name, which most often is written as it stands here.
+#[inline]
 pub(super) fn is_name(name: &[u8], other: &str) -> bool {
     *name == *other.as_bytes() || name.eq_ignore_ascii_case(other.as_bytes())
 }
