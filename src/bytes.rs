@@ -17,6 +17,7 @@ pub(crate) fn any(text: &[u8], is: impl Fn(u8) -> bool) -> bool {
 #[inline]
 pub(crate) fn any_run<const N: usize>(text: &[u8], is: impl Fn([u8; N]) -> bool) -> bool {
     match (text.len() + 1).saturating_sub(N) {
+        places @ 32.. => any_at_once::<32, N>(text, places - 32, is),
         places @ 16.. => any_at_once::<16, N>(text, places - 16, is),
         places @ 8.. => any_at_once::<8, N>(text, places - 8, is),
         places => (0..places).fold(false, |any, at| any | is(array::from_fn(|n| text[at + n]))),
@@ -85,22 +86,13 @@ pub(crate) fn split(text: &[u8], at: u8) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// What stands before the first `at`, and what behind it; `at` is ASCII.
+/// What stands before the first `at`, which is ASCII, and what behind it, if it is there.
 #[inline]
-pub(crate) fn split_text_at(text: &str, at: u8) -> Option<(&str, &str)> {
-    find(text.as_bytes(), at).map(|place| (&text[..place], &text[place + 1..]))
-}
-
-/// The pieces between each `at`, which is ASCII.
-#[inline]
-pub(crate) fn split_text(text: &str, at: u8) -> impl Iterator<Item = &str> {
-    let mut rest = Some(text);
-    std::iter::from_fn(move || {
-        let text = rest?;
-        let halves = split_text_at(text, at);
-        rest = halves.map(|(_, behind)| behind);
-        Some(halves.map_or(text, |(piece, _)| piece))
-    })
+pub(crate) fn split_text(text: &str, at: u8) -> (&str, Option<&str>) {
+    match find(text.as_bytes(), at) {
+        Some(place) => (&text[..place], Some(&text[place + 1..])),
+        None => (text, None),
+    }
 }
 
 /// Eight bytes in lower case.

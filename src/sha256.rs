@@ -4,6 +4,8 @@
 //! general-purpose hashers buffer and count for input that comes in pieces, which signing never has,
 //! and cannot start from a key's saved state without a copy of that buffer.
 
+use std::array;
+
 use sha2::block_api::compress256;
 
 use crate::bytes::any;
@@ -72,10 +74,9 @@ pub(crate) fn from_hex(text: &[u8]) -> Option<[u8; 32]> {
     let is_decimal = |digit: u8| digit.wrapping_sub(b'0') < 10;
     let is_letter = |digit: u8| digit.wrapping_sub(b'a') < 6;
     let value = |digit: u8| digit.wrapping_sub(if is_decimal(digit) { b'0' } else { b'a' - 10 });
-    let mut digest = [0; 32];
-    for (byte, [high, low]) in digest.iter_mut().zip(text.as_chunks::<2>().0) {
-        *byte = value(*high) << 4 | value(*low);
-    }
+    // First all values, then the pairs of them: so both are vectorized.
+    let values = text.map(value);
+    let digest = array::from_fn(|at| values[2 * at] << 4 | values[2 * at + 1]);
     (!any(text, |digit| !(is_decimal(digit) | is_letter(digit)))).then_some(digest)
 }
 

@@ -27,7 +27,9 @@ use crate::{Error, ErrorKind};
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp {
-    /// ASCII digits, `T` and `Z`, so byte order is the order of time.
+    /// Since 1970.
+    seconds: u64,
+    /// The same in ASCII digits, `T` and `Z`.
     text: [u8; 16],
 }
 
@@ -49,11 +51,13 @@ impl Timestamp {
 
     /// Reads a date header: AWS's own form, or the one of HTTP (RFC 9110, §5.6.7).
     pub(crate) fn from_header(text: &[u8]) -> Option<Timestamp> {
-        // What was read of the basic form would be written as it stands.
-        let as_it_stands = text.try_into().ok().map(|text| Timestamp { text });
-        match parse_basic(text) {
-            Some(at) => as_it_stands.filter(|_| at.year() >= 1970),
-            None => Timestamp::from_http(str::from_utf8(text).ok()?),
+        match (parse_basic(text), text.try_into()) {
+            // It would be written as it stands.
+            (Some(at), Ok(text)) => {
+                let seconds = at.unix_timestamp().try_into().ok()?;
+                Some(Timestamp { seconds, text })
+            }
+            _ => Timestamp::from_http(str::from_utf8(text).ok()?),
         }
     }
 
@@ -77,7 +81,7 @@ impl Timestamp {
         put_pair(&mut text, 9, hour);
         put_pair(&mut text, 11, minute);
         put_pair(&mut text, 13, second);
-        Ok(Timestamp { text })
+        Ok(Timestamp { seconds: at.unix_timestamp().unsigned_abs(), text })
     }
 }
 
@@ -97,15 +101,7 @@ impl TryFrom<SystemTime> for Timestamp {
 
 impl From<Timestamp> for SystemTime {
     fn from(at: Timestamp) -> SystemTime {
-        let pair = |at_: usize| (at.text[at_] - b'0') * 10 + (at.text[at_ + 1] - b'0');
-        let year = i32::from(pair(0)) * 100 + i32::from(pair(2));
-        let date = Month::try_from(pair(4))
-            .and_then(|month| Date::from_calendar_date(year, month, pair(6)))
-            .expect("a Timestamp holds a date that exists");
-        let time =
-            Time::from_hms(pair(9), pair(11), pair(13)).expect("a Timestamp holds a time of day");
-        let seconds = PrimitiveDateTime::new(date, time).as_utc().unix_timestamp();
-        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds.unsigned_abs())
+        SystemTime::UNIX_EPOCH + Duration::from_secs(at.seconds)
     }
 }
 

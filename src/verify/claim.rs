@@ -2,7 +2,7 @@
 
 use std::{
     borrow::Cow,
-    fmt, iter,
+    fmt,
     time::{Duration, SystemTime},
 };
 
@@ -253,9 +253,10 @@ impl<'a> Claim<'a> {
     /// Whether all is signed that must be.
     fn check_headers(&self, unsigned: Option<&[u8]>) -> Result<(), Error> {
         let place = self.parts.place;
-        let required = iter::once("host")
-            .chain(self.verifier.required_headers.iter().map(String::as_str))
-            .find(|name| !self.parts.signed.has(name));
+        let signed = &self.parts.signed;
+        let mut others = self.verifier.required_headers.iter().map(String::as_str);
+        let required =
+            if signed.has_host { others.find(|name| !signed.has(name)) } else { Some("host") };
         if let Some(name) = required {
             let message = format!("'{name}' must be a 'SignedHeader' in the AWS Authorization.");
             return Err(Error::new(Refusal::NotSigned, place, message));

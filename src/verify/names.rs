@@ -14,11 +14,16 @@ pub(super) struct SignedNames<'a> {
     /// With `;` between them.
     text: Cow<'a, str>,
     is_sorted: bool,
+    /// Whether they name those that every verifier asks for.
+    pub(super) has_host: bool,
+    pub(super) has_date: bool,
+    pub(super) has_content_sha256: bool,
 }
 
 impl<'a> SignedNames<'a> {
     pub(super) fn new(place: Place, text: Cow<'a, str>) -> Result<SignedNames<'a>, Error> {
         let has_rare = any(text.as_bytes(), is_rare);
+        let (mut has_host, mut has_date, mut has_content_sha256) = (false, false, false);
         let (mut seen, mut last, mut is_sorted) = (0, Name::default(), true);
         for name in split(text.as_bytes(), b';') {
             if name.is_empty() || (has_rare && !is_lower_token(name)) {
@@ -27,6 +32,9 @@ impl<'a> SignedNames<'a> {
                     "SignedHeaders holds a name that is no token in lower case",
                 ));
             }
+            has_host |= name == b"host";
+            has_date |= name == b"date";
+            has_content_sha256 |= name == b"x-amz-content-sha256";
             let name = Name::new(name);
             is_sorted &= last < name;
             last = name;
@@ -42,7 +50,7 @@ impl<'a> SignedNames<'a> {
         if !is_sorted && text.split(';').enumerate().any(is_twice) {
             return Err(malformed(place, "SignedHeaders names a header twice"));
         }
-        Ok(SignedNames { text, is_sorted })
+        Ok(SignedNames { text, is_sorted, has_host, has_date, has_content_sha256 })
     }
 
     /// The names as they stand, with `;` between them.

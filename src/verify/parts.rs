@@ -8,7 +8,7 @@ use subtle::ConstantTimeEq;
 use super::{Error, Place, Refusal, names::SignedNames};
 use crate::{
     Head, Payload, Rules, Timestamp,
-    bytes::{any, is_same_secret, split, split_text, split_text_at},
+    bytes::{any, is_same_secret, split, split_text},
     canonical::query,
     head::trim_blanks,
     rules::ContentSha256,
@@ -127,17 +127,22 @@ impl<'a> Parts<'a> {
             ));
         };
         let (mut credential, mut signed_headers, mut signature) = (None, None, None);
-        for field in split_text(fields, b',') {
-            let (name, value) = split_text_at(trim_text(field), b'=').ok_or_else(|| {
-                malformed(place, "the Authorization header holds a part without a `=`")
-            })?;
-            let slot = match name {
-                "Credential" => &mut credential,
-                "SignedHeaders" => &mut signed_headers,
-                "Signature" => &mut signature,
-                _ => {
-                    return Err(malformed(place, "the Authorization header holds an unknown part"));
+        let mut rest = Some(fields);
+        while let Some(fields) = rest {
+            let (field, behind) = split_text(fields, b',');
+            rest = behind;
+            let field = trim_text(field);
+            let (slot, name) = match field.as_bytes().first() {
+                Some(b'C') => (&mut credential, "Credential"),
+                Some(b'S') if field.starts_with("SignedHeaders") => {
+                    (&mut signed_headers, "SignedHeaders")
                 }
+                _ => (&mut signature, "Signature"),
+            };
+            let Some(value) = field.strip_prefix(name).and_then(|rest| rest.strip_prefix('='))
+            else {
+                let message = "the Authorization header holds an unknown part";
+                return Err(malformed(place, message));
             };
             if slot.replace(value).is_some() {
                 let message = format!("the Authorization header holds {name} twice");
@@ -152,11 +157,11 @@ impl<'a> Parts<'a> {
                 "the Authorization header lacks one of Credential, SignedHeaders and Signature",
             ));
         };
-        let credential = Credential::new(place, split_text(credential, b'/').map(Cow::Borrowed))?;
+        let credential = Credential::from_text(place, credential)?;
         let signed = SignedNames::new(place, Cow::Borrowed(signed_headers))?;
         // A `date` header counts where there is no x-amz-date, if it is signed.
-        let date = found.amz_date.or_else(|| found.date.filter(|_| signed.has("date")));
-        let hash = found.content_sha256.filter(|_| signed.has("x-amz-content-sha256"));
+        let date = found.amz_date.or_else(|| found.date.filter(|_| signed.has_date));
+        let hash = found.content_sha256.filter(|_| signed.has_content_sha256);
         Ok(Parts {
             place,
             credential,
@@ -182,7 +187,7 @@ impl<'a> Parts<'a> {
         let signed_headers = signed_headers
             .ok_or_else(|| malformed(place, format!("{} is not text", query::SIGNED_HEADERS)))?;
         let signed = SignedNames::new(place, signed_headers)?;
-        let hash = found.content_sha256.filter(|_| signed.has("x-amz-content-sha256"));
+        let hash = found.content_sha256.filter(|_| signed.has_content_sha256);
         Ok(Parts {
             place,
             credential: Credential::from_value(place, credential)?,
@@ -272,39 +277,41 @@ impl<'a> Parts<'a> {
 }
 
 impl<'a> Credential<'a> {
-    fn new(
-        place: Place,
-        parts: impl Iterator<Item = Cow<'a, str>>,
-    ) -> Result<Credential<'a>, Error> {
-        let mut parts = parts.fuse();
-        let is_name = |part: &Cow<'_, str>| {
-            !part.is_empty() && !any(part.as_bytes(), |byte| byte.is_ascii_control())
-        };
-        let mut next = || parts.next().filter(is_name);
-        let five = [next(), next(), next(), next(), next()];
-        match (five, parts.next()) {
-            (
-                [Some(access_key_id), Some(date), Some(region), Some(service), Some(terminator)],
-                None,
-            ) => Ok(Credential { access_key_id, date, region, service, terminator }),
-            _ => Err(malformed(
-                place,
-                "the Credential is not like AKID/20150830/us-east-1/iam/aws4_request",
-            )),
+    fn from_text(place: Place, text: &'a str) -> Result<Credential<'a>, Error> {
+        let mut parts = [""; 5];
+        let mut rest = Some(text);
+        for part in &mut parts {
+            (*part, rest) = rest.map_or(("", None), |rest| split_text(rest, b'/'));
         }
+        let is_text = !any(text.as_bytes(), |byte| byte.is_ascii_control());
+        Credential::new(place, parts.map(Cow::Borrowed), rest.is_none() && is_text)
     }
 
     /// Splits at slashes, escaped or not; the parts themselves are seldom escaped.
     fn from_value(place: Place, value: Value<'a>) -> Result<Credential<'a>, Error> {
-        let mut parts: [Option<Cow<'a, str>>; 6] = Default::default();
-        let mut rest = value.raw;
-        for slot in &mut parts {
-            let (part, behind) = split_at_slash(rest);
-            *slot = Value { raw: part, is_encoded: true }.text();
-            let Some(behind) = behind else { break };
-            rest = behind;
+        let mut parts = [const { Cow::Borrowed("") }; 5];
+        let mut rest = Some(value.raw);
+        for part in &mut parts {
+            let raw;
+            (raw, rest) = rest.map_or((&b""[..], None), split_at_slash);
+            *part = Value { raw, is_encoded: true }.text().unwrap_or_default();
         }
-        Credential::new(place, parts.into_iter().map_while(|part| part))
+        let is_text = |part: &Cow<'_, str>| !any(part.as_bytes(), |byte| byte.is_ascii_control());
+        let is_whole = rest.is_none() && parts.iter().all(is_text);
+        Credential::new(place, parts, is_whole)
+    }
+
+    fn new(
+        place: Place,
+        parts: [Cow<'a, str>; 5],
+        is_whole: bool,
+    ) -> Result<Credential<'a>, Error> {
+        if !is_whole || parts.iter().any(|part| part.is_empty()) {
+            let message = "the Credential is not like AKID/20150830/us-east-1/iam/aws4_request";
+            return Err(malformed(place, message));
+        }
+        let [access_key_id, date, region, service, terminator] = parts;
+        Ok(Credential { access_key_id, date, region, service, terminator })
     }
 }
 
