@@ -12,7 +12,7 @@ pub(super) fn write_component(text: &[u8], out: &mut Vec<u8>) {
     write(text, UNRESERVED, out);
 }
 
-/// Appends `text`, its escapes decoded and then encoded anew, up to the first byte of `end`; what is
+/// Appends `text`, its escapes decoded and then encoded anew, up to the first byte of class `end`; what is
 /// left, that byte first.
 ///
 /// # Errors
@@ -20,7 +20,7 @@ pub(super) fn write_component(text: &[u8], out: &mut Vec<u8>) {
 pub(super) fn write_recoded<'a>(
     text: &'a [u8],
     as_is: Class,
-    end: &[u8],
+    end: Class,
     decoding: Decoding,
     out: &mut Vec<u8>,
 ) -> Result<&'a [u8], &'a [u8]> {
@@ -42,7 +42,7 @@ pub(super) fn write_recoded<'a>(
                 }
                 None => return Err(rest),
             },
-            byte if end.contains(&byte) => return Ok(rest),
+            byte if CLASSES[usize::from(byte)] & end != 0 => return Ok(rest),
             b'+' if decoding.plus_is_space => {
                 put(b' ', as_is, out);
                 behind
@@ -88,6 +88,12 @@ pub(super) const UNRESERVED: Class = 1;
 
 /// `/`, which stands for itself in a path.
 pub(super) const SLASH: Class = 2;
+
+/// `&`, behind which a query's next piece begins.
+pub(super) const AMPERSAND: Class = 4;
+
+/// `=`, which stands between a name and its value.
+pub(super) const EQUALS: Class = 8;
 
 fn write(text: &[u8], as_is: Class, out: &mut Vec<u8>) {
     let mut rest = text;
@@ -162,11 +168,12 @@ const CLASSES: [Class; 256] = {
         let char = byte as u8;
         if char.is_ascii_alphanumeric() || matches!(char, b'-' | b'.' | b'_' | b'~') {
             classes[byte] = UNRESERVED;
-        } else if char == b'/' {
-            classes[byte] = SLASH;
         }
         byte += 1;
     }
+    classes[b'/' as usize] = SLASH;
+    classes[b'&' as usize] = AMPERSAND;
+    classes[b'=' as usize] = EQUALS;
     classes
 };
 

@@ -67,7 +67,9 @@ impl<'a> Lines<'a> {
             let before = kept;
             while let Some(line) = lines.get(read) {
                 if line.name == name {
-                    lines[kept] = *line;
+                    if kept < read {
+                        lines[kept] = *line;
+                    }
                     kept += 1;
                 } else if line.name < name {
                     left_out(line.name.text);

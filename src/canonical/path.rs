@@ -94,7 +94,7 @@ fn write_encoded(text: &[u8], rules: Rules, out: &mut Vec<u8>) -> Result<(), Err
         return Ok(());
     }
     let decoding = Decoding { plus_is_space: false, malformed_is_itself: !rules.strict_path };
-    match encode::write_recoded(text, UNRESERVED | SLASH, b"", decoding, out) {
+    match encode::write_recoded(text, UNRESERVED | SLASH, 0, decoding, out) {
         Ok(_) => Ok(()),
         Err(rest) => Err(malformed(text, text.len() - rest.len())),
     }

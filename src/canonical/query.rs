@@ -3,7 +3,7 @@
 use percent_encoding::percent_decode;
 
 use super::{
-    encode::{self, Decoding, UNRESERVED},
+    encode::{self, AMPERSAND, Decoding, EQUALS, UNRESERVED},
     scratch::{Spare, room},
 };
 use crate::{
@@ -81,7 +81,8 @@ fn write_pieces(
         }
         let start = out.len();
         let malformed = |rest: &[u8]| malformed(query, query.len() - rest.len());
-        rest = encode::write_recoded(rest, UNRESERVED, b"=&", FORM, out).map_err(malformed)?;
+        rest = encode::write_recoded(rest, UNRESERVED, EQUALS | AMPERSAND, FORM, out)
+            .map_err(malformed)?;
         let equals = out.len();
         let is_left_out = leave_out(&out[start..equals]);
         if equals == start || is_left_out {
@@ -92,7 +93,8 @@ fn write_pieces(
         }
         out.push(b'=');
         if let Some((b'=', value)) = rest.split_first() {
-            rest = encode::write_recoded(value, UNRESERVED, b"&", FORM, out).map_err(malformed)?;
+            rest = encode::write_recoded(value, UNRESERVED, AMPERSAND, FORM, out)
+                .map_err(malformed)?;
         }
         pieces.push(Piece { start: start as u32, equals: equals as u32, end: out.len() as u32 });
         rest = rest.get(1..).unwrap_or_default();

@@ -292,9 +292,9 @@ impl<'a> Credential<'a> {
         let mut parts = [const { Cow::Borrowed("") }; 5];
         let mut rest = Some(value.raw);
         for part in &mut parts {
-            let raw;
-            (raw, rest) = rest.map_or((&b""[..], None), split_at_slash);
-            *part = Value { raw, is_encoded: true }.text().unwrap_or_default();
+            let value;
+            (value, rest) = rest.map_or((Value::header(b""), None), split_at_slash);
+            *part = value.text().unwrap_or_default();
         }
         let is_text = |part: &Cow<'_, str>| !any(part.as_bytes(), |byte| byte.is_ascii_control());
         let is_whole = rest.is_none() && parts.iter().all(is_text);
@@ -316,23 +316,25 @@ impl<'a> Credential<'a> {
 }
 
 /// What stands before the first slash, escaped or not, and what behind it, if it is there.
-fn split_at_slash(text: &[u8]) -> (&[u8], Option<&[u8]>) {
-    let mut from = 0;
-    while let Some(at) = text[from..].iter().position(|byte| matches!(byte, b'/' | b'%')) {
-        let end = from + at;
-        match &text[end..] {
-            [b'/', behind @ ..] | [b'%', b'2', b'F' | b'f', behind @ ..] => {
-                return (&text[..end], Some(behind));
-            }
-            _ => from = end + 1,
+fn split_at_slash(text: &[u8]) -> (Value<'_>, Option<&[u8]>) {
+    let (mut end, mut is_encoded) = (0, false);
+    while let Some(at) = text[end..].iter().position(|byte| matches!(byte, b'/' | b'%' | b'+')) {
+        end += at;
+        if let [b'/', behind @ ..] | [b'%', b'2', b'F' | b'f', behind @ ..] = &text[end..] {
+            return (Value { raw: &text[..end], is_encoded }, Some(behind));
         }
+        (end, is_encoded) = (end + 1, true);
     }
-    (text, None)
+    (Value { raw: text, is_encoded }, None)
 }
 
 impl<'a> Value<'a> {
     fn header(raw: &'a [u8]) -> Value<'a> {
         Value { raw, is_encoded: false }
+    }
+
+    fn encoded(raw: &'a [u8]) -> Value<'a> {
+        Value { raw, is_encoded: true }
     }
 
     /// The value, its escapes decoded.
@@ -404,27 +406,33 @@ impl<'a> Parameters<'a> {
     fn collect(query: &'a [u8]) -> Result<Parameters<'a>, Error> {
         let mut all = Parameters::default();
         let may_be = |piece: &&[u8]| matches!(piece.first(), Some(b'X' | b'%'));
-        for (written, raw) in split(query, b'&').filter(may_be).map(query::halves) {
-            let name = Value { raw: written, is_encoded: true }.decode();
-            let is = |other: &str| *name == *other.as_bytes();
-            let slot = match () {
-                () if !name.starts_with(b"X-Amz-") => continue,
-                () if is(query::ALGORITHM) => &mut all.algorithm,
-                () if is(query::CREDENTIAL) => &mut all.credential,
-                () if is(query::DATE) => &mut all.date,
-                () if is(query::EXPIRES) => &mut all.expires,
-                () if is(query::SIGNED_HEADERS) => &mut all.signed_headers,
-                () if is(query::SIGNATURE) => &mut all.signature,
-                () if is(query::SECURITY_TOKEN) || is(query::S3_SESSION_TOKEN) => &mut all.token,
-                () if is(query::CONTENT_SHA256) => &mut all.content_sha256,
-                () => continue,
+        for (name, raw) in split(query, b'&').filter(may_be).map(query::halves) {
+            let slot = match all.slot(name) {
+                None if name.contains(&b'%') => all.slot(&Value::encoded(name).decode()),
+                slot => slot,
             };
-            if slot.replace(Value { raw, is_encoded: true }).is_some() {
-                let message = format!("the query holds `{}` twice", written.escape_ascii());
+            if slot.is_some_and(|slot| slot.replace(Value::encoded(raw)).is_some()) {
+                let message = format!("the query holds `{}` twice", name.escape_ascii());
                 return Err(Error::new(Refusal::Ambiguous, Place::Query, message));
             }
         }
         Ok(all)
+    }
+
+    /// Where the value of the parameter with this decoded name goes.
+    fn slot(&mut self, name: &[u8]) -> Option<&mut Option<Value<'a>>> {
+        let is = |other: &str| *name == *other.as_bytes();
+        Some(match () {
+            () if is(query::ALGORITHM) => &mut self.algorithm,
+            () if is(query::CREDENTIAL) => &mut self.credential,
+            () if is(query::DATE) => &mut self.date,
+            () if is(query::EXPIRES) => &mut self.expires,
+            () if is(query::SIGNED_HEADERS) => &mut self.signed_headers,
+            () if is(query::SIGNATURE) => &mut self.signature,
+            () if is(query::SECURITY_TOKEN) || is(query::S3_SESSION_TOKEN) => &mut self.token,
+            () if is(query::CONTENT_SHA256) => &mut self.content_sha256,
+            () => return None,
+        })
     }
 
     fn are_a_signature(&self) -> bool {
@@ -452,7 +460,7 @@ pub(super) fn claimed_service(head: Head<'_>) -> Option<Cow<'_, str>> {
             let is = |name: &[u8]| percent_decode(name).eq(query::CREDENTIAL.bytes());
             let mut pieces = query::pieces(head.query.unwrap_or_default());
             let (_, raw) = pieces.find(|(name, _)| is(name))?;
-            Value { raw, is_encoded: true }
+            Value::encoded(raw)
         }
     };
     match credential.text()? {
