@@ -89,7 +89,7 @@ impl<'a> Lines<'a> {
     /// The values of the lines of this name, in lower case, in the order in which they came.
     pub(crate) fn values(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         let name = name.as_bytes();
-        let is_name = move |line: &&Line<'_>| line.name.eq_ignore_ascii_case(name);
+        let is_name = move |line: &&Line<'_>| line.name.text.eq_ignore_ascii_case(name);
         self.as_slice().iter().filter(is_name).map(|line| line.value)
     }
 

@@ -206,8 +206,8 @@ impl EventVerifier {
             return Err((Refusal::MalformedMessage, message.into()));
         };
         let at = self.check_date(milliseconds, now)?;
-        let timestamp =
-            Timestamp::try_from(at).map_err(|error| (Refusal::MalformedMessage, error.to_string()))?;
+        let timestamp = Timestamp::try_from(at)
+            .map_err(|error| (Refusal::MalformedMessage, error.to_string()))?;
         let date = DateHeader::new(milliseconds);
         let Some(expected) = self.chain.sign(&date, timestamp, message.payload(), key_of) else {
             let message = "no key is known for the day of a message of the event stream";

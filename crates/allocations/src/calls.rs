@@ -202,7 +202,6 @@ fn most(counts: impl Iterator<Item = Count>) -> Count {
 
 const MESSAGE: [u8; 3200] = [7; 3200];
 
-
 const SERVICE: &str = "transcribe";
 
 const CALLS: u64 = 600;

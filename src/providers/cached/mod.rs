@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use self::{
     flight::{Flight, Source},
-    state::{Answer, State, Verdict},
+    state::{Answer, Verdict},
 };
 use super::{BoxFuture, Ports, ProvideCredentials};
 
