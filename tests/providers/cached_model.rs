@@ -16,7 +16,7 @@ use super::{
 use crate::support::at;
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
     fn a_cache_does_what_its_model_does(
@@ -87,7 +87,7 @@ struct Held {
     id: String,
     expires_at: Option<u64>,
     is_stable: bool,
-    /// Twice the windows, for half of a life may be half a second.
+    /// Quarters of seconds, as three quarters of a life have them.
     advisory: u64,
     mandatory: u64,
     is_rejected: bool,
@@ -112,7 +112,7 @@ impl Model {
             let left = match held.expires_at {
                 _ if held.is_rejected => 0,
                 None => return at_hand,
-                Some(at) => 2 * at.saturating_sub(self.now),
+                Some(at) => 4 * at.saturating_sub(self.now),
             };
             if left > held.advisory || self.now < self.backoff_until {
                 return at_hand;
@@ -162,7 +162,7 @@ impl Model {
                     (true, None, 1201..5400) => 900,
                     (true, None, _) => 3600,
                 };
-                Some((Some(self.now + life), is_stable, (2 * advisory).min(life)))
+                Some((Some(self.now + life), is_stable, (4 * advisory).min(3 * life)))
             }
             Reply::Undated => Some((None, false, 0)),
             Reply::Nothing if kept.is_none() => {
@@ -175,7 +175,7 @@ impl Model {
         match (installed, kept) {
             (Some((expires_at, is_stable, advisory)), _) => {
                 let (id, is_rejected) = (id.to_owned(), false);
-                let mandatory = advisory.min(120);
+                let mandatory = advisory.min(240);
                 let held = Held { id, expires_at, is_stable, advisory, mandatory, is_rejected };
                 self.held = Some(held.clone());
                 (self.backoff_until, self.refused_until) = (0, 0);

@@ -34,8 +34,8 @@ use super::{BoxFuture, Ports, ProvideCredentials};
 /// | The provider fails, or gives expired ones | those at hand are kept, even past their expiry, and it is asked again after 5 to 10 minutes | the error |
 /// | The provider [refuses][kind] | the error, for 1 to 5 seconds, then it is asked again | the same |
 ///
-/// A window is at most half as long as the life that is left when credentials come. The first load has
-/// everybody wait, and its failure is not kept unless it is a refusal. However many callers wait, the
+/// A window is at most three quarters of the life that is left when credentials come: that concerns
+/// lives below 7 minutes, which would else be asked for at each call. The first load has everybody wait, and its failure is not kept unless it is a refusal. However many callers wait, the
 /// provider is asked once, and the caller who happens to drive that can go away: another drives on. A
 /// refresh that was left alone and then fails is tried once more, for what it waited for may be gone.
 ///
@@ -93,8 +93,8 @@ impl Cached {
     /// The same provider, behind an empty cache with this advisory window instead of the one that
     /// follows from the lifetime.
     ///
-    /// It applies to credentials with [static stability][stable], and like any window it is at most half
-    /// as long as their life.
+    /// It applies to credentials with [static stability][stable], and like any window it is at most
+    /// three quarters of their life.
     ///
     /// ```
     /// use std::time::Duration;

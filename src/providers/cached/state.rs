@@ -175,8 +175,9 @@ impl Held {
         } else {
             (BUFFER, BUFFER)
         };
-        // Credentials that are born inside of their window would be asked for at each call.
-        let most = life / 2;
+        // Credentials that are born inside of their window would be asked for at each call. No window
+        // of the table is cut for lives of 400 seconds and more.
+        let most = life / 4 * 3;
         let (advisory, mandatory) = (advisory.min(most), mandatory.min(most));
         Held { credentials, advisory, mandatory, is_rejected: false }
     }
