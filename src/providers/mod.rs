@@ -55,7 +55,8 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 ///
 /// Only [`provide`](ProvideCredentials::provide) must be written; the rest has defaults.
 /// [`Credentials`] are a provider themselves: of themselves, for ever. Providers ask anew each time;
-/// [`Cached`] keeps what they gave.
+/// [`Cached`] keeps what they gave. One whose credentials are renewed without end, by whom it asks, marks
+/// them with [static stability](Credentials::with_static_stability): then they outlive an outage.
 ///
 /// ```
 /// use countersign::Credentials;

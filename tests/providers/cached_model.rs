@@ -31,6 +31,8 @@ proptest! {
 enum Event {
     /// So many seconds pass.
     Advance(u64),
+    /// The clock is set back by so many.
+    SetBack(u64),
     /// A caller comes.
     Call,
     /// A caller who waits goes away.
@@ -62,6 +64,7 @@ fn event() -> impl Strategy<Value = Event> {
     ];
     prop_oneof![
         3 => prop_oneof![0_u64..12, 0_u64..700, 0_u64..9000].prop_map(Event::Advance),
+        1 => (1_u64..9000).prop_map(Event::SetBack),
         6 => Just(Event::Call),
         1 => (0_usize..4).prop_map(Event::Leave),
         5 => reply.prop_map(Event::Reply),
@@ -69,10 +72,12 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-/// What is expected, in whole seconds since the beginning.
+/// What is expected, in whole seconds since long before the beginning.
 #[derive(Debug, Default)]
 struct Model {
     now: u64,
+    /// When the pause began that is the last; set back behind it, the clock ends it.
+    pause_from: u64,
     configured: Option<u64>,
     held: Option<Held>,
     backoff_until: u64,
@@ -114,15 +119,15 @@ impl Model {
                 None => return at_hand,
                 Some(at) => 4 * at.saturating_sub(self.now),
             };
-            if left > held.advisory || self.now < self.backoff_until {
+            if left > held.advisory || self.is_before(self.backoff_until) {
                 return at_hand;
             }
             let is_driven = self.request.as_ref().is_some_and(|request| request.waiting > 0);
-            if self.now >= self.refused_until && left > held.mandatory && is_driven {
+            if !self.is_before(self.refused_until) && left > held.mandatory && is_driven {
                 return at_hand;
             }
         }
-        if self.now < self.refused_until {
+        if self.is_before(self.refused_until) {
             return Some(Err("refused"));
         }
         match &mut self.request {
@@ -138,6 +143,11 @@ impl Model {
         None
     }
 
+    /// Whether a pause lasts that ends then.
+    fn is_before(&self, end: u64) -> bool {
+        self.pause_from <= self.now && self.now < end
+    }
+
     /// What those who wait get; `None` if they wait on.
     fn reply(&mut self, reply: Reply, id: &str) -> Option<Outcome> {
         let request = self.request.as_mut().expect("somebody waits");
@@ -150,6 +160,7 @@ impl Model {
         let kept = self.held.clone().filter(|held| held.is_stable);
         let installed = match reply {
             Reply::Refused => {
+                self.pause_from = self.now;
                 self.refused_until = self.now + 3;
                 self.backoff_until = 0;
                 return Some(Err("refused"));
@@ -182,11 +193,15 @@ impl Model {
                 Some(Ok(Some(held.id)))
             }
             (None, Some(held)) => {
+                self.pause_from = self.now;
                 self.backoff_until = self.now + 450;
                 self.refused_until = 0;
                 Some(Ok(Some(held.id)))
             }
-            (None, None) => Some(Err("failed")),
+            (None, None) => {
+                (self.backoff_until, self.refused_until) = (0, 0);
+                Some(Err("failed"))
+            }
         }
     }
 }
@@ -212,7 +227,7 @@ impl Run {
         if let Some(window) = configured {
             cached = cached.with_advisory_window(Duration::from_secs(window));
         }
-        Run { hands, source, cached, model: Model { configured, ..Model::default() } }
+        Run { hands, source, cached, model: Model { configured, now: 1 << 32, ..Model::default() } }
     }
 
     fn through(mut self, events: &[Event]) {
@@ -224,6 +239,10 @@ impl Run {
                     self.hands.advance(Duration::from_secs(seconds));
                     self.model.now += seconds;
                 }
+                Event::SetBack(seconds) => {
+                    self.hands.set(self.hands.now() - Duration::from_secs(seconds));
+                    self.model.now -= seconds;
+                }
                 Event::Call => {
                     let mut caller = cached.provide();
                     let found = poll(&mut caller);
@@ -233,7 +252,7 @@ impl Run {
                             waiting.push(caller);
                         }
                         Some(expected) => {
-                            assert_eq!(found.map(outcome), Poll::Ready(expected), "event {number}")
+                            assert_eq!(found.map(outcome), Poll::Ready(expected), "event {number}");
                         }
                     }
                 }

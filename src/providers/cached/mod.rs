@@ -31,8 +31,9 @@ use super::{BoxFuture, Ports, ProvideCredentials};
 /// |---|---|---|
 /// | Advisory window | 5 minutes before expiry if they live for up to 20 minutes, 15 if for less than 90, else 60: the first caller asks for new ones, the others get those at hand | – |
 /// | Mandatory window | from the last minute on all wait for the one who asks | the last 10 seconds, the same |
-/// | The provider fails, or gives expired ones | those at hand are kept, even past their expiry, and it is asked again after 5 to 10 minutes | the error |
-/// | The provider [refuses][kind] | the error, for 1 to 5 seconds, then it is asked again | the same |
+/// | The provider fails | those at hand are kept, even past their expiry, and it is asked again after 5 to 10 minutes | the error |
+/// | It gives expired ones | as if it failed | they are passed on |
+/// | It [refuses][kind] | the error, for 1 to 5 seconds, then it is asked again | the same |
 ///
 /// A window is at most three quarters of the life that is left when credentials come: that concerns
 /// lives below 7 minutes, which would else be asked for at each call. The first load has everybody wait, and its failure is not kept unless it is a refusal. However many callers wait, the
