@@ -1,6 +1,7 @@
 //! Prints how long signing takes, here and elsewhere, beside the SHA-256 that it needs at the least.
 #![forbid(unsafe_code)]
 
+mod chunks;
 mod measure;
 mod peers;
 mod report;
@@ -55,6 +56,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         } else {
             report::table(&case, &measured);
         }
+    }
+    chunks::check();
+    for chunk_size in [64 << 10, 1 << 20] {
+        report::chunks(chunk_size, &chunks::measure(chunk_size, rounds.min(2000)), json);
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! How what was measured is printed.
 
-use crate::{measure::Measured, support::Case};
+use crate::{chunks, measure::Measured, support::Case};
 
 /// A table in Markdown. The first row is the limit.
 pub(crate) fn table(case: &Case, rows: &[Measured]) {
@@ -37,6 +37,30 @@ pub(crate) fn json(case: &Case, rows: &[Measured]) {
             row.allocations,
             row.bytes
         );
+    }
+}
+
+/// The time that one chunk takes, and how fast that is beside SHA-256 alone, the first row.
+pub(crate) fn chunks(chunk_size: usize, rows: &[chunks::Measured], json: bool) {
+    if !json {
+        println!("### chunks of {} KiB", chunk_size >> 10);
+        println!();
+        println!("| {:20} | min ns | median ns | of SHA-256 alone |", "");
+        println!("|:{:-<20}-|-------:|----------:|-----------------:|", "");
+    }
+    for row in rows {
+        let share = rows[0].min_ns as f64 / row.min_ns as f64;
+        let (name, min_ns, median_ns) = (row.name, row.min_ns, row.median_ns);
+        if json {
+            println!(
+                r#"{{"chunk":{chunk_size},"row":"{name}","min_ns":{min_ns},"median_ns":{median_ns},"share":{share:.3}}}"#
+            );
+        } else {
+            println!("| {name:20} | {min_ns:6} | {median_ns:9} | {share:16.2} |");
+        }
+    }
+    if !json {
+        println!();
     }
 }
 
