@@ -496,6 +496,43 @@ proptest! {
     }
 }
 
+#[cfg(feature = "checksums")]
+#[test]
+fn every_checksum_that_aws_knows_is_verified() {
+    use countersign::checksums::by_name;
+
+    for algorithm in ["crc32", "crc32c", "crc64nvme", "sha1", "sha256"] {
+        let name = format!("x-amz-checksum-{algorithm}");
+        let value = |data: &[u8]| {
+            let (mut checksum, mut value) = (by_name(&name).unwrap(), Vec::new());
+            checksum.update(data);
+            checksum.write(&mut value);
+            String::from_utf8(value).unwrap()
+        };
+        for payload in [Payload::StreamingTrailer, Payload::StreamingUnsignedTrailer] {
+            for is_right in [true, false] {
+                let mut stream = stream(payload);
+                let of = if is_right { stream.data() } else { b"another body".to_vec() };
+                stream.trailers = vec![(name.clone(), value(&of))];
+                let chunks = match payload {
+                    Payload::StreamingTrailer => verifier(Payload::Streaming)
+                        .with_trailer(name.as_bytes(), Some(by_name))
+                        .unwrap(),
+                    _ => ChunkVerifier::unsigned(name.as_bytes(), Some(by_name)).unwrap(),
+                };
+                let (_, verdict) = read_by(chunks, stream.frame(&signing()).wire.chunks(5));
+                match verdict {
+                    Ok(trailers) => assert!(is_right && trailers.get(&name).is_some()),
+                    Err(error) => {
+                        assert!(!is_right, "{error}");
+                        assert_eq!(error.refusal(), Refusal::ChecksumDiffers);
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// A request in chunks, signed; the caller's headers are signed too.
 fn signed_request(
     payload: Payload,

@@ -23,4 +23,6 @@ mod support;
 mod tower;
 mod types;
 mod vectors;
+#[cfg(feature = "body")]
+mod verified_body;
 mod verify;

@@ -16,6 +16,7 @@ use std::{
 use bytes::Bytes;
 use countersign::{
     Credentials, KeyCache, Payload, Signer,
+    chunked::{ChunkBuffer, Chunks},
     providers::{BoxFuture, ProvideCredentials, ProviderError},
     tower::{
         Body, BoxError, KeyFound, LongBody, LookUp, Refused, Sign, SignError, SignLayer, Verify,
@@ -27,6 +28,8 @@ use http::{HeaderMap, Request, Response};
 use http_body::{Frame, SizeHint};
 use http_body_util::{BodyExt, Empty, Full};
 use tower::{Layer, Service, ServiceExt, service_fn};
+
+use crate::support::chunks::{Crc, checksums};
 
 const URL: &str = "https://sqs.us-east-1.amazonaws.com/queue?x=1";
 
@@ -306,6 +309,76 @@ async fn an_empty_streamed_body_is_checked_too() {
     assert_eq!(send(&streamed, request("")).await.1, "AKIDEXAMPLE: ");
     let (_, body) = send(&streamed, request("meow")).await;
     assert!(body.starts_with("AKIDEXAMPLE: <The provided"), "{body}");
+}
+
+/// An upload of `meow meow` in chunks.
+fn upload(chunks: Chunks) -> (http::request::Parts, Vec<u8>) {
+    let mut put = Request::put("https://b.s3.amazonaws.com/k")
+        .header("content-encoding", "gzip")
+        .body(())
+        .unwrap();
+    let signer = Signer::new("us-east-1", "s3");
+    let mut signer = signer.sign_chunked(&mut put, chunks, &credentials(), now()).unwrap();
+    let mut body = ChunkBuffer::new();
+    signer.push(b"meow meow", &mut body).unwrap();
+    signer.finish(&mut body).unwrap();
+    (put.into_parts().0, body.split().to_vec())
+}
+
+#[tokio::test]
+async fn a_body_in_chunks_is_taken_out_of_them_for_the_service() {
+    let checks = layer(Verifier::new().with_checksums(checksums), Wire::S3Xml).with_body_limit(0);
+    for chunks in [
+        Chunks::signed(9),
+        Chunks::signed(9).with_checksum(Crc::crc32()),
+        Chunks::unsigned(9, Crc::crc32()),
+    ] {
+        let is_signed = chunks.payload() != Payload::StreamingUnsignedTrailer;
+        let (parts, body) = upload(chunks);
+        let service = checks.layer(service_fn(async |request: Request<Body<Full<Bytes>>>| {
+            let (headers, body) = (request.headers(), request.body());
+            assert_eq!(
+                (&headers["content-length"], &headers["content-encoding"]),
+                (&"9".parse().unwrap(), &"gzip".parse().unwrap())
+            );
+            assert_eq!(http_body::Body::size_hint(body).exact(), Some(9));
+            let verified = request.extensions().get::<Verified<'static>>().unwrap();
+            assert!(verified.payload().is_in_chunks());
+            let read = request.into_body().collect().await.map_err(|error| error.to_string());
+            Ok::<_, Infallible>(Response::new(match read {
+                Ok(read) => Full::<Bytes>::from(read.to_bytes()),
+                Err(error) => Full::from(format!("<{error}>")),
+            }))
+        }));
+        let send = async |body: Vec<u8>| {
+            let request = Request::from_parts(parts.clone(), Full::<Bytes>::from(body));
+            let answer = service.clone().oneshot(request).await.unwrap();
+            assert_eq!(answer.status(), 200);
+            answer.into_body().collect().await.unwrap().to_bytes()
+        };
+        assert_eq!(send(body.clone()).await, "meow meow");
+        let at = body.windows(4).position(|four| four == b"meow").unwrap();
+        let mut bad = body.clone();
+        bad[at] = b'M';
+        let said = String::from_utf8(send(bad).await.to_vec()).unwrap();
+        let expected =
+            if is_signed { "with chunk 1, which begins at byte 0" } else { "x-amz-checksum-crc32" };
+        assert!(said.starts_with('<') && said.contains(expected), "{said}");
+        let said = send(body[..body.len() - 1].to_vec()).await;
+        assert!(said.ends_with(b"ends before it is whole>"), "{said:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_checksum_that_the_layer_cannot_compute_is_answered() {
+    let (parts, body) = upload(Chunks::signed(9).with_checksum(Crc::crc32()));
+    let request = Request::from_parts(parts, Full::<Bytes>::from(body));
+    let (parts, body) = send(&layer(Verifier::new(), Wire::S3Xml), request).await;
+    assert_eq!(parts.status, 501);
+    assert!(
+        body.contains("<Code>NotImplemented</Code>") && body.contains("with_checksums"),
+        "{body}"
+    );
 }
 
 #[tokio::test]

@@ -6,6 +6,8 @@ use countersign::{
     Credentials, Error, ErrorKind, Explanation, Head, Headers, KeyCache, Life, Payload,
     PayloadLine, Presign, Presigned, Rules, Scope, Scratch, SignRequest, Signed, Signer,
     SigningKey, Timestamp,
+    chunked::{ChunkVerifier, Trailers},
+    verify::BodyCheck,
 };
 
 fn crosses_threads<T: Send + Sync>() {}
@@ -17,6 +19,8 @@ fn is_shown<T: fmt::Debug>() {}
 
 #[test]
 fn owning_types_go_wherever_a_task_goes() {
+    is_owned::<BodyCheck>();
+    is_owned::<ChunkVerifier>();
     is_owned::<Credentials>();
     is_owned::<Error>();
     is_owned::<ErrorKind>();
@@ -32,6 +36,7 @@ fn owning_types_go_wherever_a_task_goes() {
     is_owned::<Signer>();
     is_owned::<SigningKey>();
     is_owned::<Timestamp>();
+    is_owned::<Trailers>();
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Buf;
 use countersign::{
-    Credentials, KeyCache, Signer,
+    Credentials, KeyCache, Payload, Signer,
     chunked::{ChunkBuffer, ChunkSigner, Chunks},
     eventstream::{EventSigner, EventVerifier},
 };
@@ -12,6 +12,7 @@ use http::{Request, header::HeaderValue};
 
 use crate::{
     counting::{Count, count, peak},
+    received::{self, READS},
     support::{
         ACCESS_KEY_ID, Call, Case, DYNAMODB, HEADER_HEAVY, Ours, PRESIGNED, PRESIGNED_WITH_TOKEN,
         REGION, S3_GET, SECRET_ACCESS_KEY, Server,
@@ -57,6 +58,14 @@ pub fn rows() -> Vec<Row> {
     add("push, drained", pushed(|wire| wire.advance(wire.remaining())));
     add("push, split and sent", pushed(|wire| drop(wire.split())));
     add("frame", framed());
+    for (how, read) in READS {
+        // What is counted is the most of the three.
+        let forms =
+            [Payload::Streaming, Payload::StreamingTrailer, Payload::StreamingUnsignedTrailer];
+        let of =
+            |payload| most(received::counts(payload, 8 << 10, CALLS as usize, read).into_iter());
+        add(how, most_of(forms.map(of)));
+    }
     rows
 }
 
@@ -192,12 +201,16 @@ fn signed(ours: &Ours, call: &Call) -> Request<Vec<u8>> {
     request
 }
 
-/// The most that one call allocates once the first calls have grown the buffers.
-fn most(counts: impl Iterator<Item = Count>) -> Count {
-    counts.skip(WARM_UP).fold(Count::default(), |most, count| Count {
+fn most_of(counts: impl IntoIterator<Item = Count>) -> Count {
+    counts.into_iter().fold(Count::default(), |most, count| Count {
         allocations: most.allocations.max(count.allocations),
         bytes: most.bytes.max(count.bytes),
     })
+}
+
+/// The most that one call allocates once the first calls have grown the buffers.
+fn most(counts: impl Iterator<Item = Count>) -> Count {
+    most_of(counts.skip(WARM_UP))
 }
 
 const MESSAGE: [u8; 3200] = [7; 3200];

@@ -7,6 +7,7 @@
 
 pub mod calls;
 pub mod counting;
+pub mod received;
 #[path = "../../../benches/support/mod.rs"]
 mod support;
 pub mod watching;

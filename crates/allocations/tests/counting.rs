@@ -1,9 +1,11 @@
 //! How much signing may allocate.
 #![forbid(unsafe_code)]
 
+use countersign::Payload;
 use countersign_allocations::{
     calls::{peak_of_chunks, rows},
     counting::{Counting, count, peak},
+    received::peak_of_received,
 };
 
 #[global_allocator]
@@ -24,6 +26,22 @@ fn a_gibibyte_is_signed_in_the_memory_of_two_chunks_at_most() {
         let peak = peak_of_chunks(length, chunk_size);
         println!("{peak} bytes at most with chunks of {chunk_size}");
         assert!(peak <= most, "{peak} bytes with chunks of {chunk_size}, {most} at most");
+    }
+}
+
+#[test]
+fn a_body_in_chunks_is_verified_in_the_memory_of_a_few_chunks() {
+    for payload in
+        [Payload::Streaming, Payload::StreamingTrailer, Payload::StreamingUnsignedTrailer]
+    {
+        for (length, chunk_size) in [(4 << 20, 8 << 10), (32 << 20, 64 << 10), (32 << 20, 1 << 20)]
+        {
+            // A buffer that grows is there twice, and what was split off it once more.
+            let most = 4 * chunk_size + (64 << 10);
+            let peak = peak_of_received(payload, length, chunk_size);
+            println!("{peak} bytes at most with chunks of {chunk_size}, {payload:?}");
+            assert!(peak <= most, "{peak} bytes with chunks of {chunk_size}, {most} at most");
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use std::{
 
 use countersign::{
     Credentials, Head, Headers, KeyCache, Payload, Presign, Scope, Scratch, Signer, SigningKey,
+    chunked::{ChunkBuffer, ChunkVerifier},
 };
 use countersign_allocations::watching::{Watching, leaks};
 use hmac::{Hmac, KeyInit, Mac};
@@ -155,6 +156,24 @@ fn a_dropped_signer_leaves_nothing() {
         drop(signer);
     });
     assert_eq!(found, 0);
+}
+
+#[test]
+fn what_verifies_chunks_leaves_no_key_when_it_is_dropped_or_fails() {
+    for fails in [false, true] {
+        let found = leaks(&needles(), || {
+            let at = "20150830T123600Z".parse().expect("a time");
+            let key = SigningKey::derive(SECRET, &scope());
+            let mut chunks = Box::new(ChunkVerifier::new(key, at, &scope(), &[b'0'; 64]));
+            let mut out = ChunkBuffer::new();
+            if fails {
+                let chunk = format!("4;chunk-signature={}\r\nmeow\r\n", "0".repeat(64));
+                assert!(chunks.push(chunk.as_bytes(), &mut out).is_err());
+            }
+            drop(chunks);
+        });
+        assert_eq!(found, 0);
+    }
 }
 
 #[test]
