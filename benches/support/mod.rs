@@ -10,7 +10,7 @@ use std::{
 
 use countersign::{
     Credentials, Head, Headers, Payload, Presign, Scope, Scratch, Signer, SigningKey,
-    verify::{Error, Known, Verifier},
+    verify::{self, Error, Verifier},
 };
 use http::{Request, header::HeaderMap};
 
@@ -270,7 +270,16 @@ pub(crate) struct Server {
     verifier: Verifier,
     key: SigningKey,
     session_token: Option<String>,
+    another_token: String,
     scratch: Scratch,
+}
+
+/// What a server knows of an access key id.
+#[derive(Clone, Copy)]
+pub(crate) enum Known {
+    Nobody,
+    Well,
+    WithAnotherToken,
 }
 
 impl Server {
@@ -281,6 +290,7 @@ impl Server {
             verifier: Verifier::new().with_region(REGION).with_services([case.service]),
             key: SigningKey::derive(SECRET_ACCESS_KEY, &scope),
             session_token: case.session_token.map(|token| token()),
+            another_token: session_token().replace('x', "y"),
             scratch: Scratch::new(),
         }
     }
@@ -292,7 +302,7 @@ impl Server {
 
     /// Verifies a request whose body is in memory.
     pub(crate) fn verify(&mut self, head: Head<'_>, body: &[u8], at: SystemTime) -> usize {
-        self.try_verify(head, body, at, true).expect("the request is rightly signed")
+        self.try_verify(head, body, at, Known::Well).expect("the request is rightly signed")
     }
 
     /// The same, where the request may be refused and the key may not be known.
@@ -301,13 +311,16 @@ impl Server {
         head: Head<'_>,
         body: &[u8],
         at: SystemTime,
-        is_known: bool,
+        known: Known,
     ) -> Result<usize, Error> {
         let claim = self.verifier.claim(head, at)?;
-        let known = is_known.then(|| {
-            let known = Known::new(&self.key);
-            self.session_token.as_deref().map_or(known, |token| known.with_session_token(token))
-        });
+        let token = match known {
+            Known::WithAnotherToken => Some(&self.another_token),
+            Known::Nobody | Known::Well => self.session_token.as_ref(),
+        };
+        let key = verify::Known::new(&self.key);
+        let key = token.map_or(key, |token| key.with_session_token(token));
+        let known = (!matches!(known, Known::Nobody)).then_some(key);
         let (verified, check) = claim.verify(known, Some(payload(body)), &mut self.scratch)?;
         check.finish()?;
         Ok(verified.access_key_id().len())

@@ -183,11 +183,8 @@ impl<'a> Claim<'a> {
         let matches = matches && all_there;
         let expected_token = known.and_then(|known| known.session_token);
         let has_token = match (self.parts.token, expected_token) {
-            (None, None) => true,
-            (Some(token), Some(expected)) => token.is(expected.0),
-            // As long as for a token that differs in its last byte.
-            (Some(token), None) => token.is_itself() & false,
-            (None, Some(_)) => false,
+            (None, expected) => expected.is_none(),
+            (Some(token), expected) => token.is(expected.map(|expected| expected.0)),
         };
         let refuse = |refusal, message: &'static str| Error::new(refusal, place, message);
         if known.is_none() {

@@ -9,6 +9,10 @@
 //! The body is checked last, in pieces, by the [`BodyCheck`] that comes with the proof. It also takes a body
 //! in chunks, as `aws-chunked` uploads have it, out of its frame.
 //!
+//! What is accepted is accepted without an allocation, the [`Scratch`](crate::Scratch) being warm, but
+//! where a request has more than 24 headers, SignedHeaders that are not sorted, or a presigned URL's part
+//! with escapes that have to be decoded, as its SignedHeaders with more than one name.
+//!
 //! ```
 //! use std::time::SystemTime;
 //! use countersign::{

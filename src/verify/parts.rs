@@ -3,7 +3,6 @@
 use std::{borrow::Cow, hint::black_box, time::Duration};
 
 use percent_encoding::percent_decode;
-use subtle::ConstantTimeEq;
 
 use super::{Error, Place, Refusal, names::SignedNames};
 use crate::{
@@ -352,28 +351,34 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// Compares the value with itself: what [`Value::is`] takes, where there is nothing to compare with.
-    pub(super) fn is_itself(self) -> bool {
+    /// Whether the value is this one, in a time that depends on the value itself and takes as long where
+    /// none is expected.
+    pub(super) fn is(self, expected: Option<&str>) -> bool {
+        let expected = expected.map(str::as_bytes);
+        let (mut is_same, mut len) = (true, 0);
+        let mut compare = |run: &[u8]| {
+            let other = expected.and_then(|expected| expected.get(len..len + run.len()));
+            is_same &= is_same_secret(run, other.unwrap_or(black_box(run))) & other.is_some();
+            len += run.len();
+        };
+        let mut rest = if self.is_encoded { self.raw } else { b"" };
+        while !rest.is_empty() {
+            let end = rest.iter().position(|byte| matches!(byte, b'%' | b'+'));
+            let (run, behind) = rest.split_at(end.unwrap_or(rest.len()));
+            compare(run);
+            let (escape, behind) = behind.split_at(match behind.first() {
+                // Whatever begins with a `%` is an escape: it was checked.
+                Some(b'%') => behind.len().min(3),
+                Some(_) => 1,
+                None => 0,
+            });
+            Value::encoded(escape).bytes().for_each(|byte| compare(&[byte]));
+            rest = behind;
+        }
         if !self.is_encoded {
-            return is_same_secret(self.raw.trim_ascii(), black_box(self.raw).trim_ascii());
+            compare(self.raw.trim_ascii());
         }
-        let same = |same, byte: u8| same & black_box(byte).ct_eq(&byte);
-        self.bytes().fold(subtle::Choice::from(1), same).into()
-    }
-
-    /// Compares in a time that depends on the lengths alone.
-    pub(super) fn is(self, expected: &str) -> bool {
-        let expected = expected.as_bytes();
-        if !self.is_encoded {
-            return is_same_secret(self.raw.trim_ascii(), expected);
-        }
-        let mut same = subtle::Choice::from(1);
-        let mut len = 0;
-        for byte in self.bytes() {
-            same &= expected.get(len).copied().unwrap_or(!byte).ct_eq(&byte);
-            len += 1;
-        }
-        (same & len.ct_eq(&expected.len())).into()
+        is_same & expected.is_some_and(|expected| expected.len() == len)
     }
 
     /// The bytes that the escapes of a query spell.
