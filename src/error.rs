@@ -65,12 +65,15 @@ pub enum ErrorKind {
     InvalidCredentials,
     /// The seed of an event stream that is no signature, or a message that cannot be wrapped.
     InvalidEvent,
-    /// A presigned URL's life that is not a whole number of seconds from 1 to 604800.
+    /// A presigned URL's life that is not a whole number of seconds from 1 to 604800, or a POST
+    /// policy's that is not within them.
     InvalidExpiry,
     /// A header name that is not a token, or a value with CR, LF or NUL.
     InvalidHeader,
     /// A method that is not a token.
     InvalidMethod,
+    /// A POST policy that S3 would refuse, or a form that cannot keep to its policy.
+    InvalidPolicy,
     /// An empty region or service, or one with `/` or a control byte.
     InvalidScope,
     /// A time before 1970 or after 9999.
@@ -97,6 +100,7 @@ impl ErrorKind {
             ErrorKind::InvalidExpiry => "invalid_expiry",
             ErrorKind::InvalidHeader => "invalid_header",
             ErrorKind::InvalidMethod => "invalid_method",
+            ErrorKind::InvalidPolicy => "invalid_policy",
             ErrorKind::InvalidScope => "invalid_scope",
             ErrorKind::InvalidTime => "invalid_time",
             ErrorKind::InvalidUrl => "invalid_url",

@@ -101,6 +101,7 @@
 //! - `body`: bodies in chunks, signed or verified, as [`http_body::Body`](https://docs.rs/http-body).
 //! - `checksums`: the checksums that travel behind a body in chunks.
 //! - `eventstream`: event streams, whose messages are signed one by one.
+//! - `post`: forms with which a browser uploads to S3, signed and verified.
 //! - `providers`: credentials from the environment and the shared files, kept and renewed in time.
 //! - `reqwest`: [`SignRequest`] for `reqwest::Request`, and with `providers` an HTTP client for these. TLS
 //!   stays your choice.
@@ -126,6 +127,8 @@ mod explain;
 mod head;
 mod key;
 mod payload;
+#[cfg(feature = "post")]
+pub mod post;
 mod presign;
 #[cfg(feature = "providers")]
 pub mod providers;

@@ -47,7 +47,7 @@ pub struct Signer {
     has_scope: bool,
     rules: Rules,
     selection: Selection,
-    keys: KeyCache,
+    pub(crate) keys: KeyCache,
     pool: Arc<Mutex<Vec<Scratch>>>,
 }
 
@@ -382,7 +382,7 @@ impl Signer {
     }
 
     /// Refuses what no request could be signed with; the moment of signing.
-    fn check(
+    pub(crate) fn check(
         &self,
         credentials: &Credentials,
         at: SystemTime,
@@ -423,7 +423,7 @@ impl Signer {
         Ok(found)
     }
 
-    fn scope(&self, at: Timestamp) -> Scope<'_> {
+    pub(crate) fn scope(&self, at: Timestamp) -> Scope<'_> {
         Scope::new_unchecked(at, &self.region, &self.service)
     }
 

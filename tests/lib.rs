@@ -12,6 +12,8 @@ mod diagnose;
 mod eventstream;
 mod external;
 mod mutations;
+#[cfg(feature = "post")]
+mod post;
 mod properties;
 #[cfg(feature = "providers")]
 mod providers;

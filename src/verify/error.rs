@@ -53,7 +53,11 @@ pub enum Refusal {
     NoCredentials,
     /// The Authorization header, the query, an escape or a header cannot be read.
     Malformed,
-    /// A signature in the header and in the query, or a part of one twice.
+    /// A field that a POST form must have is missing, or holds what it cannot.
+    MalformedForm,
+    /// The fields of a POST form are longer than S3 takes.
+    FormTooLong,
+    /// A signature in the header and in the query, a part of one twice, or a field of a form twice.
     Ambiguous,
     /// A presigned URL's life is missing, no number, or not from one second to a week.
     InvalidExpiry,
@@ -63,7 +67,7 @@ pub enum Refusal {
     WrongScope,
     /// The timestamp is off by more than the clock skew allowed.
     TimeSkewed,
-    /// A presigned URL has expired, or is dated too far ahead.
+    /// A presigned URL or a POST policy has expired, or is dated too far ahead.
     Expired,
     /// `host`, or another header that must be signed, is not.
     NotSigned,
@@ -75,6 +79,10 @@ pub enum Refusal {
     WrongToken,
     /// The signature is not the one that the request would have.
     SignatureDiffers,
+    /// A POST policy that was signed is no policy.
+    InvalidPolicy,
+    /// A POST form does not keep to its policy.
+    PolicyNotMet,
     /// A payload that may not be left unsigned is.
     UnsignedPayload,
     /// A form of streaming body that cannot be checked, or a trailer for which nothing vouches.
@@ -95,6 +103,10 @@ pub enum Refusal {
     MalformedTrailer,
     /// A message of an event stream cannot be read, or comes behind the end.
     MalformedMessage,
+    /// The file of a POST form is larger than its policy allows.
+    FileTooLarge,
+    /// The file of a POST form is smaller than its policy asks.
+    FileTooSmall,
 }
 
 /// How a service says no.
@@ -239,6 +251,11 @@ impl Error {
             Refusal::Malformed | Refusal::InvalidExpiry => {
                 ((malformed, 400), ("IncompleteSignature", 400))
             }
+            Refusal::MalformedForm => (("InvalidArgument", 400), ("InvalidArgument", 400)),
+            Refusal::FormTooLong => (
+                ("MaxPostPreDataLengthExceededError", 400),
+                ("MaxPostPreDataLengthExceededError", 400),
+            ),
             Refusal::Ambiguous => (("InvalidArgument", 400), ("IncompleteSignature", 400)),
             Refusal::MissingContentSha256 => {
                 (("InvalidRequest", 400), ("IncompleteSignature", 400))
@@ -253,6 +270,10 @@ impl Error {
             Refusal::SignatureDiffers | Refusal::ChunkSignatureDiffers => {
                 (("SignatureDoesNotMatch", 403), ("SignatureDoesNotMatch", 403))
             }
+            Refusal::InvalidPolicy => {
+                (("InvalidPolicyDocument", 400), ("InvalidPolicyDocument", 400))
+            }
+            Refusal::PolicyNotMet => (("AccessDenied", 403), ("AccessDenied", 403)),
             Refusal::UnsupportedPayload => (("NotImplemented", 501), ("NotImplemented", 501)),
             Refusal::BodyDiffers | Refusal::UnsignedPayload => {
                 (("XAmzContentSHA256Mismatch", 400), ("SignatureDoesNotMatch", 403))
@@ -266,6 +287,9 @@ impl Error {
                 (("MalformedTrailerError", 400), ("MalformedTrailerError", 400))
             }
             Refusal::MalformedMessage => (("InvalidRequest", 400), ("IncompleteSignature", 400)),
+            // Only S3 takes forms, so there is one way to say these.
+            Refusal::FileTooLarge => (("EntityTooLarge", 400), ("EntityTooLarge", 400)),
+            Refusal::FileTooSmall => (("EntityTooSmall", 400), ("EntityTooSmall", 400)),
         };
         match dialect {
             Dialect::General => general,

@@ -51,9 +51,9 @@ pub mod against;
 mod body;
 mod claim;
 mod diagnose;
-mod error;
+pub(crate) mod error;
 mod names;
-mod parts;
+pub(crate) mod parts;
 mod wire;
 
 use std::{
@@ -92,20 +92,20 @@ pub use wire::Wire;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Verifier {
-    clock_skew: Duration,
-    longest_expiry: Duration,
-    region: Option<String>,
-    services: Option<Vec<String>>,
+    pub(crate) clock_skew: Duration,
+    pub(crate) longest_expiry: Duration,
+    pub(crate) region: Option<String>,
+    pub(crate) services: Option<Vec<String>>,
     required_headers: Vec<String>,
     tolerated_headers: Vec<String>,
-    rules: Option<Rules>,
+    pub(crate) rules: Option<Rules>,
     accepts_unsigned: bool,
     checksums: Option<Checksums>,
     chunk_limit: usize,
-    is_uniform: bool,
+    pub(crate) is_uniform: bool,
     is_debugging: bool,
     /// Signs in place of a key that nobody has, so that its absence takes as long.
-    stand_in: SigningKey,
+    pub(crate) stand_in: SigningKey,
 }
 
 impl Verifier {
@@ -294,8 +294,8 @@ pub fn claimed_service(head: Head<'_>) -> Option<Cow<'_, str>> {
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Known<'k> {
-    key: &'k SigningKey,
-    session_token: Option<SecretText<'k>>,
+    pub(crate) key: &'k SigningKey,
+    pub(crate) session_token: Option<SecretText<'k>>,
 }
 
 impl<'k> Known<'k> {
@@ -313,7 +313,7 @@ impl<'k> Known<'k> {
 
 /// Text that `Debug` does not show.
 #[derive(Clone, Copy)]
-struct SecretText<'k>(&'k str);
+pub(crate) struct SecretText<'k>(pub(crate) &'k str);
 
 impl fmt::Debug for SecretText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -27,12 +27,12 @@ pub(super) struct Parts<'a> {
 }
 
 /// `AKID/20150830/us-east-1/iam/aws4_request`, taken apart.
-pub(super) struct Credential<'a> {
-    pub(super) access_key_id: Cow<'a, str>,
-    pub(super) date: Cow<'a, str>,
-    pub(super) region: Cow<'a, str>,
-    pub(super) service: Cow<'a, str>,
-    pub(super) terminator: Cow<'a, str>,
+pub(crate) struct Credential<'a> {
+    pub(crate) access_key_id: Cow<'a, str>,
+    pub(crate) date: Cow<'a, str>,
+    pub(crate) region: Cow<'a, str>,
+    pub(crate) service: Cow<'a, str>,
+    pub(crate) terminator: Cow<'a, str>,
 }
 
 /// The headers that say something of the signature.
@@ -276,7 +276,7 @@ impl<'a> Parts<'a> {
 }
 
 impl<'a> Credential<'a> {
-    fn from_text(place: Place, text: &'a str) -> Result<Credential<'a>, Error> {
+    pub(crate) fn from_text(place: Place, text: &'a str) -> Result<Credential<'a>, Error> {
         let mut parts = [""; 5];
         let mut rest = Some(text);
         for part in &mut parts {
