@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    ops::RangeInclusive,
     time::{Duration, SystemTime},
 };
 
@@ -319,6 +320,9 @@ fn what_no_form_could_keep_to_is_not_signed() {
         policy().with_field("", "x"),
         policy().with_field("a b", "x"),
         policy().with_field("a", "x\r\ny"),
+        policy().with_starts_with("", ""),
+        policy().with_starts_with("x-amz-meta-é", ""),
+        policy().with_content_length_range(RangeInclusive::new(2, 1)),
         policy().with_field("file", "x"),
         policy().with_field("bucket", "bucket"),
         policy().with_value("acl", "private"),

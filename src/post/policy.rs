@@ -180,6 +180,11 @@ impl Policy {
         self
     }
 
+    /// The bucket that it allows uploads to.
+    pub fn bucket(&self) -> &str {
+        &self.bucket
+    }
+
     fn new(expiry: Expiry, bucket: String, key: String) -> Policy {
         let condition = match key.split_once(FILENAME) {
             Some((prefix, _)) => Condition::starts_with("key", prefix),
@@ -222,6 +227,16 @@ impl Policy {
     pub(super) fn checked_fields(&self) -> Result<Fields, Error> {
         if self.bucket.is_empty() || self.bucket.contains('/') {
             return Err(invalid("the name of the bucket is empty, or holds a `/`"));
+        }
+        if self.conditions.iter().filter_map(Condition::lengths).any(|lengths| lengths.is_empty()) {
+            return Err(invalid("a content-length-range ends before it begins"));
+        }
+        let mut names = self.conditions.iter().filter_map(Condition::name);
+        if let Some(name) = names.find(|name| !is_token(name.as_bytes())) {
+            let name = name.escape_debug();
+            return Err(invalid(format!(
+                "a condition is on `{name}`, which no header could be called"
+            )));
         }
         let mut fields: Fields = Vec::new();
         for (name, value) in self.fields.iter().filter(|(name, _)| !is_of_signature(name)) {

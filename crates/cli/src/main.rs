@@ -12,6 +12,7 @@ mod jsonl;
 mod listen;
 mod man;
 mod options;
+mod post_policy;
 mod presign;
 mod process_json;
 mod raw_http;
@@ -41,6 +42,8 @@ enum Command {
     Sign(sign::Sign),
     /// Print a URL that carries its own signature
     Presign(presign::PresignCommand),
+    /// Print a form with which a browser uploads to S3
+    PostPolicy(post_policy::PostPolicyCommand),
     /// Check a signed request or presigned URL against the known keys
     Verify(verify::VerifyCommand),
     /// Verify whatever a client sends to a port, and answer with the verdict
@@ -87,6 +90,7 @@ fn main() -> ExitCode {
         Command::Curl(command) => command.run(),
         Command::Sign(command) => command.run(),
         Command::Presign(command) => command.run(),
+        Command::PostPolicy(command) => command.run(),
         Command::Verify(command) => command.run(),
         Command::Listen(command) => command.run(),
         Command::Explain(command) => command.run(),

@@ -60,13 +60,13 @@ impl PresignCommand {
     }
 }
 
-fn time_text(at: std::time::SystemTime) -> String {
+pub(crate) fn time_text(at: std::time::SystemTime) -> String {
     Timestamp::try_from(at).map_or_else(|_| "no time".to_owned(), |at| at.to_string())
 }
 
 /// A life as people write it.
 #[derive(Clone, Copy, Debug)]
-struct Expires(Duration);
+pub(crate) struct Expires(pub(crate) Duration);
 
 impl FromStr for Expires {
     type Err = String;
