@@ -3,7 +3,7 @@
 use std::{borrow::Cow, collections::BTreeMap, fmt};
 
 use super::{FILENAME, LONGEST_FORM};
-use crate::verify::{Error, Refusal};
+use crate::verify::{Error, Place, Refusal};
 
 /// A form as a server received it, up to the file.
 ///
@@ -128,7 +128,7 @@ pub(super) fn is_exempt(name: &str) -> bool {
 
 pub(super) fn refuse(refusal: Refusal, message: impl Into<Cow<'static, str>>) -> Error {
     // S3 names the faults of a form's credential as those of a query's.
-    Error::new(refusal, crate::verify::Place::Query, message)
+    Error::new(refusal, Place::Query, message)
 }
 
 fn too_long() -> Error {

@@ -210,7 +210,7 @@ impl Policy {
             Error::new(
                 ErrorKind::InvalidExpiry,
                 format!(
-                    "a POST policy that is signed at {at} must expire behind that, and within a week"
+                    "a POST policy that is signed at {at} must expire later than that, and within a week"
                 ),
             )
         };

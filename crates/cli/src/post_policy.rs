@@ -141,11 +141,13 @@ impl PostPolicyCommand {
             return print(html(&form));
         }
         for (name, prefix) in form.blanks() {
+            let beginning = match prefix {
+                "" => String::new(),
+                prefix => format!(" that begins with `{}`", prefix.escape_debug()),
+            };
             anstream::eprintln!(
-                "countersign: note: the form needs a field `{}` that begins with `{}`, which whoever \
-                 uploads fills in",
+                "countersign: note: the form needs a field `{}`{beginning}, which whoever uploads fills in",
                 name.escape_debug(),
-                prefix.escape_debug(),
             );
         }
         let fields = form.fields().map(|(name, value)| (name.to_owned(), value.into()));

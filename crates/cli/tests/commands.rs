@@ -1,5 +1,7 @@
 //! The commands as users type them: `tests/cmd/*.toml`, each with its output.
 
+use base64::{Engine, prelude::BASE64_STANDARD};
+
 use crate::support::{SECRET, TOKEN, countersign, run};
 
 #[test]
@@ -60,6 +62,46 @@ fn explain_masks_the_secret_and_the_token() {
         assert!(said.contains("x-amz-security-token:<session token of "), "{said}");
         assert!(!said.contains(SECRET) && !said.contains(TOKEN), "{said}");
     }
+}
+
+#[test]
+fn a_form_carries_the_session_token_in_a_field_and_in_its_policy() {
+    let args = ["post-policy", "--bucket", "b", "--key", "k", "--region", "eu-west-1"];
+    let output = run(countersign(&args), b"");
+    let form: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(form["fields"]["x-amz-security-token"], TOKEN);
+    let policy = form["fields"]["policy"].as_str().unwrap();
+    let policy: serde_json::Value =
+        serde_json::from_slice(&BASE64_STANDARD.decode(policy).unwrap()).unwrap();
+    let conditions = policy["conditions"].as_array().unwrap();
+    assert!(conditions.contains(&serde_json::json!({ "x-amz-security-token": TOKEN })), "{policy}");
+    assert!(!String::from_utf8(output.stdout).unwrap().contains(SECRET));
+}
+
+#[test]
+fn a_form_is_sent_where_the_bucket_is() {
+    for (bucket, more, url) in [
+        ("b", &["--region", "cn-north-1"][..], "https://b.s3.cn-north-1.amazonaws.com.cn/"),
+        ("b.c", &["--region", "eu-west-1"], "https://s3.eu-west-1.amazonaws.com/b.c"),
+        (
+            "b",
+            &["--endpoint", "https://b.s3.dualstack.eu-west-1.amazonaws.com"],
+            "https://b.s3.dualstack.eu-west-1.amazonaws.com/",
+        ),
+        (
+            "b",
+            &["--endpoint", "https://s3.eu-west-1.amazonaws.com/"],
+            "https://s3.eu-west-1.amazonaws.com/b",
+        ),
+    ] {
+        let args = [&["post-policy", "--bucket", bucket, "--key", "k"], more].concat();
+        let output = run(countersign(&args), b"");
+        let form: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(form["url"], url, "{more:?}");
+    }
+    let credentials = ["--policy", "-", "--credentials-file", "-"];
+    let output = run(countersign(&[&["post-policy"], &credentials[..]].concat()), b"{}");
+    assert_eq!(output.status.code(), Some(2));
 }
 
 #[test]
