@@ -42,12 +42,12 @@ impl Verifier {
 pub struct PostClaim<'a> {
     verifier: &'a Verifier,
     form: Received<'a>,
-    fields: ByName<'a>,
+    fields: ByName<&'a [u8]>,
     credential: Credential<'a>,
     at: Timestamp,
     now: SystemTime,
-    policy: Cow<'a, [u8]>,
-    signature: Cow<'a, [u8]>,
+    policy: &'a [u8],
+    signature: &'a [u8],
 }
 
 impl<'a> PostClaim<'a> {
@@ -70,16 +70,14 @@ impl<'a> PostClaim<'a> {
         if fields.get(&b"key"[..]).is_none_or(|key| key.is_empty()) {
             return Err(missing("key"));
         }
-        let bucket = fields.insert(b"bucket".to_vec(), Cow::Borrowed(form.bucket.as_bytes()));
-        if bucket.is_some_and(|bucket| *bucket != *form.bucket.as_bytes()) {
+        let bucket = fields.insert(b"bucket".to_vec(), form.bucket.as_bytes());
+        if bucket.is_some_and(|bucket| bucket != form.bucket.as_bytes()) {
             let message = "the form's field `bucket` is not the bucket that it was sent to";
             return Err(refuse(Refusal::MalformedForm, message));
         }
 
         let text = |name: &'static str| {
-            let value = fields.get(name.as_bytes()).ok_or_else(|| missing(name))?;
-            // Nothing was put into these, so they are borrowed yet.
-            let Cow::Borrowed(value) = *value else { return Err(missing(name)) };
+            let value = fields.get(name.as_bytes()).copied().ok_or_else(|| missing(name))?;
             str::from_utf8(value)
                 .map_err(|_| malformed(format!("the form's field `{name}` is not text")))
         };
@@ -109,8 +107,8 @@ impl<'a> PostClaim<'a> {
     }
 
     /// The session token that came with the form.
-    pub fn session_token(&self) -> Option<&[u8]> {
-        self.fields.get(TOKEN).map(|token| &**token)
+    pub fn session_token(&self) -> Option<&'a [u8]> {
+        self.fields.get(TOKEN).copied()
     }
 
     /// The moment of signing, by the form's own word.
@@ -129,8 +127,8 @@ impl<'a> PostClaim<'a> {
         let uniform = self.verifier.is_uniform;
         // The same work as for a key that is known, and never a match.
         let key = known.as_ref().map_or(&self.verifier.stand_in, |known| known.key);
-        let expected = sha256::hex(&key.sign(&self.policy));
-        let matches = bool::from(expected[..].ct_eq(&self.signature)) && known.is_some();
+        let expected = sha256::hex(&key.sign(self.policy));
+        let matches = bool::from(expected[..].ct_eq(self.signature)) && known.is_some();
         let expected_token = known.and_then(|known| known.session_token);
         let has_token = match (self.session_token(), expected_token) {
             (None, None) => true,
@@ -190,10 +188,10 @@ impl<'a> PostClaim<'a> {
     }
 
     /// Reads the policy, whose signature held, and asks of the form what it asks.
-    fn enforce(mut self) -> Result<(Upload<'a>, LengthCheck), Error> {
+    fn enforce(self) -> Result<(Upload<'a>, LengthCheck), Error> {
         let no_policy =
             |problem: String| refuse(Refusal::InvalidPolicy, format!("Invalid Policy: {problem}."));
-        let document = BASE64_STANDARD.decode(&*self.policy).map(Zeroizing::new);
+        let document = BASE64_STANDARD.decode(self.policy).map(Zeroizing::new);
         let document = document.map_err(|_| no_policy("the policy is not base64".to_owned()))?;
         let Document { expiration, conditions } = Document::parse(&document).map_err(no_policy)?;
         let expiration = SystemTime::from(expiration);
@@ -202,7 +200,7 @@ impl<'a> PostClaim<'a> {
             return Err(refuse(Refusal::Expired, message));
         }
 
-        expand(&mut self.fields, self.form.file_name)?;
+        let mut fields = expand(self.fields, self.form.file_name)?;
         let not_met = |problem| {
             refuse(Refusal::PolicyNotMet, format!("Invalid according to Policy: {problem}"))
         };
@@ -212,9 +210,9 @@ impl<'a> PostClaim<'a> {
         for condition in &conditions {
             let name = condition.name().map(|name| name.as_bytes().to_ascii_lowercase());
             let value = name.as_ref().and_then(|name| match &name[..] {
-                b"policy" => Some(&*self.policy),
-                SIGNATURE => Some(&*self.signature),
-                name => self.fields.get(name).map(|value| &**value),
+                b"policy" => Some(self.policy),
+                SIGNATURE => Some(self.signature),
+                name => fields.get(name).map(|value| &**value),
             });
             if !condition.holds(value) {
                 return Err(not_met(format!("Policy Condition failed: {}", condition.shown())));
@@ -227,8 +225,7 @@ impl<'a> PostClaim<'a> {
         names.sort_unstable();
         let is_covered = |name: &Vec<u8>| names.binary_search(name).is_ok();
         let is_allowed = |name: &[u8]| str::from_utf8(name).is_ok_and(is_exempt);
-        let extra: Vec<String> = self
-            .fields
+        let extra: Vec<String> = fields
             .keys()
             .filter(|name| !is_covered(name) && !is_allowed(name))
             .map(|name| name.escape_ascii().to_string())
@@ -238,8 +235,8 @@ impl<'a> PostClaim<'a> {
         }
 
         // Believed are those that a condition covers, which no one needs the token of any more.
-        self.fields.retain(|name, _| is_covered(name) && name != TOKEN);
-        let upload = Upload::new(self.credential, self.at, expiration, self.fields)?;
+        fields.retain(|name, _| is_covered(name) && name != TOKEN);
+        let upload = Upload::new(self.credential, self.at, expiration, fields)?;
         Ok((upload, length))
     }
 }

@@ -39,14 +39,14 @@ impl<'a> Received<'a> {
     }
 
     /// The fields by their names in lower case.
-    pub(super) fn by_name(self) -> Result<ByName<'a>, Error> {
+    pub(super) fn by_name(self) -> Result<ByName<&'a [u8]>, Error> {
         let len: usize = self.fields.iter().map(|(name, value)| name.len() + value.len()).sum();
         if len > LONGEST_FORM {
             return Err(too_long());
         }
         let mut by_name = ByName::new();
         for (name, value) in self.fields {
-            if by_name.insert(name.to_ascii_lowercase(), Cow::Borrowed(*value)).is_some() {
+            if by_name.insert(name.to_ascii_lowercase(), *value).is_some() {
                 return Err(refuse(
                     Refusal::Ambiguous,
                     format!("the form has two fields `{}`", name.escape_ascii()),
@@ -67,17 +67,20 @@ impl fmt::Debug for Received<'_> {
     }
 }
 
-/// Fields by their names in lower case.
-pub(super) type ByName<'a> = BTreeMap<Vec<u8>, Cow<'a, [u8]>>;
+/// The values of fields by their names in lower case.
+pub(super) type ByName<V> = BTreeMap<Vec<u8>, V>;
 
-/// Puts the file's name into the values that ask for it.
-pub(super) fn expand(fields: &mut ByName<'_>, file_name: &[u8]) -> Result<(), Error> {
+/// The fields with the file's name in the values that ask for it.
+pub(super) fn expand<'a>(
+    fields: ByName<&'a [u8]>,
+    file_name: &[u8],
+) -> Result<ByName<Cow<'a, [u8]>>, Error> {
     let mut room = LONGEST_FORM;
-    for (name, value) in fields.iter_mut() {
-        let is_of_signature = str::from_utf8(name).is_ok_and(is_of_signature);
+    let mut expand = |(name, value): (Vec<u8>, &'a [u8])| {
+        let is_of_signature = str::from_utf8(&name).is_ok_and(is_of_signature);
         let count = if is_of_signature { 0 } else { places(value).count() };
         if count == 0 {
-            continue;
+            return Ok((name, Cow::Borrowed(value)));
         }
         // Before it is made, since few bytes can ask for many.
         let len = value.len() - count * FILENAME.len() + count * file_name.len();
@@ -90,9 +93,9 @@ pub(super) fn expand(fields: &mut ByName<'_>, file_name: &[u8]) -> Result<(), Er
             from = at + FILENAME.len();
         }
         expanded.extend_from_slice(&value[from..]);
-        *value = Cow::Owned(expanded);
-    }
-    Ok(())
+        Ok((name, Cow::Owned(expanded)))
+    };
+    fields.into_iter().map(&mut expand).collect()
 }
 
 /// Where the file's name is asked for.

@@ -22,7 +22,7 @@ pub struct Upload<'a> {
     at: Timestamp,
     expires_at: SystemTime,
     key: String,
-    fields: ByName<'a>,
+    fields: ByName<Cow<'a, [u8]>>,
 }
 
 impl<'a> Upload<'a> {
@@ -30,7 +30,7 @@ impl<'a> Upload<'a> {
         credential: Credential<'a>,
         at: Timestamp,
         expires_at: SystemTime,
-        fields: ByName<'a>,
+        fields: ByName<Cow<'a, [u8]>>,
     ) -> Result<Upload<'a>, Error> {
         let key = fields.get(&b"key"[..]).and_then(|key| str::from_utf8(key).ok());
         let Some(key) = key.filter(|key| !key.is_empty()).map(str::to_owned) else {
