@@ -32,13 +32,6 @@ pub(crate) fn digest(data: &[u8]) -> [u8; 32] {
     finish(INITIAL, 0, data)
 }
 
-/// Hashes the whole blocks that `data` begins with; how many bytes they are.
-pub(crate) fn absorb(state: &mut State, data: &[u8]) -> usize {
-    let (blocks, tail) = data.as_chunks::<BLOCK>();
-    compress256(state, blocks);
-    data.len() - tail.len()
-}
-
 /// The hash of all that led to `state`, which is `before` bytes, and of `data` behind it.
 pub(crate) fn finish(mut state: State, before: usize, data: &[u8]) -> [u8; 32] {
     debug_assert!(before.is_multiple_of(BLOCK), "a state stands between two blocks");
@@ -99,9 +92,6 @@ mod tests {
         for len in 0..=data.len() {
             let expected: [u8; 32] = Sha256::digest(&data[..len]).into();
             assert_eq!(digest(&data[..len]), expected, "{len} bytes");
-            let mut state = INITIAL;
-            let before = absorb(&mut state, &data[..len]);
-            assert_eq!(finish(state, before, &data[before..len]), expected, "{len} bytes");
         }
     }
 

@@ -6,12 +6,7 @@ use super::{
     ChunkBuffer, Chunks,
     chunks::{CHUNK_SIGNATURE, Form, SIGNATURE, SIGNATURE_LEN, Trailer},
 };
-use crate::{
-    Error, ErrorKind, Scope, Signed,
-    chain::Chain,
-    head::trim_blanks,
-    sha256::{self, INITIAL, State},
-};
+use crate::{Error, ErrorKind, Scope, Signed, chain::Chain, head::trim_blanks, sha256};
 
 /// Signs a body while it streams, chunk by chunk. No I/O happens here.
 ///
@@ -35,9 +30,6 @@ pub struct ChunkSigner {
     /// How long the chunk is that was begun, and how much of it came.
     size: usize,
     filled: usize,
-    /// The hash of the chunk so far, and how much of it that is.
-    state: State,
-    hashed: usize,
     /// What stands before the last chunk.
     head: Vec<u8>,
     encoded_len: u64,
@@ -129,8 +121,6 @@ impl ChunkSigner {
             left: length,
             size: 0,
             filled: 0,
-            state: INITIAL,
-            hashed: 0,
             head: Vec::with_capacity(form.head_len(chunk_size)),
             encoded_len,
             end_len,
@@ -157,15 +147,10 @@ impl ChunkSigner {
                 wire.reserve(self.head.len() + self.size + 2 + self.end_len);
                 wire.hold(&self.head);
             }
-            let most = AT_ONCE.min(self.size - self.filled);
-            let (now, later) = piece.split_at(piece.len().min(most));
+            let (now, later) = piece.split_at(piece.len().min(self.size - self.filled));
             wire.hold(now);
             self.filled += now.len();
             piece = later;
-            if self.chain.is_some() {
-                let data = &wire.held()[self.head.len()..];
-                self.hashed += sha256::absorb(&mut self.state, &data[self.hashed..]);
-            }
             if self.filled == self.size {
                 self.close(wire);
             }
@@ -306,7 +291,6 @@ impl ChunkSigner {
     fn begin(&mut self, left: u64) {
         self.size = self.size_of(left);
         self.filled = 0;
-        (self.state, self.hashed) = (INITIAL, 0);
         self.write_head(self.size);
     }
 
@@ -314,8 +298,7 @@ impl ChunkSigner {
     fn close(&mut self, wire: &mut ChunkBuffer) {
         if let Some(chain) = &mut self.chain {
             let (head, data) = wire.held().split_at_mut(self.head.len());
-            let digest = sha256::finish(self.state, self.hashed, &data[self.hashed..]);
-            write_signature(head, chain.sign_chunk(&digest));
+            write_signature(head, chain.sign_chunk(&sha256::digest(data)));
         }
         wire.hold(LINE_END);
         wire.release();
@@ -372,6 +355,3 @@ fn write_signature(head: &mut [u8], signature: [u8; SIGNATURE_LEN]) {
 }
 
 const LINE_END: &[u8] = b"\r\n";
-
-/// How much is hashed at once, while it is still in the cache that it was copied through.
-const AT_ONCE: usize = 16 << 10;
