@@ -86,7 +86,7 @@ where
             let Some(signer) = this.signer.as_mut() else {
                 return Poll::Ready(None);
             };
-            let result = match this.piece.as_mut().filter(|piece| piece.has_remaining()) {
+            let result = match this.piece.as_mut().filter(Buf::has_remaining) {
                 Some(piece) => {
                     let now = piece.chunk();
                     let now = &now[..now.len().min(AT_ONCE)];
