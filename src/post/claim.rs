@@ -1,6 +1,6 @@
 //! What a form says of its own signature.
 
-use std::{borrow::Cow, fmt, hint::black_box, time::SystemTime};
+use std::{fmt, hint::black_box, time::SystemTime};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use subtle::ConstantTimeEq;
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     Rules, Scope, Timestamp,
-    key::is_same_secret,
+    bytes::is_same_secret,
     sha256,
     signer::ALGORITHM,
     verify::{Error, Known, Place, Refusal, Verifier, error::MISMATCH, parts::Credential},

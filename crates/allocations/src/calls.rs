@@ -53,7 +53,7 @@ pub fn rows() -> Vec<Row> {
     add("sign", signed_messages());
     add("verify", verified_messages());
     let mut add = |how, counted| {
-        rows.push(Row { request: "a chunk of 64 KiB", how, at_most: 0, counted });
+        rows.push(Row { request: "a chunk of 8 KiB", how, at_most: 0, counted });
     };
     add("push, drained", pushed(|wire| wire.advance(wire.remaining())));
     add("push, split and sent", pushed(|wire| drop(wire.split())));
@@ -71,11 +71,11 @@ pub fn rows() -> Vec<Row> {
 
 /// Pushes chunks in pieces that do not fit them, and sends what is ready as `send` does.
 fn pushed(send: fn(&mut ChunkBuffer)) -> Count {
-    let (mut signer, mut wire) = (chunk_signer(CALLS * CHUNK as u64), ChunkBuffer::new());
+    let (mut signer, mut wire) = (chunk_signer(body_of_calls()), ChunkBuffer::new());
     let data = vec![b'm'; CHUNK];
     most((0..CALLS).map(|_| {
         count(|| {
-            for piece in data.chunks(10_000) {
+            for piece in data.chunks(3000) {
                 signer.push(piece, &mut wire).expect("a body of the declared length");
                 send(&mut wire);
             }
@@ -85,7 +85,7 @@ fn pushed(send: fn(&mut ChunkBuffer)) -> Count {
 }
 
 fn framed() -> Count {
-    let mut signer = chunk_signer(CALLS * CHUNK as u64);
+    let mut signer = chunk_signer(body_of_calls());
     let data = vec![b'm'; CHUNK];
     most((0..CALLS).map(|_| count(|| signer.frame(&data).map(|frame| frame.head.len())).1))
 }
@@ -115,7 +115,11 @@ fn chunk_signer(chunks: impl Into<Chunks>) -> ChunkSigner {
         .expect("the request can be signed")
 }
 
-const CHUNK: usize = 64 << 10;
+fn body_of_calls() -> Chunks {
+    Chunks::signed(CALLS * CHUNK as u64).with_chunk_size(CHUNK)
+}
+
+const CHUNK: usize = 8 << 10;
 
 fn buffers(case: &Case, call: fn(&Case, u64) -> Call) -> Count {
     let mut ours = Ours::new(case);
