@@ -111,6 +111,8 @@
 #![forbid(unsafe_code)]
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+mod algorithm;
+mod asymmetric;
 #[cfg(feature = "body")]
 pub mod body;
 mod bytes;
@@ -146,6 +148,7 @@ pub mod tower;
 mod unsigned;
 pub mod verify;
 
+pub use algorithm::Algorithm;
 pub use canonical::Scratch;
 pub use credentials::Credentials;
 pub use error::{Error, ErrorKind};

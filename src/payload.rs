@@ -28,6 +28,10 @@ pub enum Payload {
     Streaming,
     /// A body in signed chunks with a signed trailer. As with [`Payload::Streaming`], the head alone.
     StreamingTrailer,
+    /// A body in chunks that are signed by SigV4A. As with [`Payload::Streaming`], the head alone.
+    StreamingEcdsa,
+    /// A body in chunks that are signed by SigV4A, with a signed trailer. The head alone.
+    StreamingEcdsaTrailer,
     /// A body in unsigned chunks with a trailer, as current SDKs upload to S3. The head alone.
     StreamingUnsignedTrailer,
     /// Nothing: the body may be anything. Only some services take this, over TLS.
@@ -138,10 +142,12 @@ impl PayloadLine {
 
 const LONGEST: usize = 64;
 
-const MARKERS: [(Payload, &str); 5] = [
+const MARKERS: [(Payload, &str); 7] = [
     (Payload::Events, "STREAMING-AWS4-HMAC-SHA256-EVENTS"),
     (Payload::Streaming, "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"),
     (Payload::StreamingTrailer, "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER"),
+    (Payload::StreamingEcdsa, "STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD"),
+    (Payload::StreamingEcdsaTrailer, "STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD-TRAILER"),
     (Payload::StreamingUnsignedTrailer, "STREAMING-UNSIGNED-PAYLOAD-TRAILER"),
     (Payload::Unsigned, "UNSIGNED-PAYLOAD"),
 ];

@@ -83,19 +83,19 @@ impl sealed::Request for Parts {
 
 /// Sets the headers of a signature in place of those of an earlier one.
 pub(crate) fn set_headers(headers: &mut HeaderMap, signed: &Signed<'_>) -> Result<(), Error> {
-    let mut pairs = [None; 4];
+    let mut pairs = [None; MOST_HEADERS];
     pairs.iter_mut().zip(signed.headers()).for_each(|(slot, pair)| *slot = Some(pair));
     let pairs = || pairs.iter().flatten();
     // All values lie in one piece of memory, which the header values share.
     let mut all = BytesMut::with_capacity(pairs().map(|(_, value)| value.len()).sum());
     pairs().for_each(|(_, value)| all.put_slice(value.as_bytes()));
     let mut all = all.freeze();
-    let mut values = [const { None }; 4];
+    let mut values = [const { None }; MOST_HEADERS];
     for (slot, (name, value)) in values.iter_mut().zip(pairs()) {
         let value = header_value(name, all.split_to(value.len()))?;
         *slot = Some((HeaderName::from_static(name), value));
     }
-    reserve(headers)?;
+    reserve(headers, pairs().count())?;
     if signed.form.replaces {
         for name in signed.replaced_headers() {
             headers.remove(name);
@@ -138,8 +138,8 @@ fn header_value(name: &str, value: Bytes) -> Result<HeaderValue, Error> {
     Ok(value)
 }
 
-fn reserve(headers: &mut HeaderMap) -> Result<(), Error> {
-    headers.try_reserve(4).map_err(|_| {
+fn reserve(headers: &mut HeaderMap, count: usize) -> Result<(), Error> {
+    headers.try_reserve(count).map_err(|_| {
         Error::new(
             ErrorKind::InvalidHeader,
             format!("the request has {} headers, too many to add a signature", headers.len()),
@@ -166,3 +166,6 @@ fn with_query(uri: &Uri, query: &[u8]) -> Result<Uri, Error> {
         Some(PathAndQuery::from_maybe_shared(text.freeze()).map_err(|_| invalid())?);
     Uri::from_parts(parts).map_err(|_| invalid())
 }
+
+/// So many headers a signature has at most.
+const MOST_HEADERS: usize = 5;

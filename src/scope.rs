@@ -6,6 +6,8 @@ use crate::{Error, ErrorKind, Timestamp};
 
 /// A credential scope: date, region and service, written `20150830/us-east-1/iam/aws4_request`.
 ///
+/// The scope of a SigV4A signature names no region: `20150830/iam/aws4_request`.
+///
 /// ```
 /// use countersign::Scope;
 ///
@@ -36,7 +38,23 @@ impl<'a> Scope<'a> {
         Ok(Scope::new_unchecked(at, region, service))
     }
 
-    /// The scope of names that were checked before.
+    /// The scope of a SigV4A signature made at `at`: it names no region.
+    ///
+    /// ```
+    /// # use countersign::Scope;
+    /// let scope = Scope::without_region("20150830T123600Z".parse()?, "s3")?;
+    /// assert_eq!(scope.to_string(), "20150830/s3/aws4_request");
+    /// # Ok::<(), countersign::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidScope`] if the service is empty, or holds `/` or a control byte.
+    pub fn without_region(at: Timestamp, service: &'a str) -> Result<Scope<'a>, Error> {
+        check_name("service", service)?;
+        Ok(Scope::new_unchecked(at, "", service))
+    }
+
+    /// The scope of names that were checked before; no region is an empty one.
     pub(crate) fn new_unchecked(at: Timestamp, region: &'a str, service: &'a str) -> Scope<'a> {
         let mut date = [0; 8];
         date.copy_from_slice(&at.as_bytes()[..8]);
@@ -46,19 +64,24 @@ impl<'a> Scope<'a> {
     /// Reads a scope as it stands in an Authorization header.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidScope`] if it is not a date, a region, a service and `aws4_request`.
+    /// [`ErrorKind::InvalidScope`] if it is not a date, a region or none, a service and `aws4_request`.
     pub fn parse(text: &'a str) -> Result<Scope<'a>, Error> {
         let mut parts = text.split('/');
-        let (Some(date), Some(region), Some(service), Some(TERMINATOR), None) =
-            (parts.next(), parts.next(), parts.next(), parts.next(), parts.next())
-        else {
-            return Err(Error::new(
-                ErrorKind::InvalidScope,
-                format!(
-                    "`{}` is not a credential scope like 20150830/us-east-1/iam/aws4_request",
-                    text.escape_debug()
-                ),
-            ));
+        let mut next = || parts.next();
+        let (date, region, service) = match (next(), next(), next(), next(), next()) {
+            (Some(date), Some(region), Some(service), Some(TERMINATOR), None) => {
+                (date, Some(region), service)
+            }
+            (Some(date), Some(service), Some(TERMINATOR), None, None) => (date, None, service),
+            _ => {
+                return Err(Error::new(
+                    ErrorKind::InvalidScope,
+                    format!(
+                        "`{}` is not a credential scope like 20150830/us-east-1/iam/aws4_request",
+                        text.escape_debug()
+                    ),
+                ));
+            }
         };
         let date = <[u8; 8]>::try_from(date.as_bytes())
             .ok()
@@ -72,9 +95,9 @@ impl<'a> Scope<'a> {
                     ),
                 )
             })?;
-        check_name("region", region)?;
+        region.map_or(Ok(()), |region| check_name("region", region))?;
         check_name("service", service)?;
-        Ok(Scope { date, region, service })
+        Ok(Scope { date, region: region.unwrap_or_default(), service })
     }
 
     /// The day of the signature in UTC, eight digits.
@@ -82,7 +105,7 @@ impl<'a> Scope<'a> {
         std::str::from_utf8(&self.date).expect("a Scope's date is ASCII digits")
     }
 
-    /// The region in which the signature holds.
+    /// The region in which the signature holds; empty in the scope of a SigV4A signature.
     pub fn region(&self) -> &'a str {
         self.region
     }
@@ -97,7 +120,7 @@ impl<'a> Scope<'a> {
         [self.date(), self.region, self.service, TERMINATOR]
     }
 
-    /// How many bytes [`Scope::write`] appends.
+    /// At least as many bytes as [`Scope::write`] appends.
     pub(crate) fn text_len(&self) -> usize {
         self.date.len() + self.region.len() + self.service.len() + TERMINATOR.len() + 3
     }
@@ -105,7 +128,11 @@ impl<'a> Scope<'a> {
     /// Appends the scope as text.
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.date);
-        for part in [self.region, self.service, TERMINATOR] {
+        if !self.region.is_empty() {
+            out.push(b'/');
+            out.extend_from_slice(self.region.as_bytes());
+        }
+        for part in [self.service, TERMINATOR] {
             out.push(b'/');
             out.extend_from_slice(part.as_bytes());
         }
@@ -114,7 +141,10 @@ impl<'a> Scope<'a> {
 
 impl fmt::Display for Scope<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}/{}/{TERMINATOR}", self.date(), self.region, self.service)
+        match self.region {
+            "" => write!(f, "{}/{}/{TERMINATOR}", self.date(), self.service),
+            region => write!(f, "{}/{region}/{}/{TERMINATOR}", self.date(), self.service),
+        }
     }
 }
 
@@ -140,10 +170,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_scope_reads_back_with_a_region_and_without() {
+        for text in ["20150830/us-east-1/iam/aws4_request", "20150830/iam/aws4_request"] {
+            let scope = Scope::parse(text).expect("a scope");
+            let mut written = Vec::new();
+            scope.write(&mut written);
+            assert_eq!((&*scope.to_string(), &*written), (text, text.as_bytes()));
+            assert!(written.len() <= scope.text_len());
+        }
+    }
+
+    #[test]
     fn text_that_is_no_scope_is_refused() {
         for text in [
             "",
             "20150830/us-east-1/iam",
+            "20150830/aws4_request",
+            "20150830//aws4_request",
             "20150830/us-east-1/iam/aws4_request/",
             "20150830/us-east-1/iam/aws4",
             "2015083/us-east-1/iam/aws4_request",

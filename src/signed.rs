@@ -1,6 +1,6 @@
 //! What signing returns: borrowed from the buffers it was written to.
 
-use std::time::SystemTime;
+use std::{sync::Arc, time::SystemTime};
 
 use crate::{
     Credentials, Explanation, Life, Payload, SigningKey, Timestamp, canonical::Buffers,
@@ -37,10 +37,11 @@ pub struct Signed<'s> {
     pub(crate) form: Form<'s>,
     /// Where the Authorization header's value begins in the text.
     pub(crate) authorization: usize,
-    /// What it was signed with, for what is to be signed behind it.
-    pub(crate) key: &'s SigningKey,
+    /// What it was signed with, for what is to be signed behind it; none if it is no HMAC.
+    pub(crate) key: Option<&'s SigningKey>,
     pub(crate) payload: Payload,
     pub(crate) content_sha256: Option<PayloadLine>,
+    pub(crate) region_set: Option<Arc<str>>,
     pub(crate) token: Option<(&'static str, &'s str)>,
 }
 
@@ -78,8 +79,9 @@ impl<'s> Signed<'s> {
     pub fn headers(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let date = Some(("x-amz-date", self.form.at.as_str()));
         let hash = self.content_sha256.as_ref().map(|line| ("x-amz-content-sha256", line.as_str()));
+        let region_set = self.region_set.as_deref().map(|set| ("x-amz-region-set", set));
         let authorization = Some(("authorization", self.authorization()));
-        [date, hash, self.token, authorization].into_iter().flatten()
+        [date, hash, self.token, region_set, authorization].into_iter().flatten()
     }
 
     /// The headers to remove from the request before [`Signed::headers`] are set: those of an earlier
@@ -136,9 +138,9 @@ fn replaced_headers() -> impl Iterator<Item = &'static str> {
 macro_rules! steps {
     ($form:ident) => {
         impl<'s> $form<'s> {
-            /// The signature, 64 lower-case hexadecimal digits.
-            pub fn signature(&self) -> &str {
-                self.form.signature.as_str()
+            /// The signature in lower-case hexadecimal: 64 digits, or up to 144 for SigV4A.
+            pub fn signature(&self) -> &'s str {
+                self.form.signature()
             }
 
             /// The names of the signed headers, sorted, with `;` between them.
@@ -197,6 +199,10 @@ impl<'s> Form<'s> {
 
     pub(crate) fn signed_headers(&self) -> &'s str {
         utf8(&self.buffers.text[self.signature.layout.signed_headers.clone()])
+    }
+
+    pub(crate) fn signature(&self) -> &'s str {
+        utf8(&self.buffers.text[self.signature.hex.clone()])
     }
 
     pub(crate) fn scope(&self) -> &'s str {

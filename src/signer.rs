@@ -7,8 +7,9 @@ use std::{
 };
 
 use crate::{
-    Credentials, Error, ErrorKind, Explanation, Head, KeyCache, Life, Payload, Presign, Rules,
-    Scope, Scratch, SignRequest, SigningKey, Timestamp,
+    Algorithm, Credentials, Error, ErrorKind, Explanation, Head, KeyCache, Life, Payload, Presign,
+    Rules, Scope, Scratch, SignRequest, SigningKey, Timestamp,
+    asymmetric::{AsymmetricSigner, LONGEST_SIGNATURE},
     bytes::is_same_secret,
     canonical::{self, Buffers, Layout, Lines, PathForm, Remembered, query, room},
     payload::PayloadLine,
@@ -41,6 +42,7 @@ use crate::{
 /// ```
 #[derive(Clone)]
 pub struct Signer {
+    /// The region set, if signatures are asymmetric.
     region: Arc<str>,
     service: Arc<str>,
     /// Whether a scope can hold region and service.
@@ -48,6 +50,8 @@ pub struct Signer {
     rules: Rules,
     selection: Selection,
     pub(crate) keys: KeyCache,
+    /// What signs in place of the keys.
+    pub(crate) asymmetric: Option<Arc<dyn AsymmetricSigner>>,
     pool: Arc<Mutex<Vec<Scratch>>>,
 }
 
@@ -74,6 +78,7 @@ impl Signer {
             service,
             selection: Selection::default(),
             keys: KeyCache::default(),
+            asymmetric: None,
             pool: Arc::default(),
         }
     }
@@ -137,9 +142,32 @@ impl Signer {
         Signer { selection: Selection { minimal: true, ..self.selection }, ..self }
     }
 
-    /// The region of the scope.
+    /// The algorithm of its signatures.
+    ///
+    /// ```
+    /// # use countersign::{Algorithm, Signer};
+    /// assert_eq!(Signer::new("eu-west-1", "s3").algorithm(), Algorithm::HmacSha256);
+    /// ```
+    pub fn algorithm(&self) -> Algorithm {
+        match self.asymmetric {
+            Some(_) => Algorithm::EcdsaP256Sha256,
+            None => Algorithm::HmacSha256,
+        }
+    }
+
+    /// The region of the scope; empty for SigV4A, see [`Signer::region_set`].
     pub fn region(&self) -> &str {
-        &self.region
+        if self.asymmetric.is_none() { &self.region } else { "" }
+    }
+
+    /// The regions in which SigV4A signatures hold, as `us-east-1,eu-*`; `None` for other signatures.
+    ///
+    /// ```
+    /// # use countersign::Signer;
+    /// assert_eq!(Signer::new("eu-west-1", "s3").region_set(), None);
+    /// ```
+    pub fn region_set(&self) -> Option<&str> {
+        self.asymmetric.is_some().then_some(&*self.region)
     }
 
     /// The signing name of the scope.
@@ -160,8 +188,8 @@ impl Signer {
     /// Signs a request in its headers: an `http::Request`, `http::request::Parts` or (with feature
     /// `reqwest`) a `reqwest::Request`.
     ///
-    /// Writes `authorization`, `x-amz-date` and, where they belong, `x-amz-security-token` and
-    /// `x-amz-content-sha256`. A signature that is there already is replaced, so a retry may sign the
+    /// Writes `authorization`, `x-amz-date` and, where they belong, `x-amz-security-token`,
+    /// `x-amz-content-sha256` and `x-amz-region-set`. A signature that is there already is replaced, so a retry may sign the
     /// same request again.
     ///
     /// # Errors
@@ -244,6 +272,9 @@ impl Signer {
         if let Some(token) = token.filter(|_| !self.rules.token_after_signing) {
             lines.push(token.header.as_bytes(), token.value.as_bytes());
         }
+        if let Some(region_set) = self.region_set() {
+            lines.push(b"x-amz-region-set", region_set.as_bytes());
+        }
         let writes_hash = match self.rules.content_sha256 {
             ContentSha256::Always => true,
             ContentSha256::Never => false,
@@ -263,13 +294,15 @@ impl Signer {
             room(&mut buffers.query, sent.len());
             query::write_unsigned(sent, &mut buffers.query);
         }
-        let authorization = buffers.write_authorization(credentials, &signature);
+        let algorithm = self.algorithm();
+        let authorization = buffers.write_authorization(algorithm, credentials, &signature);
         Ok(Signed {
             form: Form { buffers, signature, at, credentials, replaces: found.replaces() },
             authorization,
             key,
             payload,
             content_sha256: writes_hash.then_some(line),
+            region_set: self.asymmetric.is_some().then(|| Arc::clone(&self.region)),
             token: token.map(|token| (token.header, token.value)),
         })
     }
@@ -313,11 +346,13 @@ impl Signer {
         let id = credentials.access_key_id();
         room(own, {
             let token = token_before.map_or(0, |token| token.value.len());
-            3 * (token + lines.bound() + id.len() + scope.text_len()) + PARAMETERS
+            let region_set = self.region_set().map_or(0, str::len);
+            3 * (token + lines.bound() + id.len() + scope.text_len() + region_set) + PARAMETERS
         });
-        query::write_parameter(query::ALGORITHM, &[ALGORITHM], own);
+        query::write_parameter(query::ALGORITHM, &[self.algorithm().as_str()], own);
         let [date, region, service, terminator] = scope.parts();
-        let credential = [id, "/", date, "/", region, "/", service, "/", terminator];
+        let slash = if region.is_empty() { "" } else { "/" };
+        let credential = [id, "/", date, "/", region, slash, service, "/", terminator];
         query::write_parameter(query::CREDENTIAL, &credential, own);
         query::write_parameter(query::DATE, &[at.as_str()], own);
         query::write_parameter(query::EXPIRES, &[Digits::of(seconds).as_str()], own);
@@ -326,10 +361,13 @@ impl Signer {
         if let Some(token) = token_before {
             query::write_parameter(token.parameter, &[token.value], own);
         }
+        if let Some(region_set) = self.region_set() {
+            query::write_parameter(query::REGION_SET, &[region_set], own);
+        }
 
         let (signature, _) =
             self.finish(head, &lines, &payload, credentials, at, buffers, remembered)?;
-        let Buffers { own_query: own, query, .. } = buffers;
+        let Buffers { text, own_query: own, query, .. } = buffers;
         let sent = head.query.unwrap_or_default();
         let token_len = token_behind.map_or(0, |token| 3 * token.value.len());
         room(query, sent.len() + own.len() + token_len + PARAMETERS);
@@ -340,7 +378,7 @@ impl Signer {
         }
         query.extend_from_slice(if query.is_empty() { b"" } else { b"&" });
         query.extend_from_slice(own);
-        query::write_parameter(query::SIGNATURE, &[signature.as_str()], query);
+        query::write_parameter(query::SIGNATURE, &[ascii(&text[signature.hex.clone()])], query);
         if let Some(token) = token_behind {
             query::write_parameter(token.parameter, &[token.value], query);
         }
@@ -389,7 +427,8 @@ impl Signer {
         scratch: &Scratch,
     ) -> Result<Timestamp, Error> {
         if !self.has_scope {
-            scope::check_name("region", &self.region)?;
+            let what = if self.asymmetric.is_some() { "region set" } else { "region" };
+            scope::check_name(what, &self.region)?;
             scope::check_name("service", &self.service)?;
         }
         // Those that were signed with last were checked then.
@@ -424,10 +463,10 @@ impl Signer {
     }
 
     pub(crate) fn scope(&self, at: Timestamp) -> Scope<'_> {
-        Scope::new_unchecked(at, &self.region, &self.service)
+        Scope::new_unchecked(at, self.region(), &self.service)
     }
 
-    /// Writes the canonical request and the string to sign, and signs it; the key it was signed with.
+    /// Writes the canonical request and the string to sign, and signs it; the key of the HMAC, if it is one.
     #[allow(clippy::too_many_arguments, reason = "the one place where all that is signed meets")]
     fn finish<'r>(
         &self,
@@ -438,7 +477,7 @@ impl Signer {
         at: Timestamp,
         buffers: &mut Buffers,
         remembered: &'r mut Option<Remembered>,
-    ) -> Result<(Signature, &'r SigningKey), Error> {
+    ) -> Result<(Signature, Option<&'r SigningKey>), Error> {
         let Buffers { text, own_query, spare, .. } = buffers;
         let request = canonical::Request {
             method: head.method,
@@ -452,15 +491,19 @@ impl Signer {
             path_form: PathForm::Canonical,
         };
         let scope = self.scope(at);
-        // Behind the canonical request come the string to sign and the Authorization header, each with
-        // the scope in it.
+        // Behind the canonical request come the string to sign, the signature and the Authorization
+        // header, which have the scope and the signature in them.
         let id_len = credentials.access_key_id().len();
-        room(text, request.bound() + 2 * scope.text_len() + id_len + lines.bound() + 256);
+        let signatures = 2 * LONGEST_SIGNATURE;
+        room(
+            text,
+            request.bound() + 2 * scope.text_len() + id_len + lines.bound() + signatures + 256,
+        );
         let capacity = text.capacity();
         let layout = request.write(text, spare)?;
         let hash = sha256::hex(&sha256::digest(text));
         let start = text.len();
-        text.extend_from_slice(ALGORITHM.as_bytes());
+        text.extend_from_slice(self.algorithm().as_str().as_bytes());
         text.push(b'\n');
         text.extend_from_slice(at.as_bytes());
         text.push(b'\n');
@@ -469,14 +512,26 @@ impl Signer {
         let scope_end = text.len();
         text.push(b'\n');
         text.extend_from_slice(&hash);
-        let key = self.key(credentials, scope, &text[scope_start..scope_end], remembered);
-        let hex = sha256::hex(&key.sign(&text[start..]));
+        let end = text.len();
+        let key = match &self.asymmetric {
+            None => {
+                let key = self.key(credentials, scope, &text[scope_start..scope_end], remembered);
+                let hex = sha256::hex(&key.sign(&text[start..]));
+                text.extend_from_slice(&hex);
+                Some(key)
+            }
+            Some(signer) => {
+                let hex = signer.sign(credentials, &text[start..]);
+                text.extend_from_slice(hex.as_bytes());
+                None
+            }
+        };
         debug_assert_eq!(text.capacity(), capacity, "a buffer that grows leaves a token behind");
         let signature = Signature {
             layout,
-            string_to_sign: start..text.len(),
+            string_to_sign: start..end,
             scope: scope_start..scope_end,
-            hex,
+            hex: end..text.len(),
         };
         Ok((signature, key))
     }
@@ -525,7 +580,7 @@ impl Signer {
 impl fmt::Debug for Signer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Signer")
-            .field("region", &self.region)
+            .field(if self.asymmetric.is_some() { "region_set" } else { "region" }, &self.region)
             .field("service", &self.service)
             .field("rules", &self.rules)
             .finish_non_exhaustive()
@@ -546,21 +601,21 @@ pub(crate) struct Signature {
     pub(crate) layout: Layout,
     pub(crate) string_to_sign: std::ops::Range<usize>,
     pub(crate) scope: std::ops::Range<usize>,
-    pub(crate) hex: [u8; 64],
-}
-
-impl Signature {
-    pub(crate) fn as_str(&self) -> &str {
-        ascii(&self.hex)
-    }
+    /// The signature's own text.
+    pub(crate) hex: std::ops::Range<usize>,
 }
 
 impl Buffers {
     /// Appends the value of the Authorization header; where it begins.
-    fn write_authorization(&mut self, credentials: &Credentials, signature: &Signature) -> usize {
+    fn write_authorization(
+        &mut self,
+        algorithm: Algorithm,
+        credentials: &Credentials,
+        signature: &Signature,
+    ) -> usize {
         let text = &mut self.text;
         let start = text.len();
-        text.extend_from_slice(ALGORITHM.as_bytes());
+        text.extend_from_slice(algorithm.as_str().as_bytes());
         text.extend_from_slice(b" Credential=");
         text.extend_from_slice(credentials.access_key_id().as_bytes());
         text.push(b'/');
@@ -568,7 +623,7 @@ impl Buffers {
         text.extend_from_slice(b", SignedHeaders=");
         text.extend_from_within(signature.layout.signed_headers.clone());
         text.extend_from_slice(b", Signature=");
-        text.extend_from_slice(&signature.hex);
+        text.extend_from_within(signature.hex.clone());
         start
     }
 }
@@ -662,7 +717,7 @@ fn is_same_identity(a: &Credentials, b: &Credentials) -> bool {
             && is_same_secret(a.secret_access_key().as_bytes(), b.secret_access_key().as_bytes()))
 }
 
-pub(crate) const ALGORITHM: &str = "AWS4-HMAC-SHA256";
+pub(crate) const ALGORITHM: &str = Algorithm::HmacSha256.as_str();
 
 /// More than the names of a presigned URL's parameters take, and their values of a fixed length.
 const PARAMETERS: usize = 512;

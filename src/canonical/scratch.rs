@@ -37,7 +37,8 @@ pub struct Scratch {
 /// The bytes that make up a signature.
 #[derive(Default)]
 pub(crate) struct Buffers {
-    /// The canonical request, then the string to sign, then the Authorization header's value.
+    /// The canonical request, then the string to sign, the signature and the Authorization header's
+    /// value.
     pub(crate) text: Vec<u8>,
     /// A presigned URL's own parameters, but for its signature.
     pub(crate) own_query: Vec<u8>,

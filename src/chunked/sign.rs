@@ -104,12 +104,15 @@ impl ChunkSigner {
             Form::Unsigned => None,
             Form::Signed => {
                 let scope = Scope::parse(signed.scope())?;
-                Some(Chain::new(
-                    signed.key.clone(),
-                    signed.at(),
-                    &scope,
-                    &signed.form.signature.hex,
-                ))
+                let seed = signed.signature().as_bytes().first_chunk();
+                let (Some(key), Some(seed)) = (signed.key, seed) else {
+                    return Err(Error::new(
+                        ErrorKind::UnsupportedPayload,
+                        "the head was signed by SigV4A, by which chunks are not signed here: send them \
+                         unsigned, with a trailer",
+                    ));
+                };
+                Some(Chain::new(key.clone(), signed.at(), &scope, seed))
             }
         };
         Ok(ChunkSigner {

@@ -46,7 +46,8 @@ struct Chunks {
 /// What the first chunk of a body signs: the request's own signature, and how it was made.
 pub(super) struct Seed<'s> {
     pub(super) place: Place,
-    pub(super) key: &'s SigningKey,
+    /// None if the signature is no HMAC.
+    pub(super) key: Option<&'s SigningKey>,
     pub(super) at: Timestamp,
     pub(super) scope: Scope<'s>,
     pub(super) signature: &'s [u8],
@@ -84,6 +85,11 @@ impl BodyCheck {
             ChunkVerifier::unsigned(names, verifier.checksums)?
         } else {
             let short = || malformed(place, "the signature is shorter than signatures are");
+            let Some(key) = key else {
+                let message =
+                    "the chunks of the body are signed by another algorithm than its head";
+                return Err(Error::new(Refusal::UnsupportedPayload, place, message));
+            };
             let signature = signature.first_chunk().ok_or_else(short)?;
             let chunks = ChunkVerifier::new(key.clone(), at, &scope, signature);
             if names.is_empty() {

@@ -10,14 +10,14 @@ use super::{
     BodyCheck, Error, Known, Place, Refusal, Verifier,
     body::{self, Seed},
     error::{MISMATCH, Steps},
+    key::AnyKey,
     parts::{Credential, Found, Parts, Value, is_name, malformed},
+    region_set,
 };
 use crate::{
-    Head, Payload, Rules, Scope, Scratch, Timestamp,
-    bytes::is_same_secret,
+    Algorithm, Head, Payload, Rules, Scope, Scratch, Timestamp,
     canonical::{self, Buffers, Lines, PathForm, query, room},
     sha256,
-    signer::ALGORITHM,
 };
 
 /// What a request says of its own signature: parsed, and not believed.
@@ -28,6 +28,7 @@ pub struct Claim<'a> {
     head: Head<'a>,
     rules: Rules,
     parts: Parts<'a>,
+    region_set: Option<Cow<'a, str>>,
     at: Timestamp,
     expires_at: Option<SystemTime>,
     /// `None`: the hash of the whole body.
@@ -40,8 +41,10 @@ pub struct Claim<'a> {
 /// Only [`Claim::verify`] makes it. It holds no key, so it can be kept with the request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verified<'a> {
+    algorithm: Algorithm,
     access_key_id: Cow<'a, str>,
     region: Cow<'a, str>,
+    region_set: Option<Cow<'a, str>>,
     service: Cow<'a, str>,
     signed_headers: Cow<'a, str>,
     place: Place,
@@ -61,6 +64,7 @@ impl<'a> Claim<'a> {
         let place = parts.place;
         let refuse = |refusal, message| Error::new(refusal, place, message);
         let Credential { date, region, service, terminator, .. } = &parts.credential;
+        verifier.check_algorithm(&parts)?;
         let rules = verifier.rules.unwrap_or_else(|| Rules::for_service(service));
         let host = head.host(found.host).map_err(|error| malformed(place, error.to_string()))?;
         canonical::check_escapes(head, rules)
@@ -68,6 +72,10 @@ impl<'a> Claim<'a> {
         let at = parts.timestamp()?;
         let payload = parts.payload(rules)?;
         let expires = parts.expiry(rules, verifier.longest_expiry)?;
+        let region_set = match parts.algorithm.names_region() {
+            true => None,
+            false => Some(region_set::claimed(head, &parts)?),
+        };
 
         if **terminator != *"aws4_request" || *date.as_bytes() != at.as_bytes()[..8] {
             return Err(refuse(
@@ -76,7 +84,11 @@ impl<'a> Claim<'a> {
                  timestamp",
             ));
         }
-        if verifier.region.as_ref().is_some_and(|wanted| wanted != region) {
+        let is_there = |wanted: &String| match &region_set {
+            Some(set) => region_set::holds(set, wanted),
+            None => wanted == region,
+        };
+        if !verifier.region.as_ref().is_none_or(is_there) {
             return Err(refuse(Refusal::WrongScope, "the credential scope is of another region"));
         }
         if verifier.services.as_ref().is_some_and(|wanted| !wanted.iter().any(|w| w == service)) {
@@ -108,7 +120,12 @@ impl<'a> Claim<'a> {
             }
             (Place::Query, expires) => Some(signed_at + expires.unwrap_or(skew)),
         };
-        Ok(Claim { verifier, head, rules, parts, at, expires_at, payload, host })
+        Ok(Claim { verifier, head, rules, parts, region_set, at, expires_at, payload, host })
+    }
+
+    /// The algorithm of the signature, and so of the key that is wanted.
+    pub fn algorithm(&self) -> Algorithm {
+        self.parts.algorithm
     }
 
     /// Whose key signed, by the request's own word.
@@ -120,6 +137,13 @@ impl<'a> Claim<'a> {
     pub fn scope(&self) -> Scope<'_> {
         let Credential { region, service, .. } = &self.parts.credential;
         Scope::new_unchecked(self.at, region, service)
+    }
+
+    /// The regions in which a SigV4A signature holds, as `us-east-1,eu-*`; `None` for other signatures.
+    ///
+    /// [`Verifier::with_region`] looks at it.
+    pub fn region_set(&self) -> Option<&str> {
+        self.region_set.as_deref()
     }
 
     /// The session token that came with the request.
@@ -210,6 +234,10 @@ impl<'a> Claim<'a> {
                 let message = "the service does not take requests whose payload is unsigned";
                 return Err(refuse(Refusal::UnsignedPayload, message));
             }
+            Payload::StreamingEcdsa | Payload::StreamingEcdsaTrailer => {
+                let message = "chunks that are signed by SigV4A are not verified by this version";
+                return Err(refuse(Refusal::UnsupportedPayload, message));
+            }
             _ => {
                 let message = "bodies of signed events are not verified by this version";
                 return Err(refuse(Refusal::UnsupportedPayload, message));
@@ -222,16 +250,23 @@ impl<'a> Claim<'a> {
         let check = match known.filter(|_| payload.is_in_chunks()) {
             Some(known) => {
                 let signature = &self.parts.signature;
-                let seed =
-                    Seed { place, key: known.key, at: self.at, scope: self.scope(), signature };
+                let seed = Seed {
+                    place,
+                    key: known.key.hmac(),
+                    at: self.at,
+                    scope: self.scope(),
+                    signature,
+                };
                 BodyCheck::of_chunks(payload, seed, &lines, self.verifier)?
             }
             None => BodyCheck::new(payload, place, is_checked),
         };
-        let Parts { credential, signed, .. } = self.parts;
+        let Parts { algorithm, credential, signed, .. } = self.parts;
         let verified = Verified {
+            algorithm,
             access_key_id: credential.access_key_id,
             region: credential.region,
+            region_set: self.region_set,
             service: credential.service,
             signed_headers: signed.into_text(),
             place,
@@ -279,8 +314,7 @@ impl<'a> Claim<'a> {
         buffers: &mut Buffers,
     ) -> Result<(bool, Option<Steps>), Error> {
         let place = self.parts.place;
-        // The same work as for a key that is known, and never a match.
-        let key = known.map_or(&self.verifier.stand_in, |known| known.key);
+        let (key, is_known) = self.key(known);
         let payload = payload.line();
         let leave_out =
             if self.rules.token_after_signing { is_signature_or_token } else { is_signature };
@@ -307,7 +341,7 @@ impl<'a> Claim<'a> {
                 .write(text, &mut buffers.spare)
                 .map_err(|error| malformed(place, error.to_string()))?;
             let hash = sha256::hex(&sha256::digest(text));
-            text.extend_from_slice(ALGORITHM.as_bytes());
+            text.extend_from_slice(self.parts.algorithm.as_str().as_bytes());
             text.push(b'\n');
             text.extend_from_slice(self.at.as_bytes());
             text.push(b'\n');
@@ -315,8 +349,7 @@ impl<'a> Claim<'a> {
             text.push(b'\n');
             text.extend_from_slice(&hash);
             let string_to_sign = &text[layout.end..];
-            let expected = sha256::hex(&key.sign(string_to_sign));
-            matches |= is_same_secret(&expected, &self.parts.signature);
+            matches |= key.is_signature(string_to_sign, &self.parts.signature);
             // A second form that is no other would have the same signature.
             let may_differ =
                 path_form == PathForm::Canonical && text[layout.path.clone()] != *self.head.path;
@@ -330,7 +363,17 @@ impl<'a> Claim<'a> {
                 });
             }
         }
-        Ok((matches && known.is_some(), steps))
+        Ok((matches && is_known, steps))
+    }
+
+    /// The key to compare with, and whether it is the one that was found: where there is none of the
+    /// claim's algorithm, another does the same work, and what it says is no match.
+    fn key<'k>(&'k self, known: Option<&Known<'k>>) -> (AnyKey<'k>, bool) {
+        let stand_in = self.verifier.stand_in(self.parts.algorithm);
+        match known {
+            Some(known) if known.key.is_like(stand_in) => (known.key, true),
+            _ => (stand_in, false),
+        }
     }
 
     /// Collects the headers that the signature names, sorted; whether all of them are there, and an
@@ -377,9 +420,19 @@ impl<'a> Verified<'a> {
         &self.access_key_id
     }
 
+    /// The algorithm of the signature.
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
     /// The scope for which the signature holds.
     pub fn scope(&self) -> Scope<'_> {
         Scope::new_unchecked(self.at, &self.region, &self.service)
+    }
+
+    /// The regions in which a SigV4A signature holds, as `us-east-1,eu-*`; `None` for other signatures.
+    pub fn region_set(&self) -> Option<&str> {
+        self.region_set.as_deref()
     }
 
     /// The names of the headers that the signature covers; believe no others.
@@ -411,8 +464,10 @@ impl<'a> Verified<'a> {
     pub fn into_owned(self) -> Verified<'static> {
         let owned = |text: Cow<'a, str>| Cow::Owned(text.into_owned());
         Verified {
+            algorithm: self.algorithm,
             access_key_id: owned(self.access_key_id),
             region: owned(self.region),
+            region_set: self.region_set.map(owned),
             service: owned(self.service),
             signed_headers: owned(self.signed_headers),
             place: self.place,

@@ -52,18 +52,26 @@ mod body;
 mod claim;
 mod diagnose;
 pub(crate) mod error;
+pub(crate) mod key;
 mod names;
 pub(crate) mod parts;
+mod region_set;
 mod wire;
 
 use std::{
     borrow::Cow,
     fmt,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
+use self::{
+    key::AnyKey,
+    parts::{Parts, malformed},
+};
 use crate::{
-    Head, Rules, SigningKey,
+    Algorithm, Head, Rules, SigningKey,
+    asymmetric::AsymmetricKey,
     chunked::{CHUNK_LIMIT, Checksums},
 };
 
@@ -74,6 +82,7 @@ pub use diagnose::{
     differences,
 };
 pub use error::{Dialect, Error, Place, Refusal};
+pub use key::Key;
 pub use wire::Wire;
 
 /// What a server accepts.
@@ -106,6 +115,8 @@ pub struct Verifier {
     is_debugging: bool,
     /// Signs in place of a key that nobody has, so that its absence takes as long.
     pub(crate) stand_in: SigningKey,
+    /// The same for asymmetric signatures; without it they are refused.
+    pub(crate) asymmetric: Option<Arc<dyn AsymmetricKey>>,
 }
 
 impl Verifier {
@@ -130,6 +141,7 @@ impl Verifier {
             is_uniform: false,
             is_debugging: false,
             stand_in: SigningKey::from_bytes(&[0; 32]),
+            asymmetric: None,
         }
     }
 
@@ -145,7 +157,7 @@ impl Verifier {
         Verifier { longest_expiry: longest, ..self }
     }
 
-    /// Accepts this region alone.
+    /// Accepts this region alone; of a SigV4A signature, the sets that hold it.
     #[must_use]
     pub fn with_region(self, region: impl Into<String>) -> Verifier {
         Verifier { region: Some(region.into()), ..self }
@@ -256,6 +268,22 @@ impl Verifier {
     pub fn claim<'a>(&'a self, head: Head<'a>, now: SystemTime) -> Result<Claim<'a>, Error> {
         Claim::parse(self, head, now)
     }
+
+    fn check_algorithm(&self, parts: &Parts<'_>) -> Result<(), Error> {
+        if parts.algorithm == Algorithm::HmacSha256 || self.asymmetric.is_some() {
+            return Ok(());
+        }
+        let message = format!("signatures by {} are not accepted here", parts.algorithm);
+        Err(malformed(parts.place, message))
+    }
+
+    /// What does the work of a key where there is none.
+    fn stand_in(&self, algorithm: Algorithm) -> AnyKey<'_> {
+        match &self.asymmetric {
+            Some(key) if algorithm == Algorithm::EcdsaP256Sha256 => AnyKey::Asymmetric(&**key),
+            _ => AnyKey::Hmac(&self.stand_in),
+        }
+    }
 }
 
 impl Default for Verifier {
@@ -294,14 +322,15 @@ pub fn claimed_service(head: Head<'_>) -> Option<Cow<'_, str>> {
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Known<'k> {
-    pub(crate) key: &'k SigningKey,
+    pub(crate) key: AnyKey<'k>,
     pub(crate) session_token: Option<SecretText<'k>>,
 }
 
 impl<'k> Known<'k> {
-    /// The key of long-lived credentials.
-    pub fn new(key: &'k SigningKey) -> Known<'k> {
-        Known { key, session_token: None }
+    /// The key of long-lived credentials. One of another algorithm than the claim's makes no signature
+    /// that matches.
+    pub fn new(key: &'k (impl Key + ?Sized)) -> Known<'k> {
+        Known { key: key.as_any(), session_token: None }
     }
 
     /// The session token that must come with the key.

@@ -6,17 +6,17 @@ use percent_encoding::percent_decode;
 
 use super::{Error, Place, Refusal, names::SignedNames};
 use crate::{
-    Head, Payload, Rules, Timestamp,
+    Algorithm, Head, Payload, Rules, Timestamp,
     bytes::{any, is_same_secret, split, split_text},
     canonical::query,
     head::trim_blanks,
     rules::ContentSha256,
-    signer::ALGORITHM,
 };
 
 /// The parts of a signature.
 pub(super) struct Parts<'a> {
     pub(super) place: Place,
+    pub(super) algorithm: Algorithm,
     pub(super) credential: Credential<'a>,
     pub(super) signed: SignedNames<'a>,
     pub(super) signature: Cow<'a, [u8]>,
@@ -26,7 +26,8 @@ pub(super) struct Parts<'a> {
     content_sha256: Option<Value<'a>>,
 }
 
-/// `AKID/20150830/us-east-1/iam/aws4_request`, taken apart.
+/// `AKID/20150830/us-east-1/iam/aws4_request`, taken apart; the region is empty where the algorithm's
+/// scope names none.
 pub(crate) struct Credential<'a> {
     pub(crate) access_key_id: Cow<'a, str>,
     pub(crate) date: Cow<'a, str>,
@@ -117,12 +118,10 @@ impl<'a> Parts<'a> {
         let place = Place::Header;
         let value = str::from_utf8(value)
             .map_err(|_| malformed(place, "the Authorization header is not text"))?;
-        let fields =
-            trim_text(value).strip_prefix(ALGORITHM).filter(|fields| fields.starts_with(BLANKS));
-        let Some(fields) = fields else {
+        let Some((algorithm, fields)) = Algorithm::split_from(trim_text(value)) else {
             return Err(malformed(
                 place,
-                format!("the Authorization header does not begin with {ALGORITHM}"),
+                format!("the Authorization header does not begin with {}", Algorithm::HmacSha256),
             ));
         };
         let (mut credential, mut signed_headers, mut signature) = (None, None, None);
@@ -156,13 +155,14 @@ impl<'a> Parts<'a> {
                 "the Authorization header lacks one of Credential, SignedHeaders and Signature",
             ));
         };
-        let credential = Credential::from_text(place, credential)?;
+        let credential = Credential::from_text(place, algorithm, credential)?;
         let signed = SignedNames::new(place, Cow::Borrowed(signed_headers))?;
         // A `date` header counts where there is no x-amz-date, if it is signed.
         let date = found.amz_date.or_else(|| found.date.filter(|_| signed.has_date));
         let hash = found.content_sha256.filter(|_| signed.has_content_sha256);
         Ok(Parts {
             place,
+            algorithm,
             credential,
             signature: Cow::Borrowed(signature.as_bytes()),
             token: found.token.map(Value::header),
@@ -178,9 +178,11 @@ impl<'a> Parts<'a> {
         let needed = |value: Option<Value<'a>>, name: &str| {
             value.ok_or_else(|| malformed(place, format!("the query lacks {name}")))
         };
-        if needed(parameters.algorithm, query::ALGORITHM)?.decode() != ALGORITHM.as_bytes() {
-            return Err(malformed(place, format!("{} is not {ALGORITHM}", query::ALGORITHM)));
-        }
+        let algorithm = needed(parameters.algorithm, query::ALGORITHM)?.text();
+        let Some((algorithm, "")) = algorithm.as_deref().and_then(Algorithm::split_from) else {
+            let expected = Algorithm::HmacSha256;
+            return Err(malformed(place, format!("{} is not {expected}", query::ALGORITHM)));
+        };
         let credential = needed(parameters.credential, query::CREDENTIAL)?;
         let signed_headers = needed(parameters.signed_headers, query::SIGNED_HEADERS)?.text();
         let signed_headers = signed_headers
@@ -189,7 +191,8 @@ impl<'a> Parts<'a> {
         let hash = found.content_sha256.filter(|_| signed.has_content_sha256);
         Ok(Parts {
             place,
-            credential: Credential::from_value(place, credential)?,
+            algorithm,
+            credential: Credential::from_value(place, algorithm, credential)?,
             signature: needed(parameters.signature, query::SIGNATURE)?.decode(),
             token: parameters.token,
             date: Some(needed(parameters.date, query::DATE)?),
@@ -276,42 +279,63 @@ impl<'a> Parts<'a> {
 }
 
 impl<'a> Credential<'a> {
-    pub(crate) fn from_text(place: Place, text: &'a str) -> Result<Credential<'a>, Error> {
+    pub(crate) fn from_text(
+        place: Place,
+        algorithm: Algorithm,
+        text: &'a str,
+    ) -> Result<Credential<'a>, Error> {
         let mut parts = [""; 5];
         let mut rest = Some(text);
-        for part in &mut parts {
+        for part in &mut parts[..parts_of(algorithm)] {
             (*part, rest) = rest.map_or(("", None), |rest| split_text(rest, b'/'));
         }
         let is_text = !any(text.as_bytes(), |byte| byte.is_ascii_control());
-        Credential::new(place, parts.map(Cow::Borrowed), rest.is_none() && is_text)
+        Credential::new(place, algorithm, parts.map(Cow::Borrowed), rest.is_none() && is_text)
     }
 
     /// Splits at slashes, escaped or not; the parts themselves are seldom escaped.
-    fn from_value(place: Place, value: Value<'a>) -> Result<Credential<'a>, Error> {
+    fn from_value(
+        place: Place,
+        algorithm: Algorithm,
+        value: Value<'a>,
+    ) -> Result<Credential<'a>, Error> {
         let mut parts = [const { Cow::Borrowed("") }; 5];
         let mut rest = Some(value.raw);
-        for part in &mut parts {
+        for part in &mut parts[..parts_of(algorithm)] {
             let value;
             (value, rest) = rest.map_or((Value::header(b""), None), split_at_slash);
             *part = value.text().unwrap_or_default();
         }
         let is_text = |part: &Cow<'_, str>| !any(part.as_bytes(), |byte| byte.is_ascii_control());
         let is_whole = rest.is_none() && parts.iter().all(is_text);
-        Credential::new(place, parts, is_whole)
+        Credential::new(place, algorithm, parts, is_whole)
     }
 
     fn new(
         place: Place,
-        parts: [Cow<'a, str>; 5],
+        algorithm: Algorithm,
+        mut parts: [Cow<'a, str>; 5],
         is_whole: bool,
     ) -> Result<Credential<'a>, Error> {
-        if !is_whole || parts.iter().any(|part| part.is_empty()) {
-            let message = "the Credential is not like AKID/20150830/us-east-1/iam/aws4_request";
+        if !is_whole || parts[..parts_of(algorithm)].iter().any(|part| part.is_empty()) {
+            let message = match algorithm.names_region() {
+                true => "the Credential is not like AKID/20150830/us-east-1/iam/aws4_request",
+                false => "the Credential is not like AKID/20150830/iam/aws4_request",
+            };
             return Err(malformed(place, message));
+        }
+        if !algorithm.names_region() {
+            // The empty one behind the others goes where the region would stand.
+            parts[2..].rotate_right(1);
         }
         let [access_key_id, date, region, service, terminator] = parts;
         Ok(Credential { access_key_id, date, region, service, terminator })
     }
+}
+
+/// How many parts a Credential has.
+fn parts_of(algorithm: Algorithm) -> usize {
+    if algorithm.names_region() { 5 } else { 4 }
 }
 
 /// What stands before the first slash, escaped or not, and what behind it, if it is there.
@@ -328,11 +352,11 @@ fn split_at_slash(text: &[u8]) -> (Value<'_>, Option<&[u8]>) {
 }
 
 impl<'a> Value<'a> {
-    fn header(raw: &'a [u8]) -> Value<'a> {
+    pub(super) fn header(raw: &'a [u8]) -> Value<'a> {
         Value { raw, is_encoded: false }
     }
 
-    fn encoded(raw: &'a [u8]) -> Value<'a> {
+    pub(super) fn encoded(raw: &'a [u8]) -> Value<'a> {
         Value { raw, is_encoded: true }
     }
 
@@ -344,7 +368,7 @@ impl<'a> Value<'a> {
         Cow::Owned(self.bytes().collect())
     }
 
-    fn text(self) -> Option<Cow<'a, str>> {
+    pub(super) fn text(self) -> Option<Cow<'a, str>> {
         match self.decode() {
             Cow::Borrowed(bytes) => str::from_utf8(bytes).ok().map(Cow::Borrowed),
             Cow::Owned(bytes) => String::from_utf8(bytes).ok().map(Cow::Owned),
@@ -469,8 +493,17 @@ pub(super) fn claimed_service(head: Head<'_>) -> Option<Cow<'_, str>> {
         }
     };
     match credential.text()? {
-        Cow::Borrowed(text) => text.split('/').nth(3).map(Cow::Borrowed),
-        Cow::Owned(text) => text.split('/').nth(3).map(|service| Cow::Owned(service.to_owned())),
+        Cow::Borrowed(text) => service_in(text).map(Cow::Borrowed),
+        Cow::Owned(text) => service_in(&text).map(|service| Cow::Owned(service.to_owned())),
+    }
+}
+
+/// The service in a Credential, with a region before it or without.
+fn service_in(credential: &str) -> Option<&str> {
+    let mut parts = credential.split('/').skip(2);
+    match (parts.next()?, parts.next()?) {
+        (service, "aws4_request") => Some(service),
+        (_, service) => Some(service),
     }
 }
 
@@ -491,5 +524,3 @@ fn trim_text(text: &str) -> &str {
 pub(super) fn malformed(place: Place, message: impl Into<Cow<'static, str>>) -> Error {
     Error::new(Refusal::Malformed, place, message)
 }
-
-const BLANKS: [char; 2] = [' ', '\t'];

@@ -806,25 +806,25 @@ impl Cause {
             Cause::SecretEscaped => (
                 "secret_escaped",
                 "The client used the secret percent-encoded or decoded",
-                KEY,
+                SECRET,
                 "Use the secret as it was issued: a `/` or `+` in it is no escape.",
             ),
             Cause::SecretIsKeyId => (
                 "secret_is_key_id",
                 "The client used the access key id in place of the secret",
-                KEY,
+                SECRET,
                 "Look at the order of the two in the client's settings.",
             ),
             Cause::SecretQuoted => (
                 "secret_quoted",
                 "The client used the secret with quotation marks around it, or without those it has",
-                KEY,
+                SECRET,
                 "Take the quotation marks out of the file or variable that holds the secret.",
             ),
             Cause::SecretWhiteSpace => (
                 "secret_white_space",
                 "The client used the secret with white space around it, or without that which it has",
-                KEY,
+                SECRET,
                 "Trim the secret where it is read; a file made with `echo` ends in a newline.",
             ),
             Cause::Service { .. } => (
@@ -929,9 +929,10 @@ const REPEATS: &str =
     "The values of a repeated header are signed on one line, in their order, joined by commas.";
 const SCOPE: &str =
     "Day, region and service are the same in the credential, the string to sign and the key.";
+const SECRET: &str = "The key is made of the secret as it was issued, byte for byte.";
 const SORTED: &str =
     "The query is sorted by encoded name, then by encoded value, byte by byte, as pairs.";
-const STRING: &str = "The string to sign is four lines: `AWS4-HMAC-SHA256`, the timestamp, the scope and \
-    the hash of the canonical request.";
+const STRING: &str = "The string to sign is four lines: the algorithm, as `AWS4-HMAC-SHA256`, the timestamp, \
+    the scope and the hash of the canonical request.";
 const TOKEN: &str = "A session token is sent and signed, as the header `x-amz-security-token` or as the \
     parameter `X-Amz-Security-Token`.";

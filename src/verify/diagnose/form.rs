@@ -171,7 +171,7 @@ pub(super) struct TextForm<'w> {
     pub(super) end: &'static str,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub(super) struct KeyForm<'w> {
     pub(super) secret: &'w str,
     pub(super) prefix: &'static str,
@@ -222,11 +222,21 @@ impl<'w> Texts<'w> {
         if form.text.is_hash_upper {
             hash.make_ascii_uppercase();
         }
-        let slash = if terminator.is_empty() { "" } else { "/" };
+        let slash = |part: &str| if part.is_empty() { "" } else { "/" };
         let line_end = form.line_end;
         let parts = [
-            algorithm, line_end, time, line_end, date, "/", region, "/", service, slash,
-            terminator, line_end,
+            algorithm,
+            line_end,
+            time,
+            line_end,
+            date,
+            slash(region),
+            region,
+            "/",
+            service,
+            slash(terminator),
+            terminator,
+            line_end,
         ];
         parts.iter().for_each(|part| string.extend_from_slice(part.as_bytes()));
         string.extend_from_slice(&hash);

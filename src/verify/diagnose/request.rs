@@ -1,17 +1,17 @@
 //! A request as it arrived, taken apart for trials, and the form in which it should have been signed.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use super::form::{
     Coding, Decode, Form, HeaderForm, KeyForm, LineOrder, Names, Order, PathForm, QueryForm,
     Repeats, Select, Style, TextForm, Values,
 };
 use crate::{
-    Credentials, Head, Rules, Timestamp,
+    Algorithm, Credentials, Head, Rules, Timestamp,
+    asymmetric::AsymmetricKey,
     canonical::query,
     head::relative,
     sha256,
-    signer::ALGORITHM,
     verify::{
         Error, Place, Verifier,
         parts::{Credential, Found, Parts, malformed},
@@ -22,6 +22,9 @@ pub(super) struct Received<'a> {
     pub(super) head: Head<'a>,
     pub(super) rules: Rules,
     pub(super) place: Place,
+    pub(super) algorithm: Algorithm,
+    /// From which keys come, if the signature is asymmetric.
+    pub(super) asymmetric: Option<Arc<dyn AsymmetricKey>>,
     pub(super) credential: Credential<'a>,
     pub(super) signature: Cow<'a, [u8]>,
     pub(super) at: Timestamp,
@@ -90,6 +93,8 @@ impl<'a> Received<'a> {
         let found = Found::collect(head)?;
         let parts = Parts::parse(head, &found)?;
         let place = parts.place;
+        verifier.check_algorithm(&parts)?;
+        let asymmetric = verifier.asymmetric.clone().filter(|_| !parts.algorithm.names_region());
         let rules = verifier.rules.unwrap_or_else(|| Rules::for_service(&parts.credential.service));
         let host = head.host(found.host).map_err(|error| malformed(place, error.to_string()))?;
         if head.path.first().is_some_and(|&first| first != b'/') {
@@ -150,6 +155,8 @@ impl<'a> Received<'a> {
             head,
             rules,
             place,
+            algorithm: parts.algorithm,
+            asymmetric,
             at,
             host,
             parameters: parameters.map(Parameter::new).collect(),
@@ -195,7 +202,7 @@ impl<'a> Received<'a> {
             line_end: "\n",
             request_end: "",
             text: TextForm {
-                algorithm: ALGORITHM,
+                algorithm: self.algorithm.as_str(),
                 time: self.at.as_str(),
                 date,
                 region,

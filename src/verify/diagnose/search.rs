@@ -1,6 +1,9 @@
 //! The search: one way after the other, then two at a time.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -13,7 +16,7 @@ use super::{
     request::Received,
     ways::{Rank, Way},
 };
-use crate::sha256;
+use crate::{asymmetric::AsymmetricKey, sha256};
 
 pub(super) struct Found<'w> {
     /// What the client signed, and what is wrong with it.
@@ -22,12 +25,11 @@ pub(super) struct Found<'w> {
 }
 
 pub(super) fn search<'w>(received: &Received<'_>, right: &Form<'w>, ways: &'w [Way]) -> Found<'w> {
-    let Some((signature, written)) = signature(&received.signature) else {
-        // No 32 bytes: no key makes it.
+    let Some((check, written)) = Check::of(received) else {
+        // No signature at all: no key makes it.
         return Found { matched: None, trials: 0 };
     };
-    let (texts, keys) = (Texts::default(), HashMap::new());
-    let mut trials = Trials { received, signature, texts, keys, done: 0 };
+    let mut trials = Trials { received, check, texts: Texts::default(), done: 0 };
     let matched = trials.search(right, ways).map(|(form, ways)| {
         let edits = |name: &str| ways.iter().any(|way| way.edits(name));
         // A header that is named and not there is refused, also if the client did not sign it.
@@ -37,6 +39,68 @@ pub(super) fn search<'w>(received: &Received<'_>, right: &Form<'w>, ways: &'w [W
         (form, causes.chain(missing).chain(written).collect())
     });
     Found { matched, trials: trials.done }
+}
+
+/// Whether a form has the client's signature, with the keys that were derived so far.
+enum Check<'w, 'r> {
+    Asymmetric {
+        /// In lower case.
+        signature: Vec<u8>,
+        /// A key from which the others come.
+        door: &'r dyn AsymmetricKey,
+        access_key_id: &'r str,
+        keys: HashMap<&'w str, Arc<dyn AsymmetricKey>>,
+    },
+    Hmac {
+        signature: [u8; 32],
+        /// Boxed, so that a table that grows leaves no key behind.
+        keys: HashMap<KeyForm<'w>, Box<Hmac<Sha256>>>,
+    },
+}
+
+impl<'w, 'r> Check<'w, 'r> {
+    /// The check, and what is wrong with how the signature is written.
+    fn of(received: &'r Received<'_>) -> Option<(Check<'w, 'r>, Option<Cause>)> {
+        let text = &received.signature;
+        let Some(door) = received.asymmetric.as_deref() else {
+            let (signature, written) = signature(text)?;
+            return Some((Check::Hmac { signature, keys: HashMap::new() }, written));
+        };
+        let is_hex = text.len().is_multiple_of(2) && text.iter().all(u8::is_ascii_hexdigit);
+        let is_upper = text.iter().any(u8::is_ascii_uppercase);
+        let check = Check::Asymmetric {
+            signature: text.to_ascii_lowercase(),
+            door,
+            access_key_id: &received.credential.access_key_id,
+            keys: HashMap::new(),
+        };
+        is_hex.then_some((check, is_upper.then_some(Cause::SignatureUpperCase)))
+    }
+
+    /// What tells the form's key from others.
+    fn key(&self, form: &Form<'w>) -> KeyForm<'w> {
+        match self {
+            // Made of the secret alone.
+            Check::Asymmetric { .. } => KeyForm { secret: form.key.secret, ..KeyForm::default() },
+            Check::Hmac { .. } => form.key,
+        }
+    }
+
+    fn matches(&mut self, form: &Form<'w>, string_to_sign: &[u8]) -> bool {
+        match self {
+            Check::Asymmetric { signature, door, access_key_id, keys } => {
+                let secret = form.key.secret;
+                let key = keys.entry(secret).or_insert_with(|| door.of(access_key_id, secret));
+                key.is_signature(string_to_sign, signature)
+            }
+            Check::Hmac { signature, keys } => {
+                let key = keys.entry(form.key).or_insert_with(|| Box::new(derive(&form.key)));
+                let mac = Hmac::clone(key).chain_update(string_to_sign);
+                // In constant time; the signature that was expected is nowhere to be seen.
+                mac.verify_slice(signature).is_ok()
+            }
+        }
+    }
 }
 
 /// The bytes of a signature, and what is wrong with how it is written.
@@ -69,10 +133,8 @@ const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 /// Buffers, keys and the count.
 struct Trials<'w, 'r, 'a> {
     received: &'r Received<'a>,
-    signature: [u8; 32],
+    check: Check<'w, 'r>,
     texts: Texts<'w>,
-    /// Boxed, so that a table that grows leaves no key behind.
-    keys: HashMap<KeyForm<'w>, Box<Hmac<Sha256>>>,
     done: usize,
 }
 
@@ -122,16 +184,13 @@ impl<'w> Trials<'w, '_, '_> {
     /// What tells one form from another: the string to sign and the key.
     fn fingerprint(&mut self, form: &Form<'w>) -> ([u8; 32], KeyForm<'w>) {
         self.write(form);
-        (sha256::digest(&self.texts.string), form.key)
+        (sha256::digest(&self.texts.string), self.check.key(form))
     }
 
     /// Whether the form that was written last has the client's signature.
     fn matches(&mut self, form: &Form<'w>) -> bool {
         self.done += 1;
-        let key = self.keys.entry(form.key).or_insert_with(|| Box::new(derive(&form.key)));
-        let mac = Hmac::clone(key).chain_update(&self.texts.string);
-        // In constant time; the signature that was expected is nowhere to be seen.
-        mac.verify_slice(&self.signature).is_ok()
+        self.check.matches(form, &self.texts.string)
     }
 }
 

@@ -134,6 +134,19 @@ impl Way {
         self.changes.iter().any(|change| matches!(change, Change::Edit(edit) if edit.name == name))
     }
 
+    /// Whether clients can go this way that sign by another algorithm than HMAC.
+    fn is_of_every_algorithm(&self) -> bool {
+        !matches!(
+            self.cause,
+            Some(
+                Cause::AlgorithmLine { .. }
+                    | Cause::KeyHexChained
+                    | Cause::KeyPrefixMissing
+                    | Cause::Region { .. }
+            )
+        )
+    }
+
     /// Whether both can be made to one form.
     pub(super) fn goes_with(&self, other: &Way) -> bool {
         let clash = |a: &Change, b: &Change| match (a, b) {
@@ -162,6 +175,9 @@ pub(super) fn all(
     list.tokens();
     list.scopes(verifier);
     list.times();
+    if !received.algorithm.names_region() {
+        list.ways.retain(Way::is_of_every_algorithm);
+    }
     list.ways
 }
 
