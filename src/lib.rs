@@ -142,6 +142,8 @@ mod scope;
 mod sha256;
 mod signed;
 mod signer;
+#[cfg(feature = "sigv4a")]
+pub mod sigv4a;
 mod timestamp;
 #[cfg(feature = "tower")]
 pub mod tower;
