@@ -2,7 +2,7 @@
 
 use percent_encoding::percent_decode_str;
 
-use crate::{canonical::query, signed::Form};
+use crate::{Algorithm, canonical::query, signed::Form};
 
 /// Each step on the way to a signature, as text for people to read.
 ///
@@ -17,6 +17,7 @@ pub struct Explanation {
     string_to_sign: String,
     scope: String,
     access_key_id: String,
+    algorithm: Algorithm,
 }
 
 impl Explanation {
@@ -26,6 +27,7 @@ impl Explanation {
             string_to_sign: form.string_to_sign().to_owned(),
             scope: form.scope().to_owned(),
             access_key_id: form.credentials.access_key_id().to_owned(),
+            algorithm: form.algorithm,
         }
     }
 
@@ -39,7 +41,12 @@ impl Explanation {
         &self.string_to_sign
     }
 
-    /// The credential scope, whose parts the key is derived from one after the other.
+    /// The algorithm of the signature.
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// The credential scope, whose parts an HMAC's key is derived from one after the other.
     pub fn scope(&self) -> &str {
         &self.scope
     }

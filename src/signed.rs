@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::SystemTime};
 
 use crate::{
-    Credentials, Explanation, Life, Payload, SigningKey, Timestamp, canonical::Buffers,
+    Algorithm, Credentials, Explanation, Life, Payload, SigningKey, Timestamp, canonical::Buffers,
     payload::PayloadLine, signer::Signature,
 };
 
@@ -11,6 +11,7 @@ use crate::{
 pub(crate) struct Form<'s> {
     pub(crate) buffers: &'s Buffers,
     pub(crate) signature: Signature,
+    pub(crate) algorithm: Algorithm,
     pub(crate) at: Timestamp,
     pub(crate) credentials: &'s Credentials,
     /// Whether the request has headers of an earlier signature.

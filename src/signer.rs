@@ -297,7 +297,14 @@ impl Signer {
         let algorithm = self.algorithm();
         let authorization = buffers.write_authorization(algorithm, credentials, &signature);
         Ok(Signed {
-            form: Form { buffers, signature, at, credentials, replaces: found.replaces() },
+            form: Form {
+                algorithm: self.algorithm(),
+                buffers,
+                signature,
+                at,
+                credentials,
+                replaces: found.replaces(),
+            },
             authorization,
             key,
             payload,
@@ -383,7 +390,14 @@ impl Signer {
             query::write_parameter(token.parameter, &[token.value], query);
         }
         Ok(Presigned {
-            form: Form { buffers, signature, at, credentials, replaces: found.replaces() },
+            form: Form {
+                algorithm: self.algorithm(),
+                buffers,
+                signature,
+                at,
+                credentials,
+                replaces: found.replaces(),
+            },
             content_sha256: writes_hash.then_some(payload),
             life: Life {
                 expires_at: SystemTime::from(at) + presign.expires_in,

@@ -144,18 +144,18 @@ impl Suite {
         in_http.is_some()
     }
 
-    fn recorded(&self, of: &str) -> String {
+    pub(crate) fn recorded(&self, of: &str) -> String {
         read(&self.folder.join(format!("{of}.txt")))
     }
 
-    fn compare(&self, of: &str, seen: &str) {
+    pub(crate) fn compare(&self, of: &str, seen: &str) {
         assert_eq!(seen, self.recorded(of), "{of} of {}", self.folder.display());
     }
 }
 
 impl Message {
     /// Reads leniently: raw spaces in the target, an empty line before the first, folded lines.
-    fn parse(text: &str) -> Message {
+    pub(crate) fn parse(text: &str) -> Message {
         let text = text.trim_start_matches('\n');
         let (head, body) = text.split_once("\n\n").unwrap_or((text, ""));
         let mut lines = head.lines();
@@ -189,7 +189,7 @@ impl Message {
         pairs.map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect()
     }
 
-    fn sorted(&self) -> Vec<(String, String)> {
+    pub(crate) fn sorted(&self) -> Vec<(String, String)> {
         let pairs = self.headers.iter();
         let mut pairs: Vec<_> = pairs.map(|(n, v)| (n.to_lowercase(), v.clone())).collect();
         pairs.sort_by(|a, b| a.0.cmp(&b.0));
@@ -504,7 +504,7 @@ fn check_policy(case: &Value, policy: &str, signature: &str) {
 }
 
 /// The pieces of a query, sorted.
-fn pieces(query: &str) -> Vec<&str> {
+pub(crate) fn pieces(query: &str) -> Vec<&str> {
     let mut pieces: Vec<&str> = query.split('&').collect();
     pieces.sort_unstable();
     pieces
@@ -521,6 +521,6 @@ fn cases(path: &Path) -> Vec<Value> {
     cases
 }
 
-fn read(path: &Path) -> String {
+pub(crate) fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }

@@ -20,6 +20,8 @@ mod providers;
 mod regressions;
 #[cfg(all(feature = "providers", feature = "reqwest"))]
 mod reqwest_client;
+#[cfg(feature = "sigv4a")]
+mod sigv4a;
 mod support;
 #[cfg(feature = "tower")]
 mod tower;

@@ -280,32 +280,32 @@ fn check_shape(canonical_request: &[u8], signature: &str) {
 
 /// A request with all that a signature depends on.
 #[derive(Clone, Debug)]
-struct Sample {
-    request: Request,
-    payload: Option<Payload>,
-    region: String,
-    service: String,
-    keys: Keys,
-    seconds: u64,
-    expires: u32,
-    switches: Switches,
+pub(crate) struct Sample {
+    pub(crate) request: Request,
+    pub(crate) payload: Option<Payload>,
+    pub(crate) region: String,
+    pub(crate) service: String,
+    pub(crate) keys: Keys,
+    pub(crate) seconds: u64,
+    pub(crate) expires: u32,
+    pub(crate) switches: Switches,
 }
 
 /// How the rules are to differ from the service's own.
 #[derive(Clone, Copy, Debug, Default)]
-struct Switches {
-    double_encode: Option<bool>,
-    normalize_path: Option<bool>,
-    content_sha256: Option<bool>,
-    token_after_signing: Option<bool>,
+pub(crate) struct Switches {
+    pub(crate) double_encode: Option<bool>,
+    pub(crate) normalize_path: Option<bool>,
+    pub(crate) content_sha256: Option<bool>,
+    pub(crate) token_after_signing: Option<bool>,
 }
 
 impl Sample {
-    fn forms(&self) -> [Form; 2] {
+    pub(crate) fn forms(&self) -> [Form; 2] {
         [Form::Headers, Form::Query { expires: self.expires }]
     }
 
-    fn signer(&self) -> Signer {
+    pub(crate) fn signer(&self) -> Signer {
         let mut rules = Rules::for_service(&self.service);
         if let Some(yes) = self.switches.double_encode {
             rules = rules.with_double_encode(yes);
@@ -336,7 +336,7 @@ impl Sample {
         }
     }
 
-    fn credentials(&self) -> Credentials {
+    pub(crate) fn credentials(&self) -> Credentials {
         let credentials = Credentials::new(&self.keys.id, &self.keys.secret)
             .with_s3_express_session(self.keys.s3_express);
         match &self.keys.token {
@@ -345,11 +345,11 @@ impl Sample {
         }
     }
 
-    fn at(&self) -> SystemTime {
+    pub(crate) fn at(&self) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_secs(self.seconds)
     }
 
-    fn presign(&self) -> Presign {
+    pub(crate) fn presign(&self) -> Presign {
         let presign = Presign::expires_in(Duration::from_secs(self.expires.into()));
         match self.payload {
             Some(payload) => presign.with_payload(payload),
@@ -420,7 +420,7 @@ impl Sample {
         self.sign(form, &mut Scratch::new()).unwrap().signature
     }
 
-    fn http(&self) -> http::Request<()> {
+    pub(crate) fn http(&self) -> http::Request<()> {
         let mut url = Vec::new();
         if let Some(authority) = &self.request.authority {
             url.extend(if self.request.https { &b"https://"[..] } else { b"http://" });
@@ -459,7 +459,7 @@ impl Sample {
 }
 
 /// What a server sees of a request: a path with a query, and a Host header.
-fn received(sample: &Sample, request: &http::Request<()>) -> Request {
+pub(crate) fn received(sample: &Sample, request: &http::Request<()>) -> Request {
     let header = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
         (name.as_str().as_bytes().to_vec(), value.as_bytes().to_vec())
     };
@@ -645,12 +645,12 @@ fn escaped(text: &[u8]) -> Vec<u8> {
 
 /// Whether a sample may be one that is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Faults {
+pub(crate) enum Faults {
     None,
     Some,
 }
 
-fn any_sample(faults: Faults) -> impl Strategy<Value = Sample> {
+pub(crate) fn any_sample(faults: Faults) -> impl Strategy<Value = Sample> {
     let faulty = faults == Faults::Some;
     let payload = option::of(prop_oneof![
         Just(Payload::hash("a body")),
@@ -808,7 +808,7 @@ fn any_time() -> impl Strategy<Value = SystemTime> {
     })
 }
 
-fn cases(cases: u32) -> ProptestConfig {
+pub(crate) fn cases(cases: u32) -> ProptestConfig {
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 

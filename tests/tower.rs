@@ -608,3 +608,32 @@ impl http_body::Body for Failing {
         SizeHint::with_exact(1)
     }
 }
+
+#[cfg(feature = "sigv4a")]
+#[tokio::test]
+async fn a_request_signed_by_sigv4a_comes_through_where_that_is_accepted() {
+    use countersign::{Algorithm, sigv4a};
+
+    let signer = sigv4a::signer("us-*", "sqs");
+    let sign = SignLayer::new(signer, Arc::new(credentials())).with_clock(now);
+    let request = Request::post(URL).body(Full::from("body")).unwrap();
+    let signed = sent(&sign, request).await.unwrap().map(Full::from);
+    assert_eq!(signed.headers()["x-amz-region-set"], "us-*");
+
+    let keys = (KeyCache::default(), sigv4a::KeyCache::default());
+    let find = move |wanted: LookUp| {
+        let id = wanted.access_key_id();
+        let found = match wanted.algorithm() {
+            Algorithm::EcdsaP256Sha256 => KeyFound::new(keys.1.key(id, "secret")),
+            _ => KeyFound::new(keys.0.key(id, "secret", &wanted.scope())),
+        };
+        async { Ok::<_, Infallible>(Some(found)) }
+    };
+    let layer = |verifier| VerifyLayer::new(verifier, Wire::Json, find.clone()).with_clock(now);
+    let verifier = Verifier::new().with_region("us-east-1");
+    let (answer, _) = send(&layer(verifier.clone()), signed.clone()).await;
+    assert_eq!(answer.status, 400);
+    let (answer, text) = send(&layer(verifier.with_sigv4a()), signed).await;
+    assert_eq!(answer.status, 200, "{text}");
+    assert_eq!(text, "AKIDEXAMPLE: body");
+}

@@ -119,6 +119,12 @@ impl fmt::Debug for SigningKey {
 pub struct VerifyingKey(p256::ecdsa::VerifyingKey);
 
 impl VerifyingKey {
+    /// The point from which all others are made: the key of the number 1.
+    pub(super) fn generator() -> VerifyingKey {
+        let point = p256::ecdsa::VerifyingKey::from_affine(p256::AffinePoint::GENERATOR);
+        VerifyingKey(point.expect("the generator is not the point at infinity"))
+    }
+
     /// Derives the key.
     pub fn derive(access_key_id: &str, secret_access_key: &str) -> VerifyingKey {
         *SigningKey::derive(access_key_id, secret_access_key).verifying_key()

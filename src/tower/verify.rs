@@ -28,8 +28,8 @@ use super::{
     body::{NotRead, read},
 };
 use crate::{
-    Head, Payload, Scope, Scratch, SigningKey, Timestamp,
-    verify::{BodyCheck, Claim, Dialect, Error, Known, Verified, Verifier, Wire},
+    Algorithm, Head, Payload, Scope, Scratch, Timestamp,
+    verify::{BodyCheck, Claim, Dialect, Error, Key, Known, Verified, Verifier, Wire},
 };
 
 /// Lets through the requests that are signed with a key that the server knows.
@@ -344,6 +344,7 @@ where
 /// See [`VerifyLayer`] for an example.
 #[derive(Clone)]
 pub struct LookUp {
+    algorithm: Algorithm,
     access_key_id: String,
     at: Timestamp,
     region: String,
@@ -355,12 +356,18 @@ impl LookUp {
     fn of(claim: &Claim<'_>) -> LookUp {
         let scope = claim.scope();
         LookUp {
+            algorithm: claim.algorithm(),
             access_key_id: claim.access_key_id().to_owned(),
             at: claim.at(),
             region: scope.region().to_owned(),
             service: scope.service().to_owned(),
             session_token: claim.session_token().map(|token| Zeroizing::new(token.into_owned())),
         }
+    }
+
+    /// What the key is to be for: [`Algorithm::HmacSha256`], unless the verifier accepts others.
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
     }
 
     /// Whose key is wanted.
@@ -384,6 +391,7 @@ impl LookUp {
 impl fmt::Debug for LookUp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LookUp")
+            .field("algorithm", &self.algorithm)
             .field("access_key_id", &self.access_key_id)
             .field("scope", &self.scope())
             .field("session_token", &self.session_token.as_ref().map(|_| "<redacted>"))
@@ -394,14 +402,14 @@ impl fmt::Debug for LookUp {
 /// A key that a server found. See [`VerifyLayer`] for an example.
 #[derive(Clone)]
 pub struct KeyFound {
-    key: SigningKey,
+    key: Arc<dyn Key>,
     session_token: Option<Zeroizing<String>>,
 }
 
 impl KeyFound {
     /// The key of long-lived credentials.
-    pub fn new(key: SigningKey) -> KeyFound {
-        KeyFound { key, session_token: None }
+    pub fn new(key: impl Key + 'static) -> KeyFound {
+        KeyFound { key: Arc::new(key), session_token: None }
     }
 
     /// The session token that must come with the key.
@@ -411,7 +419,7 @@ impl KeyFound {
     }
 
     fn known(&self) -> Known<'_> {
-        let known = Known::new(&self.key);
+        let known = Known::new(&*self.key);
         match &self.session_token {
             Some(token) => known.with_session_token(token),
             None => known,

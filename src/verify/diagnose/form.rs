@@ -164,7 +164,8 @@ pub(super) struct TextForm<'w> {
     pub(super) algorithm: &'w str,
     pub(super) time: &'w str,
     pub(super) date: &'w str,
-    pub(super) region: &'w str,
+    /// `None` where the algorithm's scope names none.
+    pub(super) region: Option<&'w str>,
     pub(super) service: &'w str,
     pub(super) terminator: &'w str,
     pub(super) is_hash_upper: bool,
@@ -222,21 +223,12 @@ impl<'w> Texts<'w> {
         if form.text.is_hash_upper {
             hash.make_ascii_uppercase();
         }
-        let slash = |part: &str| if part.is_empty() { "" } else { "/" };
+        let slash = if terminator.is_empty() { "" } else { "/" };
+        let (region, behind) = region.map_or(("", ""), |region| (region, "/"));
         let line_end = form.line_end;
         let parts = [
-            algorithm,
-            line_end,
-            time,
-            line_end,
-            date,
-            slash(region),
-            region,
-            "/",
-            service,
-            slash(terminator),
-            terminator,
-            line_end,
+            algorithm, line_end, time, line_end, date, "/", region, behind, service, slash,
+            terminator, line_end,
         ];
         parts.iter().for_each(|part| string.extend_from_slice(part.as_bytes()));
         string.extend_from_slice(&hash);

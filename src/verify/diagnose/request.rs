@@ -205,7 +205,7 @@ impl<'a> Received<'a> {
                 algorithm: self.algorithm.as_str(),
                 time: self.at.as_str(),
                 date,
-                region,
+                region: self.algorithm.names_region().then_some(&**region),
                 service,
                 terminator,
                 is_hash_upper: false,

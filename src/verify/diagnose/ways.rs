@@ -115,7 +115,7 @@ impl Way {
                 Change::QuerySelect(select) => form.query.select = *select,
                 Change::QueryStyle(style) => form.query.style = *style,
                 Change::QueryText(text) => form.query.text = Some(text),
-                Change::Region(region) => form.text.region = region,
+                Change::Region(region) => form.text.region = Some(region),
                 Change::Repeats(repeats) => form.headers.repeats = *repeats,
                 Change::RequestEnd => form.request_end = "\n",
                 Change::Secret(secret) => key.secret = secret,
