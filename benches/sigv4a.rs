@@ -54,6 +54,16 @@ fn main() {
     group.bench_function("verify, key cold", |b| {
         b.iter(|| verify(&VerifyingKey::derive(id, secret)));
     });
+    // Both take as long, so that nobody learns by the time which keys there are.
+    let another = VerifyingKey::derive(id, "another");
+    let mut refuse = |known: Option<Known<'_>>| {
+        let claim = verifier.claim(Head::from(&*request), at).expect("a claim");
+        claim.verify(known, Some(Payload::EMPTY), &mut Scratch::new()).is_err()
+    };
+    group.bench_function("refuse, key unknown", |b| b.iter(|| refuse(None)));
+    group.bench_function("refuse, signature differs", |b| {
+        b.iter(|| refuse(Some(Known::new(&another))));
+    });
     group.finish();
     criterion.final_summary();
 }

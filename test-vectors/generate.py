@@ -39,6 +39,7 @@ import chunked
 
 HERE = Path(__file__).resolve().parent
 ALGORITHM = "AWS4-HMAC-SHA256"
+ASYMMETRIC = "AWS4-ECDSA-P256-SHA256"
 EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 UNSIGNED = "UNSIGNED-PAYLOAD"
 
@@ -235,7 +236,7 @@ def check(request):
         raise Refused("invalid_credentials")
     if re.search(r"[\r\n\0]", credentials.get("session_token", "")):
         raise Refused("invalid_credentials")
-    for part in (request["region"], request["service"]):
+    for part in (request["region_set" if is_asymmetric(request) else "region"], request["service"]):
         if not part or re.search(r"[/\x00-\x1f\x7f]", part):
             raise Refused("invalid_scope")
     try:
@@ -256,6 +257,8 @@ def body_of(request):
 
 def payload_line(request, rules):
     payload = request.get("payload", "hash")
+    if is_asymmetric(request) and payload in ("streaming", "streaming-trailer"):
+        return PAYLOAD_LINES[payload].replace(ALGORITHM, ASYMMETRIC)
     if rules["always_unsigned"]:
         return UNSIGNED
     if payload == "hash":
@@ -270,6 +273,89 @@ def signing_key(secret, scope):
     for part in scope.split("/"):
         key = hmac.digest(key, part.encode(), "sha256")
     return key
+
+
+def is_asymmetric(request):
+    return request.get("algorithm") == "sigv4a"
+
+
+# The curve P-256 (FIPS 186-4, D.1.2.3), in affine coordinates; None is the point at infinity.
+P = 2**256 - 2**224 + 2**192 + 2**96 - 1
+ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+BASE = (
+    0x6B17D1F2E12C4247F8BCE6E563A440F277037D812DEB33A0F4A13945D898C296,
+    0x4FE342E2FE1A7F9B8EE7EB4A7C0F9E162BCE33576B315ECECBB6406837BF51F5,
+)
+
+
+def add(a, b):
+    if a is None or b is None:
+        return a or b
+    if a[0] == b[0] and (a[1] + b[1]) % P == 0:
+        return None
+    slope = (
+        (3 * a[0] * a[0] - 3) * pow(2 * a[1], -1, P)
+        if a == b
+        else (b[1] - a[1]) * pow(b[0] - a[0], -1, P)
+    )
+    x = (slope * slope - a[0] - b[0]) % P
+    return x, (slope * (a[0] - x) - a[1]) % P
+
+
+def multiply(number, point):
+    product = None
+    for bit in f"{number:b}":
+        product = add(product, product)
+        if bit == "1":
+            product = add(product, point)
+    return product
+
+
+def private_key(key_id, secret):
+    for counter in range(1, 255):
+        text = b"\0\0\0\1" + ASYMMETRIC.encode() + b"\0" + key_id.encode()
+        text += bytes([counter]) + b"\0\0\1\0"
+        candidate = hmac.digest(b"AWS4A" + secret.encode(), text, "sha256")
+        if int.from_bytes(candidate) <= ORDER - 2:
+            return int.from_bytes(candidate) + 1
+    raise AssertionError("no candidate is small enough")
+
+
+def ecdsa(key, text):
+    """The signature by RFC 6979, in DER."""
+    digest = hashlib.sha256(text).digest()
+    number = int.from_bytes(digest)
+    seed = key.to_bytes(32) + (number % ORDER).to_bytes(32)
+    value, mac_key = b"\1" * 32, b"\0" * 32
+    for mark in (b"\0", b"\1"):
+        mac_key = hmac.digest(mac_key, value + mark + seed, "sha256")
+        value = hmac.digest(mac_key, value, "sha256")
+    while True:
+        value = hmac.digest(mac_key, value, "sha256")
+        nonce = int.from_bytes(value)
+        if 0 < nonce < ORDER:
+            r = multiply(nonce, BASE)[0] % ORDER
+            s = pow(nonce, -1, ORDER) * (number + r * key) % ORDER
+            if r and s:
+                return der(r, s)
+        mac_key = hmac.digest(mac_key, value + b"\0", "sha256")
+        value = hmac.digest(mac_key, value, "sha256")
+
+
+def der(*numbers):
+    texts = [number.to_bytes(number.bit_length() // 8 + 1) for number in numbers]
+    inner = b"".join(bytes([2, len(text)]) + text for text in texts)
+    return (bytes([0x30, len(inner)]) + inner).hex()
+
+
+def is_ecdsa(public, text, signature):
+    """Whether a signature in DER is good, whoever made it."""
+    match = re.fullmatch(r"30(..)02(..)(.*)", signature)
+    r_end = 2 * int(match[2], 16)
+    r, s = int(match[3][:r_end], 16), int(match[3][r_end + 4 :], 16)
+    number, inverse = int.from_bytes(hashlib.sha256(text).digest()), pow(s, -1, ORDER)
+    point = add(multiply(number * inverse % ORDER, BASE), multiply(r * inverse % ORDER, public))
+    return der(r, s) == signature and point[0] % ORDER == r
 
 
 def parse_url(url):
@@ -328,7 +414,12 @@ def sign(request):
 
     # What the signer writes. The payload line is its own to state, whatever the caller's says.
     time = request["time"]
-    scope = f"{time[:8]}/{request['region']}/{request['service']}/aws4_request"
+    if is_asymmetric(request):
+        algorithm, region_set = ASYMMETRIC, request["region_set"]
+        scope = f"{time[:8]}/{request['service']}/aws4_request"
+    else:
+        algorithm, region_set = ALGORITHM, None
+        scope = f"{time[:8]}/{request['region']}/{request['service']}/aws4_request"
     credential = f"{credentials['access_key_id']}/{scope}"
     line = payload_line(request, rules)
     writes = {}
@@ -340,6 +431,8 @@ def sign(request):
         writes["x-amz-date"] = time
         if token and not token_later:
             writes["x-amz-security-token"] = token
+        if region_set:
+            writes["x-amz-region-set"] = region_set
 
     excluded = {name.lower() for name in request.get("exclude", [])}
     signed = {
@@ -355,7 +448,7 @@ def sign(request):
         sent_query = None  # nothing is left, not even the question mark
     if in_query:
         ours = {
-            "X-Amz-Algorithm": ALGORITHM,
+            "X-Amz-Algorithm": algorithm,
             "X-Amz-Credential": credential,
             "X-Amz-Date": time,
             "X-Amz-Expires": str(request.get("expires", 900)),
@@ -363,6 +456,8 @@ def sign(request):
         }
         if token and not token_later:
             ours["X-Amz-Security-Token"] = token
+        if region_set:
+            ours["X-Amz-Region-Set"] = region_set
         text = "&".join(f"{name}={encode(value.encode())}" for name, value in ours.items())
         sent_query = (sent_query + b"&" if sent_query else b"") + text.encode()
 
@@ -378,9 +473,13 @@ def sign(request):
         ]
     )
     digest = hashlib.sha256(canonical_request.encode()).hexdigest()
-    string_to_sign = "\n".join([ALGORITHM, time, scope, digest])
-    key = signing_key(credentials["secret_access_key"], scope)
-    signature = hmac.digest(key, string_to_sign.encode(), "sha256").hex()
+    string_to_sign = "\n".join([algorithm, time, scope, digest])
+    if region_set:
+        key = private_key(credentials["access_key_id"], credentials["secret_access_key"])
+        signature = ecdsa(key, string_to_sign.encode())
+    else:
+        key = signing_key(credentials["secret_access_key"], scope)
+        signature = hmac.digest(key, string_to_sign.encode(), "sha256").hex()
     expect = {
         "canonical_request": canonical_request,
         "string_to_sign": string_to_sign,
@@ -394,7 +493,7 @@ def sign(request):
             sent_query += f"&X-Amz-Security-Token={encode(token.encode())}".encode()
     else:
         expect["authorization"] = (
-            f"{ALGORITHM} Credential={credential}, SignedHeaders={names}, Signature={signature}"
+            f"{algorithm} Credential={credential}, SignedHeaders={names}, Signature={signature}"
         )
         if token and token_later:
             writes["x-amz-security-token"] = token
@@ -438,6 +537,9 @@ def ask_botocore(request, expect):
     token = request["credentials"].get("session_token")
     https = request["url"].lower().startswith("https:")
 
+    # It leaves SigV4A to awscrt.
+    if is_asymmetric(request):
+        return None
     # It has no such switches, and no list of headers to leave out.
     if "double_encode" in overrides or "normalize_path" in overrides:
         return None
@@ -513,15 +615,16 @@ def ask_awscrt(request, expect):
         body_header = awscrt.auth.AwsSignedBodyHeaderType.X_AMZ_CONTENT_SHA_256
     excluded = {name.lower() for name in request.get("exclude", [])} - {"host"}
     kind = awscrt.auth.AwsSignatureType
+    algorithms = awscrt.auth.AwsSigningAlgorithm
     config = awscrt.auth.AwsSigningConfig(
-        algorithm=awscrt.auth.AwsSigningAlgorithm.V4,
+        algorithm=algorithms.V4_ASYMMETRIC if is_asymmetric(request) else algorithms.V4,
         signature_type=kind.HTTP_REQUEST_QUERY_PARAMS if in_query else kind.HTTP_REQUEST_HEADERS,
         credentials_provider=awscrt.auth.AwsCredentialsProvider.new_static(
             request["credentials"]["access_key_id"],
             request["credentials"]["secret_access_key"],
             token,
         ),
-        region=request["region"],
+        region=request["region_set"] if is_asymmetric(request) else request["region"],
         service=request["service"],
         date=datetime.datetime.strptime(request["time"] + "+0000", "%Y%m%dT%H%M%SZ%z"),
         should_sign_header=lambda name: not is_never_signed(name.lower(), rules)
@@ -544,9 +647,22 @@ def ask_awscrt(request, expect):
         awscrt.auth.aws_sign_request(crt_request, config).result()
     except awscrt.exceptions.AwsCrtError as error:
         return None if error.name in AWSCRT_CANNOT else f"refused: {error.name}"
-    if in_query:
-        return answer_in_url(crt_request.path)
-    return crt_request.headers.get("Authorization")
+    answer = (
+        answer_in_url(crt_request.path) if in_query else crt_request.headers.get("Authorization")
+    )
+    return same_if_good(answer, request, expect) if is_asymmetric(request) else answer
+
+
+def same_if_good(answer, request, expect):
+    """The answer with the expected signature in place of its own, which is random, if that is good."""
+    own = answer[1] if isinstance(answer, tuple) else answer.rpartition("=")[2]
+    keys = request["credentials"]
+    public = multiply(private_key(keys["access_key_id"], keys["secret_access_key"]), BASE)
+    if not is_ecdsa(public, expect["string_to_sign"].encode(), own):
+        return answer
+    if isinstance(answer, tuple):
+        return answer[0], expect["signature"]
+    return answer.replace(own, expect["signature"])
 
 
 ORACLES = {"botocore": ask_botocore, "awscrt": ask_awscrt}
@@ -595,8 +711,8 @@ NBSP = "\u00a0"
 IN_QUERY = {"as": "query"}  # `as` is a word of Python's own
 
 IN_ORDER = (
-    "method url headers body body_base64 payload as expires exclude region service time"
-    " credentials rules"
+    "method url headers body body_base64 payload as expires exclude algorithm region region_set"
+    " service time credentials rules"
 ).split()
 
 
@@ -628,6 +744,13 @@ def case(name, about, url=HOST + "/", **fields):
     ordered = {field: request[field] for field in IN_ORDER if field in request}
     stated = {key: value for key, value in extra.items() if value is not None}
     return {"name": name, "about": about, "in": ordered} | stated
+
+
+def regions(name, region_set, about, url=HOST + "/", **fields):
+    """A case of SigV4A."""
+    made = case(name, about, url, algorithm="sigv4a", region_set=region_set, **fields)
+    del made["in"]["region"]
+    return made
 
 
 def path(name, path, about, **fields):
@@ -1713,6 +1836,62 @@ PUBLISHED = (
     ],
 )
 
+SIGV4A = (
+    "SigV4A signs by ECDSA on P-256, with a key derived from the secret and the access key id. The"
+    " scope names no region; a region set is signed as x-amz-region-set, or as X-Amz-Region-Set"
+    " behind the token. The signatures here are those of RFC 6979; others are as good.",
+    [
+        regions("one-region", "us-east-1", "A set of one region."),
+        regions("two-regions", "us-east-1,eu-west-1", "A set of two."),
+        regions("all-regions", "*", "Every region."),
+        regions("pattern-and-region", "us-*,eu-west-1", "A pattern and a region.",
+                url=HOST + "/a%20b?b=2&a=1", method="POST", body="Action=x",
+                headers=[("Content-Type", "application/x-www-form-urlencoded")]),
+        regions("token", "us-east-1", "A session token stands before the region set.",
+                credentials=SESSION),
+        regions("token-after-signing", "us-east-1", "The token is no part of what is signed.",
+                credentials=SESSION, rules={"token_after_signing": True}),
+        regions("s3", "*", "S3 has its own rules by this algorithm too.",
+                url=BUCKET + "/a=b?x=/", service="s3", body="meow", method="PUT",
+                differs={CRT: "as-on-the-wire"}),
+        regions("s3-unsigned", "eu-*", "A payload that is left unsigned.",
+                url=BUCKET + "/cat.jpg", service="s3", payload="unsigned"),
+        regions("s3-streaming-head", "us-east-1", "The head of an upload in signed chunks.",
+                url=BUCKET + "/cat.jpg", service="s3", method="PUT", payload="streaming",
+                headers=[("Content-Encoding", "aws-chunked"),
+                         ("x-amz-decoded-content-length", "66560")]),
+        regions("s3-trailer-head", "us-east-1", "The same with a signed trailer.",
+                url=BUCKET + "/cat.jpg", service="s3", method="PUT", payload="streaming-trailer",
+                headers=[("x-amz-trailer", "x-amz-checksum-crc32c")]),
+        regions("presigned", "us-east-1,eu-*", "In the query, commas and stars are encoded.",
+                url=HOST + "/?b=2&a=1", **IN_QUERY),
+        regions("presigned-token", "*", "The region set stands behind the token.",
+                credentials=SESSION, **IN_QUERY),
+        regions("presigned-token-after-signing", "*", "The token is appended last.",
+                credentials=SESSION, rules={"token_after_signing": True}, **IN_QUERY),
+        regions("presigned-s3", "*", "A presigned URL of S3.", url=BUCKET + "/cat.jpg",
+                service="s3", expires=60, **IN_QUERY),
+        regions("second-candidate", "us-east-1",
+                "The first candidate for this key is not below the order of the curve.",
+                credentials={**KEY, "access_key_id": "AKIDCTR2AAAAACKL335K"}),
+        regions("long-key-id", "us-east-1", "The key id is part of what the key is derived from.",
+                credentials={**KEY, "access_key_id": "AKID" + 100 * "F"}),
+        regions("again-after-sigv4", "us-east-1", "Signing again drops the other algorithm's.",
+                headers=[("Authorization", ALGORITHM + " Credential=old"),
+                         ("X-Amz-Date", "20140101T000000Z")]),
+        regions("again", "us-east-1", "An old region set is replaced.",
+                url=HOST + "/?X-Amz-Region-Set=eu-west-1&a=1",
+                headers=[("X-Amz-Region-Set", "eu-west-1")]),
+        case("sigv4-after-sigv4a", "Signing by SigV4 drops the region set.",
+             HOST + "/?X-Amz-Region-Set=eu-west-1&a=1",
+             headers=[("X-Amz-Region-Set", "eu-west-1")],
+             differs={BOTO: "keeps-old-headers keeps-old-parameters"}),
+        regions("empty-region-set", "", "A set of no regions.", error={"kind": "invalid_scope"}),
+        regions("control-byte-in-region-set", "us-east-1\r\nx-evil: 1", "A set that ends its line.",
+                error={"kind": "invalid_scope"}),
+    ],
+)
+
 FAMILIES = {
     "path-general": PATH_GENERAL,
     "path-s3": PATH_S3,
@@ -1726,6 +1905,7 @@ FAMILIES = {
     "scope-and-key": SCOPE,
     "errors": ERRORS,
     "published": PUBLISHED,
+    "sigv4a": SIGV4A,
 }
 
 

@@ -72,9 +72,12 @@ impl Case {
             (None, None) => Vec::new(),
             _ => panic!("two bodies in {request}"),
         };
+        let is_asymmetric = text(request, "algorithm").as_deref() == Some("sigv4a");
         let payload = match text(request, "payload").as_deref() {
             None | Some("hash") => None,
             Some("unsigned") => Some(Payload::Unsigned),
+            Some("streaming") if is_asymmetric => Some(Payload::StreamingEcdsa),
+            Some("streaming-trailer") if is_asymmetric => Some(Payload::StreamingEcdsaTrailer),
             Some("streaming") => Some(Payload::Streaming),
             Some("streaming-trailer") => Some(Payload::StreamingTrailer),
             Some("unsigned-trailer") => Some(Payload::StreamingUnsignedTrailer),
@@ -93,7 +96,11 @@ impl Case {
             };
         }
         let exclude = request["exclude"].as_array().into_iter().flatten();
-        let signer = Signer::new(text(request, "region").unwrap(), service)
+        let signer = match is_asymmetric {
+            true => sigv4a_signer(text(request, "region_set").unwrap(), service),
+            false => Signer::new(text(request, "region").unwrap(), service),
+        };
+        let signer = signer
             .with_rules(rules)
             .with_unsigned_headers(exclude.map(|name| name.as_str().unwrap().to_owned()));
         let headers = request["headers"].as_array().into_iter().flatten();
@@ -296,6 +303,16 @@ impl Sent {
             headers: self.headers.clone(),
         }
     }
+}
+
+#[cfg(feature = "sigv4a")]
+fn sigv4a_signer(region_set: String, service: String) -> Signer {
+    countersign::sigv4a::signer(region_set, service)
+}
+
+#[cfg(not(feature = "sigv4a"))]
+fn sigv4a_signer(_: String, _: String) -> Signer {
+    panic!("SigV4A needs its feature")
 }
 
 /// Credentials as the vectors write them.
