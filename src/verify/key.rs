@@ -2,9 +2,7 @@
 
 use std::fmt;
 
-use subtle::ConstantTimeEq;
-
-use crate::{SigningKey, asymmetric::AsymmetricKey, sha256};
+use crate::{SigningKey, asymmetric::AsymmetricKey, bytes::is_same_secret, sha256};
 
 /// A key that a signature is compared with: [`SigningKey`], and with feature `sigv4a` that module's
 /// keys. Sealed.
@@ -65,10 +63,7 @@ impl<'k> AnyKey<'k> {
     pub(super) fn is_signature(self, string_to_sign: &[u8], signature: &[u8]) -> bool {
         match self {
             AnyKey::Asymmetric(key) => key.is_signature(string_to_sign, signature),
-            AnyKey::Hmac(key) => {
-                let expected = sha256::hex(&key.sign(string_to_sign));
-                expected[..].ct_eq(signature).into()
-            }
+            AnyKey::Hmac(key) => is_same_secret(&sha256::hex(&key.sign(string_to_sign)), signature),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::{fmt::Write as _, path::PathBuf};
 
 use anstyle::Style;
 use clap::{Args, ValueEnum};
-use countersign::Explanation;
+use countersign::{Algorithm, Explanation};
 use serde_json::json;
 
 use crate::{
@@ -119,6 +119,15 @@ pub(crate) fn render(explanation: &Explanation) -> String {
         ["algorithm", "time", "scope", "hash"].iter().zip(explanation.string_to_sign().split('\n'))
     {
         text.row(label, line);
+    }
+    if explanation.algorithm() == Algorithm::EcdsaP256Sha256 {
+        text.heading("Signing key", "on P-256, from the secret and the access key id; masked");
+        let id = explanation.access_key_id();
+        text.row("secret", &format!("\"AWS4A\" + the secret access key of {id}"));
+        text.row("key", &format!("1 + HMAC(secret, \"{id}\" and a counter)"));
+        text.heading("Signature", "hexadecimal, of DER");
+        text.row("signature", "ECDSA(key, string to sign), deterministic by RFC 6979");
+        return text.text;
     }
     text.heading("Signing key", "HMAC-SHA256 from one part of the scope to the next; masked");
     text.row(

@@ -9,6 +9,7 @@ mod explain;
 mod failure;
 mod host;
 mod jsonl;
+mod keys;
 mod listen;
 mod man;
 mod options;

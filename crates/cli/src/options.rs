@@ -8,8 +8,9 @@ use std::{
 
 use clap::Args;
 use countersign::{
-    Credentials, Payload, Rules, Signer, Timestamp,
+    Algorithm, Credentials, Payload, Rules, Signer, Timestamp,
     providers::{Chain, Ports, ProvideCredentials, RegionChain},
+    sigv4a,
 };
 
 use zeroize::Zeroizing;
@@ -28,6 +29,10 @@ pub(crate) struct SigningOptions {
     /// AWS_DEFAULT_REGION, the profile]
     #[arg(long, value_name = "REGION")]
     pub(crate) region: Option<String>,
+
+    /// Sign by SigV4A (AWS4-ECDSA-P256-SHA256) for these regions, as in `us-east-1,eu-*`
+    #[arg(long, value_name = "LIST", conflicts_with = "region")]
+    pub(crate) region_set: Option<String>,
 
     /// The signing name of the service, as in `s3` or `execute-api` [default: what the host says]
     #[arg(long, value_name = "NAME")]
@@ -73,7 +78,7 @@ impl SigningOptions {
     /// port, if it is known.
     pub(crate) fn resolve(&self, host: Option<&str>) -> Result<Signing, Failure> {
         let ambient = Ambient::new(self);
-        let scope = ambient.scope(None, None, || host.map(str::to_owned))?;
+        let scope = ambient.scope(Given::default(), || host.map(str::to_owned))?;
         let signer = ambient.signer(scope, Vec::new());
         Ok(Signing { signer, credentials: ambient.credentials()?, at: self.at() })
     }
@@ -93,31 +98,47 @@ impl SigningOptions {
 pub(crate) struct Ambient<'o> {
     pub(crate) options: &'o SigningOptions,
     ports: Ports,
+    keys: sigv4a::KeyCache,
 }
 
-/// The region and the service of a signature.
+/// What a request says of its own signature, which goes before the options.
+#[derive(Default)]
+pub(crate) struct Given {
+    pub(crate) algorithm: Option<Algorithm>,
+    pub(crate) region: Option<String>,
+    pub(crate) region_set: Option<String>,
+    pub(crate) service: Option<String>,
+}
+
+/// The algorithm, the region or set of regions, and the service of a signature.
 pub(crate) struct Names {
+    algorithm: Algorithm,
     region: String,
     service: String,
 }
 
 impl Ambient<'_> {
     pub(crate) fn new(options: &SigningOptions) -> Ambient<'_> {
-        Ambient { options, ports: Ports::system() }
+        Ambient { options, ports: Ports::system(), keys: sigv4a::KeyCache::default() }
     }
 
     /// Region and service: what the request says, the options, the host, and for the region the
-    /// environment and the profile.
+    /// environment and the profile. A set of regions asks for SigV4A, where no algorithm is said.
     pub(crate) fn scope(
         &self,
-        region: Option<String>,
-        service: Option<String>,
+        given: Given,
         host: impl FnOnce() -> Option<String>,
     ) -> Result<Names, Failure> {
-        let region = region.or_else(|| self.options.region.clone());
-        let service = service.or_else(|| self.options.service.clone());
+        let region_set = given.region_set.or_else(|| self.options.region_set.clone());
+        let algorithm = given.algorithm.unwrap_or(match region_set {
+            Some(_) => Algorithm::EcdsaP256Sha256,
+            None => Algorithm::HmacSha256,
+        });
+        let region = region_set.filter(|_| !algorithm.names_region());
+        let region = region.or(given.region).or_else(|| self.options.region.clone());
+        let service = given.service.or_else(|| self.options.service.clone());
         if let (Some(region), Some(service)) = (&region, &service) {
-            return Ok(Names { region: region.clone(), service: service.clone() });
+            return Ok(Names { algorithm, region: region.clone(), service: service.clone() });
         }
         let host = host();
         let region_of_host = host.as_deref().and_then(host::region);
@@ -138,19 +159,23 @@ impl Ambient<'_> {
                 )
             })?,
         };
-        Ok(Names { region, service })
+        Ok(Names { algorithm, region, service })
     }
 
     /// A signer by the options' rules, which leaves `exclude` unsigned too.
     pub(crate) fn signer(
         &self,
-        Names { region, service }: Names,
+        Names { algorithm, region, service }: Names,
         mut exclude: Vec<String>,
     ) -> Signer {
         let rules = Rules::for_service(&service);
         let rules = self.options.rules.iter().fold(rules, |rules, switch| switch.apply(rules));
         exclude.extend_from_slice(&self.options.exclude);
-        Signer::new(region, service).with_rules(rules).with_unsigned_headers(exclude)
+        let signer = match algorithm {
+            Algorithm::EcdsaP256Sha256 => self.keys.signer(region, service),
+            _ => Signer::new(region, service),
+        };
+        signer.with_rules(rules).with_unsigned_headers(exclude)
     }
 
     /// The credentials: from the file named, or from wherever the user keeps them.

@@ -11,7 +11,7 @@ use std::{
 use anstyle::{AnsiColor, Style};
 use clap::{Args, ValueEnum};
 use countersign::{
-    Credentials, Head, KeyCache, Payload, Rules, Scratch, Timestamp, checksums,
+    Credentials, Head, Payload, Rules, Scratch, Timestamp, checksums,
     verify::{
         Diagnosis, Dialect, Error, Known, ReceivedBody, Verified, Verifier, claimed_service,
         diagnose,
@@ -23,7 +23,7 @@ use crate::{
     body::{Body, for_each_piece, print},
     explain::printable,
     failure::Failure,
-    jsonl,
+    jsonl, keys,
     options::{Ambient, RuleSwitch, SigningOptions},
     raw_http::RawRequest,
     sign::{RequestArgs, STDIN_TWICE},
@@ -103,7 +103,7 @@ impl VerifyCommand {
         }
         let RawRequest { mut request, .. } = self.request.parse()?;
         let credentials = self.wanted.credentials()?;
-        let keys = Keys::new([credentials.clone()].into_iter(), KeyCache::new(1));
+        let keys = Keys::new([credentials.clone()].into_iter(), keys::Keys::default());
         let hash = request.body.hash()?;
         let mut scratch = Scratch::new();
         let rules = |base| Ok(self.wanted.apply_rules(base));
@@ -174,7 +174,8 @@ impl Wanted {
         rules: impl FnOnce(Rules) -> Result<Rules, Failure>,
     ) -> Result<Verifier, Failure> {
         let rules = rules(Rules::for_service(&service_of(head, self)))?;
-        let mut verifier = Verifier::new().with_rules(rules).with_checksums(checksums::by_name);
+        let mut verifier =
+            Verifier::new().with_sigv4a().with_rules(rules).with_checksums(checksums::by_name);
         if let Some(region) = &self.region {
             verifier = verifier.with_region(region);
         }
@@ -203,12 +204,12 @@ impl Wanted {
 /// The keys that requests are checked against.
 pub(crate) struct Keys {
     known: Vec<Credentials>,
-    cache: KeyCache,
+    derived: keys::Keys,
 }
 
 impl Keys {
-    pub(crate) fn new(known: impl Iterator<Item = Credentials>, cache: KeyCache) -> Keys {
-        Keys { known: known.collect(), cache }
+    pub(crate) fn new(known: impl Iterator<Item = Credentials>, derived: keys::Keys) -> Keys {
+        Keys { known: known.collect(), derived }
     }
 
     fn find(&self, access_key_id: &str) -> Option<&Credentials> {
@@ -226,6 +227,8 @@ pub(crate) enum Outcome {
 pub(crate) struct Accepted {
     pub(crate) access_key_id: String,
     pub(crate) scope: String,
+    /// Of a SigV4A signature.
+    pub(crate) region_set: Option<String>,
     pub(crate) signed_headers: String,
     pub(crate) payload: &'static str,
     /// The body comes in chunks, and none was given that could be checked.
@@ -301,13 +304,11 @@ pub(crate) fn check<'b>(
     let refused = |error, payload| Outcome::Refused(Refused::new(&error, payload, dialect));
     let verified = verifier.claim(head, at).and_then(|claim| {
         let credentials = keys.find(claim.access_key_id());
-        let key = credentials.map(|credentials| {
-            keys.cache.key(claim.access_key_id(), credentials.secret_access_key(), &claim.scope())
-        });
+        let key = credentials.map(|credentials| keys.derived.key(credentials, &claim));
         let known = key.as_ref().zip(credentials).map(|(key, credentials)| {
             match credentials.session_token() {
-                Some(token) => Known::new(key).with_session_token(token),
-                None => Known::new(key),
+                Some(token) => Known::new(&**key).with_session_token(token),
+                None => Known::new(&**key),
             }
         });
         let (verified, check) = claim.verify(known, Some(body.hash), scratch)?;
@@ -342,6 +343,7 @@ impl From<&Verified<'_>> for Accepted {
         Accepted {
             access_key_id: verified.access_key_id().to_owned(),
             scope: verified.scope().to_string(),
+            region_set: verified.region_set().map(str::to_owned),
             signed_headers: verified.signed_headers().collect::<Vec<_>>().join(";"),
             payload: payload_name(verified.payload()),
             lacks_body: false,
@@ -385,6 +387,9 @@ impl Outcome {
                 ("expires_at", Value::from(accepted.expires_at.as_deref())),
             ]
             .into_iter()
+            .chain(accepted.region_set.as_deref().into_iter().flat_map(|set| {
+                [("algorithm", Value::from("sigv4a")), ("region_set", Value::from(set))]
+            }))
             .chain(accepted.lacks_body.then_some(("body_verified", Value::from(false))))
             .collect::<Vec<_>>(),
             Outcome::Refused(refused) => [
@@ -421,6 +426,9 @@ impl Outcome {
         ] {
             anstream::println!("  {label:<14}  {value}");
         }
+        if let Some(region_set) = &accepted.region_set {
+            anstream::println!("  {:<14}  {}", "regions", printable(region_set));
+        }
         if let Some(at) = &accepted.expires_at {
             anstream::println!("  {:<14}  {at}", "expires at");
         }
@@ -447,8 +455,8 @@ pub(crate) fn payload_name(payload: Payload) -> &'static str {
     match payload {
         Payload::Events => "events",
         Payload::Sha256(_) => "hash",
-        Payload::Streaming => "streaming",
-        Payload::StreamingTrailer => "streaming-trailer",
+        Payload::Streaming | Payload::StreamingEcdsa => "streaming",
+        Payload::StreamingTrailer | Payload::StreamingEcdsaTrailer => "streaming-trailer",
         Payload::StreamingUnsignedTrailer => "unsigned-trailer",
         Payload::Unsigned => "unsigned",
         _ => "other",

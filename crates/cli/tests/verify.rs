@@ -63,6 +63,48 @@ fn what_sign_signs_verify_accepts_and_an_altered_one_it_refuses() {
 }
 
 #[test]
+fn sigv4a_is_signed_by_a_line_and_verified_with_its_regions() {
+    let mut coprocess = Coprocess::start(&["verify", "--jsonl"]);
+    for form in ["headers", "query"] {
+        let answer = signed(&json!({
+            "url": "https://b.s3.amazonaws.com/a=b", "as": form, "time": TIME, "service": "s3",
+            "algorithm": "sigv4a", "region_set": "us-east-1,eu-*",
+        }));
+        let string_to_sign = answer["string_to_sign"].as_str().unwrap();
+        let start = "AWS4-ECDSA-P256-SHA256\n20150830T123600Z\n20150830/s3/aws4_request\n";
+        assert!(string_to_sign.starts_with(start), "{answer}");
+        let mut line = json!({
+            "url": answer["url"], "headers": answer["headers"], "time": TIME, "region": "eu-west-1",
+            "credentials": {"AKIDEXAMPLE": {"secret_access_key": SECRET, "session_token": TOKEN}},
+        });
+        let verdict = coprocess.ask(&line.to_string());
+        assert_eq!(verdict["ok"], true, "{verdict}");
+        assert_eq!(verdict["scope"], "20150830/s3/aws4_request");
+        assert_eq!(verdict["algorithm"], "sigv4a");
+        assert_eq!(verdict["region_set"], "us-east-1,eu-*");
+        line["method"] = json!("PUT");
+        assert_eq!(coprocess.ask(&line.to_string())["code"], "SignatureDoesNotMatch");
+        line["region"] = json!("ap-east-1");
+        assert_eq!(coprocess.ask(&line.to_string())["status"], 400);
+    }
+    // A set that the line leaves out is the region; one in the options asks for SigV4A by itself.
+    let answer = signed(&json!({
+        "url": "https://h.example/", "time": TIME, "service": "s", "region": "eu-west-1",
+        "algorithm": "sigv4a", "payload": "streaming",
+    }));
+    let canonical = answer["canonical_request"].as_str().unwrap();
+    assert!(canonical.contains("\nx-amz-region-set:eu-west-1\n"), "{answer}");
+    assert!(canonical.ends_with("\nSTREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD"), "{answer}");
+    let mut coprocess = Coprocess::start(&["sign", "--jsonl", "--region-set", "*"]);
+    let line = json!({"url": "https://h.example/", "time": TIME, "service": "s", "region": "r"});
+    assert!(coprocess.ask(&line.to_string()).to_string().contains("[\"x-amz-region-set\",\"*\"]"));
+    let mut line = line;
+    line["algorithm"] = json!("sigv4");
+    let answer = coprocess.ask(&line.to_string());
+    assert!(answer["authorization"].as_str().unwrap().contains("/r/s/aws4_request"), "{answer}");
+}
+
+#[test]
 fn two_thousand_differential_cases_are_accepted_and_altered_ones_refused() {
     let Some(data) = external_data("verify differential.jsonl") else { return };
     let text = fs::read_to_string(data.join("signing/differential.jsonl")).unwrap();

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use countersign::{Credentials, KeyCache, Payload, Presign, Scratch, Signer, Timestamp};
+use countersign::{Algorithm, Credentials, KeyCache, Payload, Presign, Scratch, Signer, Timestamp};
 use serde::Deserialize;
 use serde_json::{Map, Value, value::RawValue};
 use zeroize::Zeroizing;
@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::{Answer, Body, overridden, request};
 use crate::{
     failure::Failure,
-    options::{Ambient, SigningOptions},
+    options::{Ambient, Given, SigningOptions},
     request::Request,
     signed::Signature,
 };
@@ -94,10 +94,9 @@ impl Coprocess<'_> {
     }
 
     fn sign(&mut self, line: SignLine<'_>) -> Result<(Signature, Request), Failure> {
-        if line.algorithm.as_deref().is_some_and(|name| name != "sigv4")
-            || line.region_set.is_some()
-        {
-            return Err(unsupported("this version signs with `sigv4` alone"));
+        let algorithm = line.algorithm.as_deref().map(algorithm).transpose()?;
+        if algorithm == Some(Algorithm::HmacSha256) && line.region_set.is_some() {
+            return Err(Failure::input("`region_set` goes with the algorithm `sigv4a`"));
         }
         if line.trailer.is_some() {
             return Err(unsupported("this version frames no bodies, so it writes no trailer"));
@@ -110,12 +109,17 @@ impl Coprocess<'_> {
             None => self.ambient.options.at(),
         };
         let signer = self.signer(
-            line.region,
-            line.service,
+            Given {
+                algorithm,
+                region: line.region,
+                region_set: line.region_set,
+                service: line.service,
+            },
             &line.rules.unwrap_or_default(),
             line.exclude.unwrap_or_default(),
             &request,
         )?;
+        let payload = payload.by(signer.algorithm());
         let credentials = match line.credentials {
             Some(keys) => keys.into(),
             None => match &self.credentials {
@@ -150,14 +154,13 @@ impl Coprocess<'_> {
 
     fn signer(
         &self,
-        region: Option<String>,
-        service: Option<String>,
+        given: Given,
         rules: &Map<String, Value>,
         exclude: Vec<String>,
         request: &Request,
     ) -> Result<Signer, Failure> {
         let host = || request.host();
-        let scope = self.ambient.scope(region, service, host)?;
+        let scope = self.ambient.scope(given, host)?;
         let signer = self.ambient.signer(scope, exclude).with_key_cache(self.keys.clone());
         let rules = overridden(signer.rules(), rules)?;
         Ok(signer.with_rules(rules))
@@ -182,6 +185,19 @@ enum PayloadField {
 }
 
 impl PayloadField {
+    /// The same as this algorithm signs chunks.
+    fn by(self, algorithm: Algorithm) -> PayloadField {
+        match (algorithm, self) {
+            (Algorithm::EcdsaP256Sha256, PayloadField::Given(Payload::Streaming)) => {
+                PayloadField::Given(Payload::StreamingEcdsa)
+            }
+            (Algorithm::EcdsaP256Sha256, PayloadField::Given(Payload::StreamingTrailer)) => {
+                PayloadField::Given(Payload::StreamingEcdsaTrailer)
+            }
+            _ => self,
+        }
+    }
+
     fn parse(text: Option<&str>, body: &Body) -> Result<PayloadField, Failure> {
         let head_of = |payload| match body {
             Body::None => Ok(PayloadField::Given(payload)),
@@ -228,6 +244,18 @@ fn expiry(field: Option<&Value>) -> Result<Duration, Failure> {
             format!("`expires` is {field}: it is a whole number of seconds from 1 to 604800");
         Failure { kind: "invalid_expiry", ..Failure::input(message) }
     })
+}
+
+/// The algorithm that a line names.
+fn algorithm(name: &str) -> Result<Algorithm, Failure> {
+    match name {
+        "sigv4" => Ok(Algorithm::HmacSha256),
+        "sigv4a" => Ok(Algorithm::EcdsaP256Sha256),
+        other => Err(Failure::input(format_args!(
+            "the algorithm `{}` is neither `sigv4` nor `sigv4a`",
+            other.escape_debug()
+        ))),
+    }
 }
 
 #[cfg(test)]
@@ -309,9 +337,14 @@ mod tests {
                 "invalid_request",
             ),
             (
-                r#"{"id":7,"url":"https://h/","service":"s","region":"r","algorithm":"sigv4a",KEYS}"#,
-                "unsupported",
+                r#"{"id":7,"url":"https://h/","service":"s","region":"r","algorithm":"sigv5",KEYS}"#,
+                "invalid_request",
             ),
+            (
+                r#"{"id":7,"url":"https://h/","service":"s","region":"r","algorithm":"sigv4","region_set":"*",KEYS}"#,
+                "invalid_request",
+            ),
+            (r#"{"id":7,"url":"https://h/","service":"s","region_set":"",KEYS}"#, "invalid_scope"),
         ] {
             let answer = answer(&line.replace("KEYS", KEYS));
             assert_eq!(answer["error"]["kind"], kind, "{line}: {answer}");

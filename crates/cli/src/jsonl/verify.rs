@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, time::SystemTime};
 
-use countersign::{KeyCache, Scratch, Timestamp};
+use countersign::{Scratch, Timestamp};
 use serde::Deserialize;
 use serde_json::{Map, Value, value::RawValue};
 use zeroize::Zeroizing;
@@ -10,12 +10,14 @@ use zeroize::Zeroizing;
 use super::{Answer, Body, overridden, request};
 use crate::{
     failure::Failure,
+    keys,
     verify::{Given, Keys, Outcome, Wanted, check},
 };
 
 /// Verifies each line of standard input; what a line leaves open is as `wanted` says.
 pub(crate) fn run(wanted: &Wanted) -> Result<(), Failure> {
-    let mut coprocess = Coprocess { wanted, cache: KeyCache::default(), scratch: Scratch::new() };
+    let mut coprocess =
+        Coprocess { wanted, derived: keys::Keys::default(), scratch: Scratch::new() };
     super::run(|line| coprocess.answer(line))
 }
 
@@ -48,7 +50,7 @@ enum Secret {
 /// What lasts from line to line.
 struct Coprocess<'w> {
     wanted: &'w Wanted,
-    cache: KeyCache,
+    derived: keys::Keys,
     scratch: Scratch,
 }
 
@@ -85,7 +87,7 @@ impl Coprocess<'_> {
                 None => credentials,
             }
         });
-        let keys = Keys::new(keys.chain(self.wanted.keys()?), self.cache.clone());
+        let keys = Keys::new(keys.chain(self.wanted.keys()?), self.derived.clone());
         let body = Given::new(body.hash()?, || body.reader());
         let wanted = self.wanted.clone().made_for(line.region, line.service);
         let overrides = line.rules.unwrap_or_default();

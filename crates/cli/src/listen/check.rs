@@ -84,8 +84,8 @@ impl Endpoint {
             let key = credentials.map(|credentials| self.keys.derive(credentials, &claim));
             let known = key.as_ref().zip(credentials).map(|(key, credentials)| {
                 match credentials.session_token() {
-                    Some(token) => Known::new(key).with_session_token(token),
-                    None => Known::new(key),
+                    Some(token) => Known::new(&**key).with_session_token(token),
+                    None => Known::new(&**key),
                 }
             });
             let (verified, check) = claim.verify(known, body, &mut Scratch::new())?;

@@ -2,19 +2,23 @@
 
 use std::path::{Path, PathBuf};
 
-use countersign::{Credentials, KeyCache, SigningKey, verify::Claim};
+use countersign::{
+    Credentials,
+    verify::{Claim, Key},
+};
 use zeroize::Zeroizing;
 
 use crate::{
     body,
     failure::Failure,
+    keys,
     options::{Ambient, SigningOptions},
     process_json,
 };
 
 pub(super) struct Keys {
     known: Vec<Credentials>,
-    cache: KeyCache,
+    derived: keys::Keys,
 }
 
 impl Keys {
@@ -40,7 +44,7 @@ impl Keys {
     }
 
     pub(super) fn new(known: Vec<Credentials>) -> Keys {
-        Keys { known, cache: KeyCache::default() }
+        Keys { known, derived: keys::Keys::default() }
     }
 
     /// The credentials with this access key id.
@@ -48,10 +52,9 @@ impl Keys {
         self.known.iter().find(|known| known.access_key_id() == access_key_id)
     }
 
-    /// The key of these credentials for the scope of a claim.
-    pub(super) fn derive(&self, credentials: &Credentials, claim: &Claim<'_>) -> SigningKey {
-        let secret = credentials.secret_access_key();
-        self.cache.key(credentials.access_key_id(), secret, &claim.scope())
+    /// The key of these credentials for a claim.
+    pub(super) fn derive(&self, credentials: &Credentials, claim: &Claim<'_>) -> Box<dyn Key> {
+        self.derived.key(credentials, claim)
     }
 
     /// The access key ids, for people.

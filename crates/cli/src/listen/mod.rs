@@ -88,7 +88,8 @@ impl Listen {
             Some([certificate, key]) => Some(tls::acceptor(certificate, key)?),
             _ => None,
         };
-        let mut verifier = Verifier::new().with_debugging(true).with_checksums(checksums::by_name);
+        let mut verifier =
+            Verifier::new().with_sigv4a().with_debugging(true).with_checksums(checksums::by_name);
         if let Some(region) = self.region {
             verifier = verifier.with_region(region);
         }

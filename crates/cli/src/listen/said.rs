@@ -42,7 +42,12 @@ impl Said {
 
     /// The signing name of the service in the scope.
     pub(super) fn service(&self) -> Option<&str> {
-        self.scope.split('/').nth(2)
+        // Behind a region, which SigV4A's scope does not name.
+        let mut parts = self.scope.split('/').skip(1);
+        match (parts.next()?, parts.next()?) {
+            (service, "aws4_request") => Some(service),
+            (_, service) => Some(service),
+        }
     }
 }
 
@@ -66,6 +71,15 @@ mod tests {
         assert_eq!(said.access_key_id, "AKID");
         assert_eq!(said.scope, "20150830/r/s/aws4_request");
         assert_eq!(said.signed_headers, "a;b");
+        assert_eq!(said.service(), Some("s"));
+    }
+
+    #[test]
+    fn a_scope_without_a_region_names_its_service_too() {
+        let value =
+            b"AWS4-ECDSA-P256-SHA256 Credential=AKID/20150830/s/aws4_request, SignedHeaders=a";
+        let headers = vec![(b"Authorization".to_vec(), value.to_vec())];
+        let said = Said::of(&Received { headers, ..Received::default() }).expect("a signature");
         assert_eq!(said.service(), Some("s"));
     }
 
