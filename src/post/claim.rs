@@ -12,7 +12,7 @@ use super::{
     fields::{ByName, expand, is_exempt, refuse},
 };
 use crate::{
-    Rules, Scope, Timestamp,
+    Algorithm, Rules, Scope, Timestamp,
     bytes::is_same_secret,
     sha256,
     signer::ALGORITHM,
@@ -84,7 +84,8 @@ impl<'a> PostClaim<'a> {
         if text("x-amz-algorithm")? != ALGORITHM {
             return Err(malformed(format!("the form's x-amz-algorithm is not {ALGORITHM}")));
         }
-        let credential = Credential::from_text(Place::Query, text("x-amz-credential")?)?;
+        let credential = text("x-amz-credential")?;
+        let credential = Credential::from_text(Place::Query, Algorithm::HmacSha256, credential)?;
         let date = text("x-amz-date")?;
         let at = date.parse::<Timestamp>().ok().filter(|at| at.as_str() == date);
         let at = at.ok_or_else(|| {
@@ -126,9 +127,10 @@ impl<'a> PostClaim<'a> {
     pub fn verify(self, known: Option<Known<'_>>) -> Result<(Upload<'a>, LengthCheck), Error> {
         let uniform = self.verifier.is_uniform;
         // The same work as for a key that is known, and never a match.
-        let key = known.as_ref().map_or(&self.verifier.stand_in, |known| known.key);
+        let found = known.as_ref().and_then(|known| known.key.hmac());
+        let key = found.unwrap_or(&self.verifier.stand_in);
         let expected = sha256::hex(&key.sign(self.policy));
-        let matches = bool::from(expected[..].ct_eq(self.signature)) && known.is_some();
+        let matches = bool::from(expected[..].ct_eq(self.signature)) && found.is_some();
         let expected_token = known.and_then(|known| known.session_token);
         let has_token = match (self.session_token(), expected_token) {
             (None, None) => true,

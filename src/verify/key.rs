@@ -44,7 +44,7 @@ pub enum AnyKey<'k> {
 
 impl<'k> AnyKey<'k> {
     /// The key of an HMAC.
-    pub(super) fn hmac(self) -> Option<&'k SigningKey> {
+    pub(crate) fn hmac(self) -> Option<&'k SigningKey> {
         match self {
             AnyKey::Asymmetric(_) => None,
             AnyKey::Hmac(key) => Some(key),
