@@ -74,12 +74,17 @@ pub type Checksums = fn(&str) -> Option<Box<dyn Checksum>>;
 pub struct ChunkVerifier {
     place: Place,
     /// Gone once it is not needed any more.
-    chain: Option<Chain>,
+    // What is only there at times is there in a box: a place that is left open in this struct would take
+    // along what its moves find on the stack, be it a key.
+    chain: Option<Box<Chain>>,
     are_signed: bool,
-    trailer: Option<Declared>,
-    decoded_len: Option<u64>,
+    trailer: Option<Box<Declared>>,
+    has_decoded_len: bool,
+    decoded_len: u64,
     chunk_limit: usize,
     state: State,
+    /// How much of the chunk's data is still to come.
+    left: u64,
     /// What is there of a line.
     line: Vec<u8>,
     /// What the chunk that is being read says is its signature.
@@ -94,16 +99,14 @@ pub struct ChunkVerifier {
     offset: u64,
     /// How long the chunks are that were begun.
     decoded: u64,
-    failure: Option<Error>,
+    failure: Option<Box<Error>>,
 }
 
 /// What comes next. All but data comes in lines.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     Size,
-    Data {
-        left: u64,
-    },
+    Data,
     /// The end of the line behind a chunk's data.
     DataEnd,
     Trailer,
@@ -124,7 +127,7 @@ impl ChunkVerifier {
         signature: &[u8; 64],
     ) -> ChunkVerifier {
         let chain = Chain::new(key, at, scope, signature);
-        ChunkVerifier { chain: Some(chain), are_signed: true, ..ChunkVerifier::bare() }
+        ChunkVerifier { chain: Some(Box::new(chain)), are_signed: true, ..ChunkVerifier::bare() }
     }
 
     /// Verifies chunks that are not signed, `STREAMING-UNSIGNED-PAYLOAD-TRAILER`, by the checksums behind
@@ -135,7 +138,7 @@ impl ChunkVerifier {
     /// [`Refusal::UnsupportedPayload`] if one of them is no checksum that `checksums` computes.
     pub fn unsigned(names: &[u8], checksums: Option<Checksums>) -> Result<ChunkVerifier, Error> {
         let trailer = Declared::parse(names, checksums, false)?;
-        Ok(ChunkVerifier { trailer: Some(trailer), ..ChunkVerifier::bare() })
+        Ok(ChunkVerifier { trailer: Some(Box::new(trailer)), ..ChunkVerifier::bare() })
     }
 
     fn bare() -> ChunkVerifier {
@@ -144,9 +147,11 @@ impl ChunkVerifier {
             chain: None,
             are_signed: false,
             trailer: None,
-            decoded_len: None,
+            has_decoded_len: false,
+            decoded_len: 0,
             chunk_limit: CHUNK_LIMIT,
             state: State::Size,
+            left: 0,
             line: Vec::with_capacity(LINE),
             signature: [0; SIGNATURE],
             held: 0,
@@ -171,14 +176,14 @@ impl ChunkVerifier {
         checksums: Option<Checksums>,
     ) -> Result<ChunkVerifier, Error> {
         let trailer = Declared::parse(names, checksums, self.are_signed)?;
-        Ok(ChunkVerifier { trailer: Some(trailer), ..self })
+        Ok(ChunkVerifier { trailer: Some(Box::new(trailer)), ..self })
     }
 
     /// Insists that the decoded body is so many bytes long: the value of the signed
     /// `x-amz-decoded-content-length`.
     #[must_use]
     pub fn with_decoded_len(self, bytes: u64) -> ChunkVerifier {
-        ChunkVerifier { decoded_len: Some(bytes), ..self }
+        ChunkVerifier { has_decoded_len: true, decoded_len: bytes, ..self }
     }
 
     /// Refuses signed chunks that are longer; 16 MiB unless it is set. So much may be held in memory.
@@ -192,7 +197,7 @@ impl ChunkVerifier {
     }
 
     pub(crate) fn decoded_len(&self) -> Option<u64> {
-        self.decoded_len
+        self.has_decoded_len.then_some(self.decoded_len)
     }
 
     /// Takes the next piece of the body as it was sent, and lets into `out` what may be believed.
@@ -218,12 +223,12 @@ impl ChunkVerifier {
     /// [`Refusal::IncompleteBody`] if it is cut short, or what [`ChunkVerifier::push`] said.
     pub fn finish(mut self) -> Result<Trailers, Error> {
         if let Some(failure) = self.failure.take() {
-            return Err(failure);
+            return Err(*failure);
         }
         if self.state != State::Done {
             return Err(self.refuse(Refusal::IncompleteBody, "ends before it is whole"));
         }
-        Ok(self.trailer.map(Declared::into_trailers).unwrap_or_default())
+        Ok(self.trailer.map(|trailer| trailer.into_trailers()).unwrap_or_default())
     }
 
     /// Forgets all but why.
@@ -231,7 +236,7 @@ impl ChunkVerifier {
         self.chain = None;
         self.trailer = None;
         self.line = Vec::new();
-        self.failure = Some(error.again());
+        self.failure = Some(Box::new(error.again()));
         error
     }
 
@@ -242,7 +247,7 @@ impl ChunkVerifier {
         }
         while !piece.is_empty() {
             match self.state {
-                State::Data { left } => self.take_data(left, &mut piece, out)?,
+                State::Data => self.take_data(&mut piece, out)?,
                 State::Done => {
                     let message =
                         format!("the body has bytes behind its end, from byte {} on", self.offset);
@@ -263,21 +268,15 @@ impl ChunkVerifier {
         Ok(())
     }
 
-    fn take_data(
-        &mut self,
-        left: u64,
-        piece: &mut &[u8],
-        out: &mut ChunkBuffer,
-    ) -> Result<(), Error> {
-        let here = usize::try_from(left).map_or(piece.len(), |left| left.min(piece.len()));
+    fn take_data(&mut self, piece: &mut &[u8], out: &mut ChunkBuffer) -> Result<(), Error> {
+        let here = usize::try_from(self.left).map_or(piece.len(), |left| left.min(piece.len()));
         let (data, rest) = piece.split_at(here);
         *piece = rest;
         self.offset += here as u64;
         out.hold(data);
         self.held += here;
-        let left = left - here as u64;
-        self.state = State::Data { left };
-        if self.are_signed && left > 0 {
+        self.left -= here as u64;
+        if self.are_signed && self.left > 0 {
             return Ok(());
         }
         if self.are_signed {
@@ -288,7 +287,7 @@ impl ChunkVerifier {
         }
         out.release();
         self.held = 0;
-        if left == 0 {
+        if self.left == 0 {
             self.state = State::DataEnd;
         }
         Ok(())
@@ -333,7 +332,7 @@ impl ChunkVerifier {
                 self.start = self.offset;
                 Ok(())
             }
-            State::End | State::Data { .. } | State::Done => {
+            State::End | State::Data | State::Done => {
                 self.state = State::Done;
                 Ok(())
             }
@@ -345,7 +344,7 @@ impl ChunkVerifier {
             frame::size(line, self.signature_len()).map_err(|message| self.malformed(message))?;
         self.signature[..signature.len()].copy_from_slice(signature);
         let decoded = self.decoded.checked_add(bytes);
-        let Some(decoded) = decoded.filter(|&all| self.decoded_len.is_none_or(|len| all <= len))
+        let Some(decoded) = decoded.filter(|&all| self.decoded_len().is_none_or(|len| all <= len))
         else {
             let message = "makes the body longer than x-amz-decoded-content-length says it is";
             return Err(self.refuse(Refusal::IncompleteBody, message));
@@ -362,13 +361,13 @@ impl ChunkVerifier {
                 // Nothing but the request's signature has held yet: a long chunk gets its room as it comes.
                 out.reserve(len.min(ROOM));
             }
-            self.state = State::Data { left: bytes };
+            (self.state, self.left) = (State::Data, bytes);
             return Ok(());
         }
         if self.are_signed {
             self.check_chunk(b"")?;
         }
-        if let Some(len) = self.decoded_len.filter(|&len| len != decoded) {
+        if let Some(len) = self.decoded_len().filter(|&len| len != decoded) {
             let message = format!(
                 "ends the body behind {decoded} bytes, and x-amz-decoded-content-length says {len}"
             );
