@@ -48,3 +48,21 @@ pub trait Checksum: fmt::Debug + Send + Sync {
     /// order.
     fn write(&self, out: &mut Vec<u8>);
 }
+
+impl<C: Checksum + ?Sized> Checksum for Box<C> {
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+
+    fn update(&mut self, data: &[u8]) {
+        (**self).update(data);
+    }
+
+    fn value_len(&self) -> usize {
+        (**self).value_len()
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        (**self).write(out);
+    }
+}
