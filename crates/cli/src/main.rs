@@ -7,6 +7,7 @@ mod curl;
 mod demo;
 mod explain;
 mod failure;
+mod framing;
 mod host;
 mod jsonl;
 mod keys;

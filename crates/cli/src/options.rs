@@ -50,8 +50,9 @@ pub(crate) struct SigningOptions {
     #[arg(long, value_name = "FILE")]
     pub(crate) credentials_file: Option<PathBuf>,
 
-    /// What the signature says of the body: `hash`, `unsigned`, or the body's SHA-256 in hexadecimal
-    /// [default: hash; presigned for the S3 family: unsigned]
+    /// What the signature says of the body: `hash`, `unsigned`, the body's SHA-256 in hexadecimal, or for
+    /// a body in chunks `streaming`, `streaming-trailer`, `unsigned-trailer` [default: hash; presigned
+    /// for the S3 family: unsigned]
     #[arg(long, value_name = "PAYLOAD")]
     pub(crate) payload: Option<PayloadChoice>,
 
@@ -225,12 +226,16 @@ impl FromStr for PayloadChoice {
     fn from_str(text: &str) -> Result<PayloadChoice, String> {
         match text {
             "hash" => Ok(PayloadChoice::Hash),
+            "streaming" => Ok(PayloadChoice::Given(Payload::Streaming)),
+            "streaming-trailer" => Ok(PayloadChoice::Given(Payload::StreamingTrailer)),
             "unsigned" => Ok(PayloadChoice::Given(Payload::Unsigned)),
+            "unsigned-trailer" => Ok(PayloadChoice::Given(Payload::StreamingUnsignedTrailer)),
             hex => Payload::from_line(hex)
                 .filter(Payload::is_hash)
                 .map(PayloadChoice::Given)
                 .ok_or_else(|| {
-                    "it is neither `hash`, `unsigned` nor 64 lower-case hexadecimal digits"
+                    "it is neither `hash`, `unsigned`, `streaming`, `streaming-trailer`, \
+                     `unsigned-trailer` nor 64 lower-case hexadecimal digits"
                         .to_owned()
                 }),
         }

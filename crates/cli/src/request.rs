@@ -7,6 +7,7 @@ use countersign::{Head, Headers, Presign, Presigned, Scratch, Signed};
 use crate::{
     body::Body,
     failure::Failure,
+    framing,
     options::{PayloadChoice, Signing, SigningOptions},
 };
 
@@ -50,7 +51,7 @@ impl Request {
         Some(host[..end].to_owned())
     }
 
-    /// Signs in headers.
+    /// Signs in headers. Of a body in chunks the head alone is signed, so it must not be here.
     pub(crate) fn sign<T>(
         &mut self,
         options: &SigningOptions,
@@ -58,6 +59,14 @@ impl Request {
         then: impl FnOnce(&Signed<'_>) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         let payload = match options.payload {
+            Some(PayloadChoice::Given(payload))
+                if framing::is_chunked(payload) && !matches!(self.body, Body::None) =>
+            {
+                return Err(Failure::input(
+                    "what is printed has no room for a body in chunks: leave the body out to sign the \
+                     head alone, or use `countersign curl` or `countersign sign --jsonl`",
+                ));
+            }
             Some(PayloadChoice::Given(payload)) => payload,
             Some(PayloadChoice::Hash) | None => self.body.hash()?,
         };
@@ -78,6 +87,12 @@ impl Request {
     ) -> Result<T, Failure> {
         let presign = Presign::expires_in(expires);
         let presign = match (options.payload, &self.body) {
+            (Some(PayloadChoice::Given(payload)), _) if framing::is_chunked(payload) => {
+                return Err(Failure::input(
+                    "a body in chunks goes with a signature in headers: presign with `hash` or \
+                     `unsigned`",
+                ));
+            }
             (Some(PayloadChoice::Given(payload)), _) => presign.with_payload(payload),
             // Unless told otherwise, the service's own rule decides whether the body counts.
             (None, Body::None) => presign,

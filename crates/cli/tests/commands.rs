@@ -174,3 +174,22 @@ fn a_header_keeps_what_is_no_blank_and_a_line_end_in_it_is_refused() {
     assert!(String::from_utf8(output.stdout).unwrap().contains("x-a:\u{a0}v\u{a0}\\n"));
     assert_eq!(sign("x-a: v\r\n").status.code(), Some(2));
 }
+
+#[test]
+fn of_a_body_in_chunks_the_head_alone_is_printed() {
+    let sign = |args: &[&str]| {
+        let url = "https://bucket.s3.eu-west-1.amazonaws.com/key";
+        run(
+            countersign(&[&["sign", url, "-X", "PUT", "--payload", "streaming"], args].concat()),
+            b"",
+        )
+    };
+    let said = String::from_utf8(sign(&[]).stdout).unwrap();
+    assert!(said.contains("x-amz-content-sha256: STREAMING-AWS4-HMAC-SHA256-PAYLOAD\n"), "{said}");
+    let refused = sign(&["-d", "meow"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8(refused.stderr).unwrap().contains("countersign curl"));
+    let presign = ["presign", "https://bucket.s3.eu-west-1.amazonaws.com/key", "--expires", "1m"];
+    let refused = run(countersign(&[&presign[..], &["--payload", "streaming"]].concat()), b"");
+    assert_eq!(refused.status.code(), Some(2));
+}

@@ -130,6 +130,83 @@ mod in_place_of_curl {
         assert_eq!(read.len(), body.len());
     }
 
+    /// `countersign curl` with a body in chunks.
+    fn chunked(args: &[&str]) -> Command {
+        let signing = ["curl", "--region", "us-east-1", "--time", "20260102T030405Z", "--payload"];
+        countersign(&[&signing, args].concat())
+    }
+
+    const KEY: &str = "https://bucket.s3.amazonaws.com/a";
+
+    #[test]
+    fn a_body_in_chunks_is_read_from_standard_input() {
+        let command = chunked(&["unsigned-trailer", "-T", "-", KEY, "--checksum=sha1"]);
+        let (code, read, said) = with_curl("/bin/cat", command, b"12345");
+        assert_eq!((code, said.as_str()), (Some(0), ""));
+        assert_eq!(
+            read,
+            "5\r\n12345\r\n0\r\nx-amz-checksum-sha1:jLIjfQZ5yojbZGTqxg2pY0VROWQ=\r\n\r\n"
+        );
+        let command = chunked(&["streaming-trailer", "-d", "a=b", "-d", "c", KEY]);
+        let (_, read, _) = with_curl("/bin/cat", command, b"");
+        assert!(read.starts_with("5;chunk-signature="), "{read}");
+        assert!(read.contains("\r\na=b&c\r\n0;chunk-signature="), "{read}");
+        assert!(read.contains("\r\nx-amz-trailer-signature:"), "{read}");
+    }
+
+    #[test]
+    fn curl_is_told_how_long_the_chunks_are() {
+        let script = r#"printf '%s\n' "$@"; echo; /bin/cat "$3""#;
+        let header = "Content-Encoding: gzip";
+        let command = chunked(&["streaming", "-H", header, "--data-binary", "12345", KEY]);
+        let (code, told, said) = with_curl(script, command, b"");
+        assert_eq!((code, said.as_str()), (Some(0), ""));
+        let (arguments, config) = told.split_once("\n\n").unwrap();
+        let arguments: Vec<&str> = arguments.lines().skip(3).collect();
+        assert_eq!(arguments, ["-T", "-", "-X", "POST", KEY]);
+        for line in [
+            "x-amz-content-sha256: STREAMING-AWS4-HMAC-SHA256-PAYLOAD",
+            "Content-Type: application/x-www-form-urlencoded",
+            "Transfer-Encoding:",
+            "content-encoding: aws-chunked,gzip",
+            "content-length: 177",
+            "x-amz-decoded-content-length: 5",
+        ] {
+            assert!(config.contains(&format!("header = \"{line}\"\n")), "{line}: {config}");
+        }
+        assert!(!config.contains(header), "{config}");
+        assert!(
+            config.contains("SignedHeaders=content-encoding;content-length;content-type;host;")
+        );
+    }
+
+    #[test]
+    fn a_curl_that_stops_reading_passes_its_code_on() {
+        let path = std::env::temp_dir().join(format!("countersign-sent-{}", std::process::id()));
+        std::fs::write(&path, vec![b'x'; 1 << 20]).unwrap();
+        let file = path.to_str().unwrap();
+        let (code, ..) = with_curl("exit 22", chunked(&["streaming", "-T", file, KEY]), b"");
+        let (killed, ..) = with_curl("kill -9 $$", chunked(&["streaming", "-T", file, KEY]), b"");
+        std::fs::remove_file(path).unwrap();
+        assert_eq!((code, killed), (Some(22), Some(128 + 9)));
+    }
+
+    #[test]
+    fn what_cannot_be_framed_is_refused() {
+        for (args, why) in [
+            (&["streaming", KEY][..], "no body"),
+            (&["streaming", "-F", "a=b", KEY], "`-F`"),
+            (&["streaming", "--print", "-d", "a", KEY], "--print"),
+            (&["streaming", "-T", "/no/such/file", KEY], "/no/such/file"),
+            (&["unsigned-trailer", "--checksum", "md5", "-d", "a", KEY], "md5"),
+            (&["streaming", "--service", "vpc-lattice-svcs", "-d", "a", KEY], "takes no chunks"),
+        ] {
+            let (code, read, said) = with_curl("echo sent", chunked(args), b"");
+            assert_eq!((code, read.as_str()), (Some(125), ""), "{args:?}");
+            assert!(said.contains(why), "{args:?}: {said}");
+        }
+    }
+
     #[test]
     fn to_s3_standard_input_goes_with_its_length() {
         let mut command = countersign(&["curl", "-T", "-", "https://bucket.s3.amazonaws.com/a"]);

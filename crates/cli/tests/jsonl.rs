@@ -1,5 +1,6 @@
 //! `sign --jsonl`, the coprocess.
 
+use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::json;
 
 use crate::support::{Coprocess, SECRET, TOKEN, countersign, run};
@@ -43,7 +44,26 @@ fn a_bad_line_is_answered_and_the_stream_goes_on() {
         (r#"{"id":1,"url":"https://h/","time":"19691231T235959Z"}"#, "invalid_time"),
         (r#"{"id":1,"url":"https://h/","as":"query","expires":604801}"#, "invalid_expiry"),
         (r#"{"id":1,"url":"https://h/","body_file":"/nonexistent/body"}"#, "unreadable_file"),
-        (r#"{"id":1,"url":"https://h/","body":"x","payload":"streaming"}"#, "unsupported"),
+        (
+            r#"{"id":1,"url":"https://h/","body":"x","payload":"streaming","as":"query"}"#,
+            "unsupported",
+        ),
+        (
+            r#"{"id":1,"url":"https://h/","body":"x","payload":"streaming","trailer":"x-amz-checksum-crc32"}"#,
+            "invalid_request",
+        ),
+        (
+            r#"{"id":1,"url":"https://h/","body":"x","payload":"unsigned-trailer","trailer":"x-amz-checksum-md5"}"#,
+            "unsupported",
+        ),
+        (
+            r#"{"id":1,"url":"https://h/","body":"x","payload":"streaming","service":"vpc-lattice-svcs"}"#,
+            "unsupported_payload",
+        ),
+        (
+            r#"{"id":1,"url":"https://h/","body_file":"/nonexistent/body","payload":"streaming"}"#,
+            "unreadable_file",
+        ),
     ] {
         let answer = coprocess.ask(line);
         assert_eq!(answer["error"]["kind"], kind, "{line}: {answer}");
@@ -106,6 +126,96 @@ fn a_body_file_is_hashed() {
     assert!(file["signature"].is_string(), "{file}");
     assert_eq!(file["signature"], text["signature"]);
     assert_eq!(file["signature"], base64["signature"]);
+}
+
+/// The line of an upload, with these fields added.
+fn upload(fields: serde_json::Value) -> String {
+    let mut line = json!({
+        "method": "PUT", "url": "https://bucket.s3.amazonaws.com/key", "time": "20150830T123600Z",
+        "region": "us-east-1",
+    });
+    line.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    line.to_string()
+}
+
+fn wire_of(answer: &serde_json::Value) -> String {
+    let wire = BASE64_STANDARD.decode(answer["body_base64"].as_str().unwrap()).unwrap();
+    String::from_utf8(wire).unwrap()
+}
+
+fn header<'a>(answer: &'a serde_json::Value, name: &str) -> Vec<&'a str> {
+    let headers = answer["headers"].as_array().unwrap().iter();
+    headers.filter(|pair| pair[0] == name).map(|pair| pair[1].as_str().unwrap()).collect()
+}
+
+#[test]
+fn a_body_in_chunks_comes_back_framed() {
+    let mut coprocess = Coprocess::start(&["sign", "--jsonl"]);
+    let answer = coprocess.ask(&upload(json!({
+        "body": "meow", "payload": "unsigned-trailer", "trailer": "X-Amz-Checksum-SHA256",
+        "headers": [["Content-Encoding", "gzip"], ["Content-Length", "4"]],
+    })));
+    assert_eq!(
+        wire_of(&answer),
+        "4\r\nmeow\r\n0\r\n\
+         x-amz-checksum-sha256:QEzde8EJxDL4zCRDtFvP6VmA9RByFcZFI25XeSmsPlI=\r\n\r\n"
+    );
+    assert_eq!(header(&answer, "content-encoding"), ["aws-chunked,gzip"]);
+    assert_eq!(header(&answer, "x-amz-decoded-content-length"), ["4"]);
+    assert_eq!(header(&answer, "x-amz-trailer"), ["x-amz-checksum-sha256"]);
+    assert_eq!(header(&answer, "x-amz-content-sha256"), ["STREAMING-UNSIGNED-PAYLOAD-TRAILER"]);
+    assert_eq!(header(&answer, "content-length"), [wire_of(&answer).len().to_string()]);
+    assert_eq!(header(&answer, "Content-Length"), [""; 0]);
+    assert_eq!(
+        answer["signed_headers"],
+        "content-encoding;content-length;host;x-amz-content-sha256;x-amz-date;\
+         x-amz-decoded-content-length;x-amz-security-token;x-amz-trailer"
+    );
+
+    let signed = coprocess.ask(&upload(json!({"body": "", "payload": "streaming"})));
+    assert!(wire_of(&signed).starts_with("0;chunk-signature="), "{signed}");
+    let signed = coprocess.ask(&upload(json!({"body": "meow", "payload": "streaming-trailer"})));
+    let wire = wire_of(&signed);
+    assert!(wire.contains("\r\nmeow\r\n0;chunk-signature="), "{wire}");
+    assert!(wire.contains("\r\nx-amz-checksum-crc32:"), "{wire}");
+    assert!(wire.contains("\r\nx-amz-trailer-signature:"), "{wire}");
+}
+
+#[test]
+fn the_three_spellings_of_a_body_are_framed_alike() {
+    let path = std::env::temp_dir().join(format!("countersign-framed-{}", std::process::id()));
+    std::fs::write(&path, "meow").unwrap();
+    let mut coprocess = Coprocess::start(&["sign", "--jsonl"]);
+    let mut ask = |fields| coprocess.ask(&upload(fields));
+    let text = ask(json!({"payload": "streaming", "body": "meow"}));
+    let base64 = ask(json!({"payload": "streaming", "body_base64": "bWVvdw=="}));
+    let file = ask(json!({"payload": "streaming", "body_file": path}));
+    std::fs::remove_file(path).unwrap();
+    assert!(text["body_base64"].is_string(), "{text}");
+    assert_eq!(text, base64);
+    assert_eq!(text, file);
+}
+
+#[test]
+fn without_a_body_the_head_alone_is_signed() {
+    let mut coprocess = Coprocess::start(&["sign", "--jsonl"]);
+    let answer = coprocess.ask(&upload(json!({
+        "payload": "streaming-trailer", "trailer": "x-amz-checksum-crc32",
+        "headers": [["content-encoding", "aws-chunked"], ["x-amz-trailer", "x-amz-checksum-crc32"]],
+    })));
+    assert!(answer["body_base64"].is_null(), "{answer}");
+    assert_eq!(header(&answer, "content-length"), [""; 0]);
+    assert!(answer["canonical_request"].as_str().unwrap().ends_with("-PAYLOAD-TRAILER"));
+}
+
+#[test]
+fn a_file_too_long_for_a_line_is_not_framed() {
+    let path = std::env::temp_dir().join(format!("countersign-too-long-{}", std::process::id()));
+    std::fs::File::create(&path).unwrap().set_len((64 << 20) + 1).unwrap();
+    let mut coprocess = Coprocess::start(&["sign", "--jsonl"]);
+    let answer = coprocess.ask(&upload(json!({"payload": "streaming", "body_file": path})));
+    std::fs::remove_file(path).unwrap();
+    assert!(answer["error"]["message"].as_str().unwrap().contains("64 MiB"), "{answer}");
 }
 
 #[test]

@@ -15,7 +15,7 @@ use std::{ffi::OsString, path::Path};
 use clap::Args;
 
 use self::{parse::CommandLine, transfer::Transfer};
-use crate::{body, failure::Failure, options::SigningOptions};
+use crate::{body, failure::Failure, framing::Checksum, options::SigningOptions};
 
 /// Sign what curl is about to send, then run curl
 #[derive(Args)]
@@ -25,6 +25,10 @@ pub(crate) struct Curl {
     /// token is `$AWS_SESSION_TOKEN`
     #[arg(long)]
     print: bool,
+
+    /// The checksum behind a body of --payload streaming-trailer or unsigned-trailer
+    #[arg(long, value_enum, value_name = "NAME", default_value = "crc32")]
+    checksum: Checksum,
 
     /// The arguments of curl, its options among them
     #[arg(value_name = "CURL-ARGS", trailing_var_arg = true, allow_hyphen_values = true)]
@@ -48,7 +52,7 @@ impl Curl {
         check_stdin(&line, self.signing.credentials_file.as_deref())?;
         let transfer = Transfer::new(line)?;
         let signing = self.signing.resolve(transfer.host().as_deref())?;
-        let mut transfer = transfer.sign(&self.signing, &signing)?;
+        let mut transfer = transfer.sign(&self.signing, &signing, self.checksum)?;
         if !self.print {
             return run::run(transfer);
         }
@@ -135,6 +139,8 @@ Examples:
   countersign curl https://sts.amazonaws.com/ -d 'Action=GetCallerIdentity&Version=2011-06-15'
   countersign curl https://bucket.s3.eu-central-1.amazonaws.com/cat.jpg -o cat.jpg
   countersign curl -T cat.jpg https://bucket.s3.eu-central-1.amazonaws.com/
+  countersign curl --payload streaming-trailer --checksum crc64nvme -T cat.mp4 \\
+      https://bucket.s3.eu-central-1.amazonaws.com/
   countersign curl --json '{}' -H 'X-Amz-Target: DynamoDB_20120810.ListTables' \\
       -H 'Content-Type: application/x-amz-json-1.0' https://dynamodb.eu-central-1.amazonaws.com/
   countersign curl --service execute-api --region eu-west-1 -sS https://api.example.com/orders
@@ -146,7 +152,9 @@ every process can read.
 
 Signed are the headers of -H, the Content-Type of a body, and the body. Headers that curl makes of \
 -A, -b, -e or -r are sent unsigned. Standard input is read to its end before anything is sent; to \
-S3 it is uploaded with its length. -F is taken where a body may go unsigned, as to S3.
+S3 it is uploaded with its length. -F is taken where a body may go unsigned, as to S3. A body of \
+--payload streaming, streaming-trailer or unsigned-trailer is framed in chunks while it is sent, and is \
+read once.
 
 Refused by name is what would alter method, URL, headers or body unseen: -L, -u, --aws-sigv4, \
 --next, -K, globs, and options that are not known here.

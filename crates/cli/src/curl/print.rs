@@ -36,6 +36,12 @@ pub(super) fn command(transfer: &mut SignedTransfer) -> Result<(String, bool), F
         Ok(())
     };
     match &mut transfer.body {
+        Sending::Framed(..) => {
+            return Err(Failure::input(
+                "a body in chunks is framed while it is sent, which no printed command can do: leave \
+                 out --print, or use --payload hash",
+            ));
+        }
         Sending::Own => {}
         Sending::Data(Body::Bytes(bytes)) => add(b"--data-raw", bytes)?,
         Sending::Data(body) => {

@@ -46,6 +46,7 @@ fn body_arguments(
     mut hand_over: impl FnMut(File) -> Result<Vec<u8>, Failure>,
 ) -> Result<Vec<Vec<u8>>, Failure> {
     let (option, value) = match body {
+        Sending::Framed(..) => ("-T", b"-".to_vec()),
         Sending::Own | Sending::Data(Body::None) => return Ok(Vec::new()),
         Sending::Data(Body::Bytes(bytes)) => ("--data-raw", bytes),
         Sending::Data(Body::File(path)) => {
@@ -82,14 +83,17 @@ mod platform {
     use std::{
         os::{
             fd::{AsFd, AsRawFd, OwnedFd},
-            unix::process::CommandExt,
+            unix::process::{CommandExt, ExitStatusExt},
         },
         process::Stdio,
     };
 
+    use countersign::chunked::ChunkSigner;
+
     use rustix::io::{FdFlags, fcntl_setfd, ioctl_fionbio};
 
     use super::*;
+    use crate::framing::{self, Broken};
 
     /// Descriptors without the flag that closes them are curl's once it runs in this process.
     pub(super) fn run(
@@ -100,8 +104,12 @@ mod platform {
         let config = readable(config).and_then(|fd| inherit(&fd).map(|path| (fd, path)));
         let (_config, config_path) = config.map_err(lost)?;
         command.arg("-q").arg("--config").arg(config_path);
-        let mut inherited = None;
+        let (mut inherited, mut framed) = (None, None);
         let body = match transfer.body {
+            Sending::Framed(body, chunks) => {
+                framed = Some((body, chunks));
+                vec![b"-T".to_vec(), b"-".to_vec()]
+            }
             // curl goes on reading standard input, which is now what was read from it.
             Sending::Upload(name, Body::Spooled(spool)) if is_stdin(&name) => {
                 let mut file = spool.into_file().map_err(lost)?;
@@ -117,9 +125,40 @@ mod platform {
             })?,
         };
         command.args(body.iter().chain(&transfer.arguments).map(|arg| os(arg)));
+        if let Some((body, chunks)) = framed {
+            return feed(command, body, *chunks);
+        }
         let error = command.exec();
         drop(inherited);
         Err(not_started(&error))
+    }
+
+    /// Runs curl beside this program, which frames the body as fast as curl reads it.
+    fn feed(mut command: Command, body: Body, chunks: ChunkSigner) -> Result<(), Failure> {
+        let input = body.into_reader()?;
+        let curl = command.stdin(Stdio::piped()).spawn();
+        let mut curl = curl.map_err(|error| not_started(&error))?;
+        let mut pipe = curl.stdin.take().expect("its standard input is a pipe");
+        match framing::write(chunks, input, &mut pipe) {
+            Ok(()) => {}
+            // curl has left early, and says why.
+            Err(Broken::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {}
+            Err(broken) => {
+                // What it has sent by now lacks its end, so no server takes it for the body.
+                curl.kill().and_then(|()| curl.wait()).map_err(lost)?;
+                return Err(match broken {
+                    Broken::Input(failure) => failure,
+                    Broken::Output(error) => lost(error),
+                });
+            }
+        }
+        drop(pipe);
+        let status = curl.wait().map_err(lost)?;
+        match (status.code(), status.signal()) {
+            (Some(0), _) => Ok(()),
+            (Some(code), _) => std::process::exit(code),
+            (None, signal) => std::process::exit(128 + signal.unwrap_or_default()),
+        }
     }
 
     /// A descriptor from which `text` can be read: a pipe, which leaves no trace on a disk, or an
@@ -169,6 +208,7 @@ mod platform {
     use std::process::Stdio;
 
     use super::*;
+    use crate::framing::{self, Broken};
 
     /// curl reads the headers from its standard input, and bodies from named temporary files.
     pub(super) fn run(
@@ -181,6 +221,19 @@ mod platform {
         let is_unread_stdin =
             |name: &[u8], body: &Body| is_stdin(name) && matches!(body, Body::None);
         let body = match transfer.body {
+            // Its standard input is taken, so it reads the chunks from a file.
+            Sending::Framed(body, chunks) => {
+                let mut named = tempfile::NamedTempFile::new().map_err(lost)?;
+                match framing::write(*chunks, body.into_reader()?, &mut named) {
+                    Ok(()) => {}
+                    Err(Broken::Input(failure)) => return Err(failure),
+                    Err(Broken::Output(error)) => return Err(lost(error)),
+                }
+                let path = named.into_temp_path();
+                let name = bytes_of(path.as_os_str().to_owned())?;
+                handed_over = Some(path);
+                Sending::Upload(name, Body::None)
+            }
             Sending::Upload(name, body) if is_unread_stdin(&name, &body) => {
                 let body = Body::spool(io::stdin().lock())?;
                 Sending::Upload(name, body)

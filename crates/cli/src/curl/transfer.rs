@@ -1,6 +1,6 @@
 //! What curl will send, and how it is told to.
 
-use countersign::{Payload, Rules};
+use countersign::{Payload, Rules, Scratch, Signed, chunked::ChunkSigner};
 
 use super::{
     bytes::path_of,
@@ -13,6 +13,7 @@ use super::{
 use crate::{
     body::Body,
     failure::Failure,
+    framing::{self, Changed, Checksum},
     options::{PayloadChoice, Signing, SigningOptions},
     request::{Request, url_with_query},
 };
@@ -61,6 +62,8 @@ pub(super) struct SignedTransfer {
 pub(super) enum Sending {
     /// As the value of `--data-binary` or its like.
     Data(Body),
+    /// From this program, which frames it in chunks.
+    Framed(Body, Box<ChunkSigner>),
     /// From its other arguments, or not at all.
     Own,
     /// As the file of `-T`, which goes by this name. Without a body here, nobody has read it.
@@ -137,7 +140,13 @@ impl Transfer {
         mut self,
         options: &SigningOptions,
         signing: &Signing,
+        checksum: Checksum,
     ) -> Result<SignedTransfer, Failure> {
+        if let Some(PayloadChoice::Given(payload)) = options.payload
+            && framing::is_chunked(payload)
+        {
+            return self.frame(payload, checksum, signing);
+        }
         let mut options = options.clone();
         match &self.kind {
             Kind::Nothing => {}
@@ -153,24 +162,78 @@ impl Transfer {
                 }
             }
         }
-        let (added, replaced, query) = self.request.sign(&options, signing, |signed| {
-            let added = signed.headers().map(|(name, value)| (name, value.to_owned()));
-            let replaced: Vec<&str> = signed.replaced_headers().collect();
-            Ok((added.collect(), replaced, signed.query().map(<[u8]>::to_vec)))
+        let added = self.request.sign(&options, signing, |signed| Ok(Added::of(signed)))?;
+        let body = match &mut self.kind {
+            Kind::Data => Sending::Data(std::mem::take(&mut self.request.body)),
+            Kind::Form(_) | Kind::Nothing => Sending::Own,
+            Kind::Upload(file) => {
+                Sending::Upload(file.clone(), std::mem::take(&mut self.request.body))
+            }
+        };
+        Ok(self.signed(added, body))
+    }
+
+    /// Signs the head; the body is framed when curl reads it.
+    fn frame(
+        mut self,
+        payload: Payload,
+        checksum: Checksum,
+        signing: &Signing,
+    ) -> Result<SignedTransfer, Failure> {
+        let mut body = match &self.kind {
+            Kind::Data => data::body_of(&self.data)?,
+            Kind::Upload(file) => upload_of(file)?,
+            Kind::Form(option) => {
+                return Err(Failure::input(format_args!(
+                    "`{}` is refused: curl alone writes the form, so it cannot be framed in chunks",
+                    option.escape_ascii()
+                )));
+            }
+            Kind::Nothing => {
+                return Err(Failure::input(
+                    "there is no body to send in chunks: give one with -T or -d",
+                ));
+            }
+        };
+        let chunks = framing::chunks(payload, body.len()?, checksum)
+            .expect("who calls has seen that the payload is one of chunks");
+        let Changed { replaced, set } = framing::set_headers(&mut self.request, &chunks)?;
+        let Signing { signer, credentials, at } = signing;
+        let mut scratch = Scratch::new();
+        let (added, chunks) = self.request.with_head(|head| {
+            let signed = signer.sign_head(head, payload, credentials, *at, &mut scratch)?;
+            Ok((Added::of(&signed), Box::new(ChunkSigner::new(&signed, chunks)?)))
         })?;
-        if let Some(query) = query {
-            self.url.set_target(&url_with_query(&self.request.url, &query));
-        }
         for arg in &mut self.headers {
             arg.remove(&replaced);
         }
+        // curl uploads what it reads from standard input, unlike data, without holding all of it. It
+        // then thinks that it does not know the length, and adds no Content-Type.
+        self.headers.push(HeaderArg::line("Transfer-Encoding:"));
+        let own_type = matches!(self.kind, Kind::Data) && !is_given(&self.headers, "Content-Type");
+        if own_type {
+            self.headers.push(HeaderArg::line(format!("Content-Type: {FORM}")));
+        }
+        for (name, value) in set {
+            self.headers.push(HeaderArg::line(format!("{name}: {value}")));
+        }
+        if matches!(self.kind, Kind::Data) {
+            self.kept.extend([b"-X".to_vec(), self.request.method.clone().into_bytes()]);
+        }
+        Ok(self.signed(added, Sending::Framed(body, chunks)))
+    }
+
+    /// What curl is told, now that there is a signature.
+    fn signed(mut self, added: Added, body: Sending) -> SignedTransfer {
+        if let Some(query) = added.query {
+            self.url.set_target(&url_with_query(&self.request.url, &query));
+        }
+        for arg in &mut self.headers {
+            arg.remove(&added.replaced);
+        }
         let arguments = self.arguments();
-        let body = match self.kind {
-            Kind::Data => Sending::Data(self.request.body),
-            Kind::Form(_) | Kind::Nothing => Sending::Own,
-            Kind::Upload(file) => Sending::Upload(file, self.request.body),
-        };
-        Ok(SignedTransfer { added, headers: self.headers, body, data: self.data, arguments })
+        let Transfer { headers, data, .. } = self;
+        SignedTransfer { added: added.headers, headers, body, data, arguments }
     }
 
     /// Declares how long standard input is, which curl does not know: S3 takes no upload in chunks
@@ -201,6 +264,25 @@ impl Transfer {
         }
         arguments.push(url);
         arguments
+    }
+}
+
+/// What a signature changes of a request.
+struct Added {
+    headers: Vec<(&'static str, String)>,
+    /// Those that it replaces.
+    replaced: Vec<&'static str>,
+    /// `None` if the query stays as it is.
+    query: Option<Vec<u8>>,
+}
+
+impl Added {
+    fn of(signed: &Signed<'_>) -> Added {
+        Added {
+            headers: signed.headers().map(|(name, value)| (name, value.to_owned())).collect(),
+            replaced: signed.replaced_headers().collect(),
+            query: signed.query().map(<[u8]>::to_vec),
+        }
     }
 }
 
@@ -263,7 +345,7 @@ fn sent_headers(args: &[HeaderArg], url: &Url, kind: &Kind) -> Result<Headers, F
         sent.push((b"Host".to_vec(), url.host_header().into_bytes()));
     }
     if matches!(kind, Kind::Data) && !is_given(args, "Content-Type") {
-        sent.push((b"Content-Type".to_vec(), b"application/x-www-form-urlencoded".to_vec()));
+        sent.push((b"Content-Type".to_vec(), FORM.into()));
     }
     Ok(sent)
 }
@@ -320,6 +402,9 @@ fn is_given(args: &[HeaderArg], name: &str) -> bool {
 fn has_host(headers: &Headers) -> bool {
     headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(b"host"))
 }
+
+/// What curl calls data.
+const FORM: &str = "application/x-www-form-urlencoded";
 
 /// More than any service takes, and less than curl reads as one line of a config file.
 const LONGEST_HEADER: usize = 64 * 1024;

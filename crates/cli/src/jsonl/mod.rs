@@ -6,6 +6,7 @@ pub(crate) mod sign;
 pub(crate) mod verify;
 
 use std::{
+    borrow::Cow,
     fs::File,
     io::{self, BufRead, BufReader, BufWriter, Read, Write},
     path::Path,
@@ -81,6 +82,27 @@ impl Body {
             _ => Err(Failure::input(
                 "more than one of `body`, `body_base64` and `body_file` is given",
             )),
+        }
+    }
+
+    /// All of it, if there is one: a file must be no longer than a line.
+    fn bytes(&self) -> Result<Option<Cow<'_, [u8]>>, Failure> {
+        let path = match self {
+            Body::None => return Ok(None),
+            Body::Bytes(bytes) => return Ok(Some(Cow::Borrowed(bytes))),
+            Body::File(path) => Path::new(path),
+        };
+        let mut bytes = Vec::new();
+        let read = File::open(path).and_then(|file| file.take(LONGEST + 1).read_to_end(&mut bytes));
+        match read {
+            Err(error) => Err(Failure::unreadable(path, &error)),
+            Ok(read) if read as u64 > LONGEST => Err(Failure::input(format_args!(
+                "`{}` is longer than {} MiB, too long to come back framed in a line: use `countersign \
+                 curl`, or the library",
+                path.display(),
+                LONGEST >> 20
+            ))),
+            Ok(_) => Ok(Some(Cow::Owned(bytes))),
         }
     }
 

@@ -1,8 +1,15 @@
 //! `countersign sign --jsonl`.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    borrow::Cow,
+    time::{Duration, SystemTime},
+};
 
-use countersign::{Algorithm, Credentials, KeyCache, Payload, Presign, Scratch, Signer, Timestamp};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use countersign::{
+    Algorithm, Credentials, KeyCache, Payload, Presign, Scratch, Signer, Timestamp,
+    chunked::{ChunkSigner, Chunks},
+};
 use serde::Deserialize;
 use serde_json::{Map, Value, value::RawValue};
 use zeroize::Zeroizing;
@@ -10,6 +17,7 @@ use zeroize::Zeroizing;
 use super::{Answer, Body, overridden, request};
 use crate::{
     failure::Failure,
+    framing::{self, Checksum},
     options::{Ambient, Given, SigningOptions},
     request::Request,
     signed::Signature,
@@ -88,22 +96,20 @@ impl Coprocess<'_> {
         };
         let id = line.id;
         match self.sign(line) {
-            Ok((signature, request)) => Answer::new(id, signature.into_json(&request)),
+            Ok(fields) => Answer::new(id, fields),
             Err(failure) => Answer::error(id, failure.kind, &failure.message),
         }
     }
 
-    fn sign(&mut self, line: SignLine<'_>) -> Result<(Signature, Request), Failure> {
+    fn sign(&mut self, line: SignLine<'_>) -> Result<Map<String, Value>, Failure> {
         let algorithm = line.algorithm.as_deref().map(algorithm).transpose()?;
         if algorithm == Some(Algorithm::HmacSha256) && line.region_set.is_some() {
             return Err(Failure::input("`region_set` goes with the algorithm `sigv4a`"));
         }
-        if line.trailer.is_some() {
-            return Err(unsupported("this version frames no bodies, so it writes no trailer"));
-        }
         let body = Body::of(line.body, line.body_base64, line.body_file)?;
-        let payload = PayloadField::parse(line.payload.as_deref(), &body)?;
-        let request = request(line.method, line.url, line.headers);
+        let payload = PayloadField::parse(line.payload.as_deref())?;
+        let checksum = checksum(line.trailer.as_deref(), payload)?;
+        let mut request = request(line.method, line.url, line.headers);
         let at = match &line.time {
             Some(time) => SystemTime::from(time.parse::<Timestamp>()?),
             None => self.ambient.options.at(),
@@ -119,7 +125,6 @@ impl Coprocess<'_> {
             line.exclude.unwrap_or_default(),
             &request,
         )?;
-        let payload = payload.by(signer.algorithm());
         let credentials = match line.credentials {
             Some(keys) => keys.into(),
             None => match &self.credentials {
@@ -128,17 +133,32 @@ impl Coprocess<'_> {
             },
         };
         let scratch = &mut self.scratch;
+        let mut wire = None;
         let signature = match line.form.unwrap_or(Form::Headers) {
             Form::Headers => {
-                let payload = payload.or_hash(&body)?;
+                let framed = payload.framed(&body, checksum)?;
+                if let Some(framed) = &framed {
+                    framing::set_headers(&mut request, &framed.chunks)?;
+                }
+                let payload = payload.by(signer.algorithm()).or_hash(&body)?;
                 request.with_head(|head| {
                     let signed = signer.sign_head(head, payload, &credentials, at, scratch)?;
+                    if let Some(ToFrame { data, chunks }) = framed {
+                        wire = Some(framing::framed(ChunkSigner::new(&signed, chunks)?, &data)?);
+                    }
                     Ok(Signature::from(&signed))
                 })
             }
             Form::Query => {
                 let mut presign = Presign::expires_in(expiry(line.expires.as_ref())?);
-                match payload {
+                match payload.by(signer.algorithm()) {
+                    PayloadField::Given(payload)
+                        if framing::is_chunked(payload) && !matches!(body, Body::None) =>
+                    {
+                        return Err(unsupported(
+                            "a body in chunks goes with a signature in headers, not in the query",
+                        ));
+                    }
                     PayloadField::Given(payload) => presign = presign.with_payload(payload),
                     PayloadField::Hash if signer.rules().presigns_unsigned() => {}
                     PayloadField::Hash => presign = presign.with_payload(body.hash()?),
@@ -149,7 +169,11 @@ impl Coprocess<'_> {
                 })
             }
         }?;
-        Ok((signature, request))
+        let mut fields = signature.into_json(&request);
+        if let Some(wire) = wire {
+            fields.insert("body_base64".to_owned(), BASE64_STANDARD.encode(wire).into());
+        }
+        Ok(fields)
     }
 
     fn signer(
@@ -198,20 +222,13 @@ impl PayloadField {
         }
     }
 
-    fn parse(text: Option<&str>, body: &Body) -> Result<PayloadField, Failure> {
-        let head_of = |payload| match body {
-            Body::None => Ok(PayloadField::Given(payload)),
-            _ => Err(unsupported(
-                "this version frames no bodies: of a streamed request it signs the head alone, given \
-                 without a body",
-            )),
-        };
+    fn parse(text: Option<&str>) -> Result<PayloadField, Failure> {
         match text {
             None | Some("hash") => Ok(PayloadField::Hash),
             Some("unsigned") => Ok(PayloadField::Given(Payload::Unsigned)),
-            Some("streaming") => head_of(Payload::Streaming),
-            Some("streaming-trailer") => head_of(Payload::StreamingTrailer),
-            Some("unsigned-trailer") => head_of(Payload::StreamingUnsignedTrailer),
+            Some("streaming") => Ok(PayloadField::Given(Payload::Streaming)),
+            Some("streaming-trailer") => Ok(PayloadField::Given(Payload::StreamingTrailer)),
+            Some("unsigned-trailer") => Ok(PayloadField::Given(Payload::StreamingUnsignedTrailer)),
             Some(other) => Payload::from_line(&other.to_ascii_lowercase())
                 .filter(Payload::is_hash)
                 .map(PayloadField::Given)
@@ -224,12 +241,50 @@ impl PayloadField {
         }
     }
 
+    /// A body that is to be framed; `None` without a body, and for one that is sent as it is.
+    fn framed<'b>(
+        self,
+        body: &'b Body,
+        checksum: Checksum,
+    ) -> Result<Option<ToFrame<'b>>, Failure> {
+        let PayloadField::Given(payload) = self else { return Ok(None) };
+        if !framing::is_chunked(payload) {
+            return Ok(None);
+        }
+        let Some(data) = body.bytes()? else { return Ok(None) };
+        let chunks = framing::chunks(payload, data.len() as u64, checksum);
+        Ok(chunks.map(|chunks| ToFrame { data, chunks }))
+    }
+
     fn or_hash(self, body: &Body) -> Result<Payload, Failure> {
         match self {
             PayloadField::Given(payload) => Ok(payload),
             PayloadField::Hash => body.hash(),
         }
     }
+}
+
+/// A body, and how it is framed.
+struct ToFrame<'b> {
+    data: Cow<'b, [u8]>,
+    chunks: Chunks,
+}
+
+/// The checksum of a line's trailer.
+fn checksum(trailer: Option<&str>, payload: PayloadField) -> Result<Checksum, Failure> {
+    let Some(name) = trailer else { return Ok(Checksum::default()) };
+    if !matches!(payload, PayloadField::Given(payload) if framing::has_trailer(payload)) {
+        return Err(Failure::input(
+            "a `trailer` goes with the payload `streaming-trailer` or `unsigned-trailer`",
+        ));
+    }
+    Checksum::of_trailer(name).ok_or_else(|| {
+        unsupported(&format!(
+            "the trailer `{}` is not known: it is `x-amz-checksum-` and one of crc32, crc32c, \
+             crc64nvme, sha1, sha256",
+            name.escape_debug()
+        ))
+    })
 }
 
 fn unsupported(message: &str) -> Failure {
