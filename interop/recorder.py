@@ -91,7 +91,14 @@ def read_request(connection) -> bytes:
         connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
     length = re.search(rb"\r\ncontent-length: *(\d+)", head, re.I)
     if re.search(rb"\r\ntransfer-encoding: *chunked", head, re.I):
-        read_until(lambda: raw.endswith(b"\r\n0\r\n\r\n"))
+        # A body may hold what looks like its end.
+        at, size = len(head) + 4, 1
+        while size:
+            read_until(lambda: raw.find(b"\r\n", at) >= 0)
+            end = raw.find(b"\r\n", at)
+            size = int(raw[at:end], 16)
+            at = end + 2 + size + 2
+            read_until(lambda: len(raw) >= at)
     elif length:
         read_until(lambda: len(raw) >= len(head) + 4 + int(length[1]))
     return raw

@@ -5,6 +5,7 @@ import queue
 import re
 import socket
 import socketserver
+import ssl
 import subprocess
 import sys
 import threading
@@ -33,8 +34,8 @@ class Exchange:
 class Listener:
     """`countersign listen --json`; it gets one request at a time, so verdicts are in order."""
 
-    def __init__(self, process, address: tuple):
-        self.process, self.address = process, address
+    def __init__(self, process, address: tuple, trust: ssl.SSLContext | None = None):
+        self.process, self.address, self.trust = process, address, trust
         self.lines: queue.Queue[bytes] = queue.Queue()
         self.connection, self.busy = None, threading.Lock()
         threading.Thread(target=self._read, daemon=True).start()
@@ -55,6 +56,8 @@ class Listener:
         if self.connection is None:
             self.connection = socket.create_connection(self.address, SECONDS)
             self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self.trust:
+                self.connection = self.trust.wrap_socket(self.connection, server_hostname="127.0.0.1")
         try:
             self.connection.sendall(raw)
         except (BrokenPipeError, ConnectionResetError):
@@ -94,9 +97,13 @@ def read_answer(connection, bodyless: bool) -> tuple:
 
 
 @contextmanager
-def listening(keys: list, directory: Path):
-    """`countersign listen` with these keys, from the moment it says where it listens."""
-    command = [BINARY, "listen", "127.0.0.1:0", "--json"]
+def listening(keys: list, directory: Path, tls: tuple | None = None):
+    """`countersign listen` with these keys, from the moment it says where it listens.
+
+    `tls` is a certificate and its key.
+    """
+    command = [BINARY, "listen", "127.0.0.1:0", "--json", *(("--tls", *tls) if tls else ())]
+    trust = ssl.create_default_context(cafile=tls[0]) if tls else None
     for number, key in enumerate(keys):
         file = directory / f"key-{number}.json"
         file.touch(mode=0o600)
@@ -110,10 +117,10 @@ def listening(keys: list, directory: Path):
     try:
         first = process.stdout.readline()
         try:
-            host, _, port = json.loads(first)["listening"].removeprefix("http://").rpartition(":")
+            host, _, port = json.loads(first)["listening"].partition("://")[2].rpartition(":")
         except (ValueError, KeyError):
             raise NotStarted(f"FAIL start countersign listen: its first line is {first!r}") from None
-        yield Listener(process, (host, int(port)))
+        yield Listener(process, (host, int(port)), trust)
     finally:
         process.terminate()
         try:
@@ -130,9 +137,12 @@ class Relay(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
     request_queue_size = 64
 
-    def __init__(self, listener: Listener):
+    def __init__(self, listener: Listener, tls: tuple | None = None):
         super().__init__(("127.0.0.1", 0), RelayHandler)
-        self.listener, self.port = listener, self.server_address[1]
+        self.listener, self.port, self.context = listener, self.server_address[1], None
+        if tls:
+            self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self.context.load_cert_chain(*tls)
         self.passed: queue.Queue = queue.Queue()
 
     @contextmanager
@@ -163,9 +173,12 @@ class RelayHandler(socketserver.BaseRequestHandler):
     server: Relay
 
     def handle(self):
+        connection = self.request
+        if self.server.context:
+            connection = self.server.context.wrap_socket(connection, server_side=True)
         while True:
             try:
-                raw = read_request(self.request)
+                raw = read_request(connection)
             except OSError:
                 return  # the client has left
             try:
@@ -174,7 +187,7 @@ class RelayHandler(socketserver.BaseRequestHandler):
                 self.server.passed.put(why)
                 raise
             self.server.passed.put(exchange)
-            self.request.sendall(exchange.answer)
+            connection.sendall(exchange.answer)
 
 
 # What a request says of its own signature, and the same request with one thing changed.

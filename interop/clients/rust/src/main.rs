@@ -1,5 +1,6 @@
 //! The `aws-sigv4` crate, driven a line at a time: a JSON object per line in, `{"status": 200}` or
-//! `{"error": "…"}` out.
+//! `{"error": "…"}` out. With `chunks` in the line, the crate signs the body in chunks of that size, and
+//! the `trailers`; it leaves it to others to frame them.
 
 use std::error::Error;
 use std::io::{BufRead, Read, Write};
@@ -9,11 +10,13 @@ use std::time::{Duration, SystemTime};
 use aws_credential_types::Credentials;
 use aws_sigv4::http_request::{
     PayloadChecksumKind, PercentEncodingMode, SignableBody, SignableRequest, SignatureLocation,
-    SigningSettings, UriPathNormalizationMode, sign,
+    SigningParams, SigningSettings, UriPathNormalizationMode, sign,
 };
 use aws_sigv4::sign::v4;
+use aws_smithy_runtime_api::http::Headers;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use serde_json::{Value, json};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -71,15 +74,60 @@ fn perform(line: &Value) -> Result<u16> {
         .settings(settings)
         .build()?
         .into();
+    let chunks = line["chunks"].as_u64().map(|size| size as usize);
+    let mut trailers = Headers::new();
+    for pair in line["trailers"].as_array().into_iter().flatten() {
+        let part = |i: usize| pair[i].as_str().unwrap_or_default().to_owned();
+        trailers.append(part(0), part(1));
+    }
+    let signable_body = match chunks {
+        Some(_) if trailers.len() > 0 => SignableBody::StreamingSignedPayloadTrailer,
+        Some(_) => SignableBody::Precomputed("STREAMING-AWS4-HMAC-SHA256-PAYLOAD".to_owned()),
+        None if s3 && presign => SignableBody::UnsignedPayload,
+        None => SignableBody::Bytes(&body),
+    };
     let signable = SignableRequest::new(
         field("method"),
         &uri,
         headers.iter().map(|(name, value)| (name.as_str(), value.as_str())),
-        if s3 && presign { SignableBody::UnsignedPayload } else { SignableBody::Bytes(&body) },
+        signable_body,
     )?;
-    let (instructions, _signature) = sign(signable, &params)?.into_parts();
+    let (instructions, signature) = sign(signable, &params)?.into_parts();
     instructions.apply_to_request_http1x(&mut request);
-    send(host, &request, &body)
+    let Some(size) = chunks else {
+        return send(host, &request, &body);
+    };
+    let SigningParams::V4(params) = params else {
+        return Err("not the parameters that were made above".into());
+    };
+    let wire = framed(&body, size, &trailers, signature, &params)?;
+    send(host, &request, &wire)
+}
+
+fn framed(
+    body: &[u8],
+    size: usize,
+    trailers: &Headers,
+    mut signature: String,
+    params: &v4::SigningParams<'_, SigningSettings>,
+) -> Result<Vec<u8>> {
+    let mut wire = Vec::new();
+    for data in body.chunks(size).chain([&[][..]]) {
+        let chunk = Bytes::copy_from_slice(data);
+        signature = v4::sign_chunk(&chunk, &signature, params)?.into_parts().1;
+        write!(wire, "{:x};chunk-signature={signature}\r\n", data.len())?;
+        wire.extend_from_slice(data);
+        wire.extend_from_slice(if data.is_empty() { b"" } else { b"\r\n" });
+    }
+    if trailers.len() > 0 {
+        for (name, value) in trailers {
+            write!(wire, "{name}:{value}\r\n")?;
+        }
+        signature = v4::sign_trailer(trailers, &signature, params)?.into_parts().1;
+        write!(wire, "x-amz-trailer-signature:{signature}\r\n")?;
+    }
+    wire.extend_from_slice(b"\r\n");
+    Ok(wire)
 }
 
 /// The request on the wire, exactly as it was signed.
