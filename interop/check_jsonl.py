@@ -1,9 +1,8 @@
 """`countersign sign --jsonl` as a coprocess: one process signs for this program, real servers verify.
 
-    check_jsonl.py           whole bodies
-    check_jsonl.py chunks    bodies in chunks: s3s-fs verifies the signature of each and of the trailer
+    check_jsonl.py
 
-Run it under servers.py.
+Whole bodies; those in chunks are for check_uploads.py. Run it under servers.py.
 """
 
 import base64
@@ -11,7 +10,6 @@ import http.client
 import json
 import os
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -20,7 +18,6 @@ from check_curl import NASTY_KEYS, alterations, caller_identity, expect, expect_
 from checks import BINARY, Checks, clean_environment, text
 from servers import BUCKET, REGION
 
-# Three chunks of 64 KiB and a piece, so that chunks chain.
 LARGE = bytes(range(256)) * 800
 
 
@@ -101,17 +98,13 @@ def send(method: str, url: str, headers: dict, body: bytes) -> bytes:
 
 
 def main() -> None:
-    chunks = sys.argv[1:] == ["chunks"]
-    checks = Checks("check_jsonl chunks" if chunks else "check_jsonl")
+    checks = Checks("check_jsonl")
     with tempfile.TemporaryDirectory() as name, Coprocess(Path(name)) as signer:
         moto, s3 = Server("MOTO", "sts", signer), Server("S3", "s3", signer)
-        if chunks:
-            check_chunks(checks, s3)
-        else:
-            check_forms(checks, moto)
-            check_errors(checks, moto)
-            check_keys(checks, s3)
-            check_payloads(checks, s3, Path(name))
+        check_forms(checks, moto)
+        check_errors(checks, moto)
+        check_keys(checks, s3)
+        check_payloads(checks, s3, Path(name))
     checks.finish()
 
 
@@ -162,35 +155,6 @@ def check_payloads(checks: Checks, s3: Server, directory: Path) -> None:
         put = s3.signed("PUT", path, b"signed", payload="unsigned")
         expect_empty(send(*put[:3], b"anyone"))
         assert s3.call("GET", path) == b"anyone"
-
-
-def check_chunks(checks: Checks, s3: Server) -> None:
-    trailer = {"trailer": "x-amz-checksum-crc32"}
-    forms = {
-        "signed chunks": {"payload": "streaming"},
-        "signed chunks and trailer": {"payload": "streaming-trailer"} | trailer,
-        "unsigned chunks and trailer": {"payload": "unsigned-trailer"} | trailer,
-    }
-    path = f"/{BUCKET}/jsonl/chunks"
-    for name, fields in forms.items():
-        for size in (0, 1, 65536, len(LARGE)):
-            with checks.check(f"s3s-fs put: {name}, {size} bytes"):
-                expect_empty(s3.call("PUT", path, LARGE[:size], **fields))
-                assert s3.call("GET", path) == LARGE[:size]
-        with checks.check(f"s3s-fs put: {name}: altered data is refused"):
-            method, url, headers, body = s3.signed("PUT", path, LARGE, **fields)
-            expect_empty(send(method, url, headers, body))
-            middle = body.index(LARGE[:512]) + 100_000
-            altered = body[:middle] + bytes([body[middle] ^ 1]) + body[middle + 1 :]
-            expect(send(method, url, headers, altered), "<Error>")
-            # Of an unsigned body s3s-fs reads all and keeps it before it looks at the checksum.
-            assert "unsigned" in name or s3.call("GET", path) == LARGE, "the altered body is kept"
-    with checks.check("s3s-fs put: signed chunks and trailer: altered trailer signature is refused"):
-        method, url, headers, body = s3.signed("PUT", path, LARGE, **forms["signed chunks and trailer"])
-        expect_empty(send(method, url, headers, body))
-        at = body.rindex(b"x-amz-trailer-signature:") + len(b"x-amz-trailer-signature:")
-        altered = body[:at] + f"{int(body[at : at + 1], 16) ^ 1:x}".encode() + body[at + 1 :]
-        expect(send(method, url, headers, altered), "<Error>")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
-"""Two real servers on loopback that refuse a wrong signature: s3s-fs and moto.
+"""Real servers on loopback that refuse a wrong signature: s3s-fs, moto and Swift.
 
-    servers.py COMMAND [ARGUMENT…]
+    servers.py NAME[,NAME…] COMMAND [ARGUMENT…]
 
-runs COMMAND while both are up, stops them whatever happens, and exits with COMMAND's code. The
-command finds addresses and keys, made up anew for each run, in its environment: INTEROP_S3_URL,
-INTEROP_S3_ACCESS_KEY_ID, INTEROP_S3_SECRET_ACCESS_KEY, the same three with MOTO, and
-INTEROP_MOTO_ROLE_ARN. `servers.py bash` is a place to try things by hand.
+runs COMMAND while the servers of these names, `s3s-fs`, `moto` and `swift`, are up, stops them whatever
+happens, and exits with COMMAND's code. The command finds addresses and keys, made up anew for each run,
+in its environment: INTEROP_S3_URL, INTEROP_S3_ACCESS_KEY_ID, INTEROP_S3_SECRET_ACCESS_KEY for s3s-fs,
+the same three with MOTO and with SWIFT, and INTEROP_MOTO_ROLE_ARN. `servers.py s3s-fs bash` is a place
+to try things by hand.
 """
 
 import json
@@ -54,7 +55,21 @@ def s3s_fs(directory: Path):
 
 
 @contextmanager
-def moto():
+def swift(directory: Path):
+    """Swift with one bucket, in a process of its own from an environment of its own."""
+    directory.mkdir()
+    access_key, secret = "interop:interop", secrets.token_hex(20)
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    secret_too = {"INTEROP_SWIFT_SECRET_ACCESS_KEY": secret}
+    command = [CACHE / "swift" / "bin" / "python", HERE / "swift_server.py", str(port), directory]
+    with running("swift", command, url, os.environ | secret_too):
+        client("s3", url, access_key, secret).create_bucket(Bucket=BUCKET)
+        yield {"INTEROP_SWIFT_URL": url, "INTEROP_SWIFT_ACCESS_KEY_ID": access_key} | secret_too
+
+
+@contextmanager
+def moto(_directory: Path):
     """moto with a user and a role that may do anything, and every request's signature checked."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
@@ -93,7 +108,8 @@ def client(service: str, url: str, access_key: str, secret: str):
         region_name=REGION,
         aws_access_key_id=access_key,
         aws_secret_access_key=secret,
-        config=Config(proxies={}, retries={"total_max_attempts": 1}),
+        # As it would call the address of a server, by which Swift knows the bucket.
+        config=Config(proxies={}, retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}),
     )
 
 
@@ -108,11 +124,13 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(name: str, command: list, probe_url: str):
+def running(name: str, command: list, probe_url: str, environment: dict | None = None):
     """The process of `command`, from the moment it answers HTTP."""
     with tempfile.TemporaryFile() as log:
         try:
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            process = subprocess.Popen(
+                command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
         except OSError as why:
             raise NotStarted(f"FAIL start {name}: {why}") from None
         try:
@@ -143,8 +161,12 @@ def answers(url: str) -> bool:
     return True
 
 
+SERVERS = {"s3s-fs": s3s_fs, "moto": moto, "swift": swift}
+
+
 def main() -> int:
-    if len(sys.argv) < 2:
+    names = sys.argv[1].split(",") if len(sys.argv) > 2 else []
+    if not names or not SERVERS.keys() >= set(names):
         raise SystemExit(__doc__)
     # The proxy of whoever calls is not for loopback; a termination is to stop the servers too.
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1"
@@ -153,8 +175,10 @@ def main() -> int:
         root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="countersign-interop-")))
         # boto3 is not to find the configuration of whoever calls.
         os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = str(root / "none")
-        environment = stack.enter_context(s3s_fs(root / "s3")) | stack.enter_context(moto())
-        return subprocess.run(sys.argv[1:], env=os.environ | environment).returncode
+        environment = dict(os.environ)
+        for name in names:
+            environment |= stack.enter_context(SERVERS[name](root / name))
+        return subprocess.run(sys.argv[2:], env=environment).returncode
 
 
 if __name__ == "__main__":
