@@ -56,7 +56,7 @@ fn main() {
     });
     // Both take as long, so that nobody learns by the time which keys there are.
     let another = VerifyingKey::derive(id, "another");
-    let mut refuse = |known: Option<Known<'_>>| {
+    let refuse = |known: Option<Known<'_>>| {
         let claim = verifier.claim(Head::from(&*request), at).expect("a claim");
         claim.verify(known, Some(Payload::EMPTY), &mut Scratch::new()).is_err()
     };

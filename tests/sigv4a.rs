@@ -59,7 +59,7 @@ fn check(
     let claim = verifier.claim(Head::from(request), now())?;
     let hash = claim.payload().is_none().then(|| Payload::hash(request.body()));
     let (verified, mut check) = claim.verify(known, hash, &mut Scratch::new())?;
-    check.push(request.body().as_bytes());
+    check.push(request.body().as_bytes())?;
     check.finish()?;
     Ok(verified.into_owned())
 }

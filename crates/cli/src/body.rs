@@ -95,22 +95,6 @@ impl Body {
         }
     }
 
-    /// Reads the whole body from its beginning.
-    pub(crate) fn into_reader(self) -> Result<Box<dyn Read>, Failure> {
-        Ok(match self {
-            Body::None => Box::new(io::empty()),
-            Body::Bytes(bytes) => Box::new(io::Cursor::new(bytes)),
-            Body::File(path) => {
-                let file = File::open(&path);
-                Box::new(file.map_err(|error| Failure::unreadable(&path, &error))?)
-            }
-            Body::Spooled(mut spool) => {
-                spool.rewind().map_err(lost)?;
-                Box::new(spool)
-            }
-        })
-    }
-
     /// Writes the whole body.
     pub(crate) fn copy_to(&mut self, out: &mut impl Write) -> Result<(), Failure> {
         let copied = match self {

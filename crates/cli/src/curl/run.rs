@@ -134,8 +134,8 @@ mod platform {
     }
 
     /// Runs curl beside this program, which frames the body as fast as curl reads it.
-    fn feed(mut command: Command, body: Body, chunks: ChunkSigner) -> Result<(), Failure> {
-        let input = body.into_reader()?;
+    fn feed(mut command: Command, mut body: Body, chunks: ChunkSigner) -> Result<(), Failure> {
+        let input = body.reader()?.unwrap_or_else(|| Box::new(io::empty()));
         let curl = command.stdin(Stdio::piped()).spawn();
         let mut curl = curl.map_err(|error| not_started(&error))?;
         let mut pipe = curl.stdin.take().expect("its standard input is a pipe");
@@ -222,9 +222,10 @@ mod platform {
             |name: &[u8], body: &Body| is_stdin(name) && matches!(body, Body::None);
         let body = match transfer.body {
             // Its standard input is taken, so it reads the chunks from a file.
-            Sending::Framed(body, chunks) => {
+            Sending::Framed(mut body, chunks) => {
+                let input = body.reader()?.unwrap_or_else(|| Box::new(io::empty()));
                 let mut named = tempfile::NamedTempFile::new().map_err(lost)?;
-                match framing::write(*chunks, body.into_reader()?, &mut named) {
+                match framing::write(*chunks, input, &mut named) {
                     Ok(()) => {}
                     Err(Broken::Input(failure)) => return Err(failure),
                     Err(Broken::Output(error)) => return Err(lost(error)),
