@@ -38,12 +38,12 @@ use crate::Timestamp;
 /// let received = sent + Duration::from_secs(1);
 /// assert_eq!(skew.now(&sent), sent);
 ///
-/// // By this machine it is 08:46:17; the service says otherwise.
+/// // By this machine it is 08:39:37; the service says otherwise.
 /// let mut headers = HeaderMap::new();
 /// headers.insert("date", "Sun, 06 Nov 1994 08:49:37 GMT".parse()?);
 /// skew.observe(&headers, sent, received);
 /// let three_hours = Duration::from_secs(3 * 60 * 60);
-/// assert_eq!(skew.now(&(sent + three_hours)), sent + three_hours + Duration::from_secs(200));
+/// assert_eq!(skew.now(&(sent + three_hours)), sent + three_hours + Duration::from_secs(600));
 /// # Ok::<(), http::header::InvalidHeaderValue>(())
 /// ```
 #[derive(Clone, Debug, Default)]

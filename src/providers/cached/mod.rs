@@ -127,7 +127,7 @@ impl Cached {
     ///
     /// # let future = std::pin::pin!(async {
     /// let now = SystemTime::UNIX_EPOCH;
-    /// let hours = |count| Duration::from_secs(count * 60 * 60);
+    /// let hours = |count: u64| Duration::from_secs(count * 60 * 60);
     /// let of_a_role = Credentials::new("ASIAEXAMPLE", "secret")
     ///     .with_expires_at(now + hours(6))
     ///     .with_static_stability(true);

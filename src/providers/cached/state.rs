@@ -170,8 +170,7 @@ impl Held {
         let expires_at = credentials.expires_at();
         let life = expires_at.map_or(Duration::MAX, |at| until(at, moment.now));
         let (advisory, mandatory) = if credentials.has_static_stability() {
-            let advisory = moment.advisory.unwrap_or_else(|| advisory_for(life));
-            (advisory, MANDATORY.min(advisory))
+            (moment.advisory.unwrap_or_else(|| advisory_for(life)), MANDATORY)
         } else {
             (BUFFER, BUFFER)
         };
