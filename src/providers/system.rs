@@ -172,7 +172,7 @@ fn watch(child: &mut Child, limits: CommandLimits) -> io::Result<CommandOutput> 
 fn reader(
     stream: Option<impl Read + Send + 'static>,
     limit: usize,
-) -> io::Result<mpsc::Receiver<io::Result<(Vec<u8>, bool)>>> {
+) -> io::Result<mpsc::Receiver<Said>> {
     let (sender, receiver) = mpsc::channel();
     let mut stream = stream.ok_or(io::ErrorKind::BrokenPipe)?;
     thread::Builder::new().name("countersign".to_owned()).spawn(move || {
@@ -183,5 +183,8 @@ fn reader(
     })?;
     Ok(receiver)
 }
+
+/// What was read, and whether that was all.
+type Said = io::Result<(Vec<u8>, bool)>;
 
 const MOST_STDERR: usize = 4096;

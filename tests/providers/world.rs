@@ -61,9 +61,11 @@ impl Clock for Hands {
 
 type Answer = Box<dyn FnMut(&Request<Bytes>) -> Result<Response<Bytes>, HttpError> + Send>;
 
+type Asked = Vec<(Request<Bytes>, HttpLimits)>;
+
 /// Servers that answer as a test says, and note what they were asked.
 #[derive(Clone)]
-pub(crate) struct Servers(Arc<Mutex<(Answer, Vec<(Request<Bytes>, HttpLimits)>)>>);
+pub(crate) struct Servers(Arc<Mutex<(Answer, Asked)>>);
 
 impl Servers {
     pub(crate) fn answering(
@@ -79,7 +81,7 @@ impl Servers {
     }
 
     /// All requests so far with their limits; they are forgotten.
-    pub(crate) fn take(&self) -> Vec<(Request<Bytes>, HttpLimits)> {
+    pub(crate) fn take(&self) -> Asked {
         std::mem::take(&mut self.0.lock().unwrap().1)
     }
 }
