@@ -3,19 +3,19 @@
 use std::{error, fmt, sync::Arc};
 
 use super::{
-    BoxFuture, EnvironmentProvider, Ports, ProfileProvider, ProvideCredentials, ProviderError,
-    environment,
+    BoxFuture, EnvironmentProvider, MfaPrompt, Ports, ProfileProvider, ProvideCredentials,
+    ProviderError, WebIdentityProvider, environment, sts,
 };
 use crate::Credentials;
 
 /// The providers that AWS tools ask, in the order in which they ask them: the environment, then the
-/// selected profile of the shared files.
+/// selected profile of the shared files, then the role of a web identity.
 ///
 /// The first that has credentials answers. Only `Ok(None)` moves on to the next; an error stops the
 /// chain, for what comes after it are other credentials than the ones that were configured.
 ///
 /// Keys in the environment win over `AWS_PROFILE`. A profile [named in code](Chain::with_profile)
-/// wins over keys in the environment, which are then not looked at.
+/// wins over keys and web identities in the environment, which are then not looked at.
 ///
 /// ```
 /// use std::{collections::HashMap, path::PathBuf};
@@ -45,6 +45,7 @@ use crate::Credentials;
 #[derive(Clone, Debug)]
 pub struct Chain {
     ports: Ports,
+    profile: ProfileProvider,
     providers: Vec<Arc<dyn ProvideCredentials>>,
     /// Providers that the choice of a profile took out of the chain.
     left_out: &'static [&'static str],
@@ -53,14 +54,18 @@ pub struct Chain {
 impl Chain {
     /// The standard chain over these ports.
     pub fn standard(ports: &Ports) -> Chain {
-        Chain {
-            ports: ports.clone(),
-            providers: vec![
-                Arc::new(EnvironmentProvider::new(ports)),
-                Arc::new(ProfileProvider::new(ports)),
-            ],
-            left_out: &[],
-        }
+        Chain::around(ports, ProfileProvider::new(ports), &[])
+    }
+
+    fn around(ports: &Ports, profile: ProfileProvider, left_out: &'static [&'static str]) -> Chain {
+        let in_order: [Arc<dyn ProvideCredentials>; 3] = [
+            Arc::new(EnvironmentProvider::new(ports)),
+            Arc::new(profile.clone()),
+            Arc::new(WebIdentityProvider::new(ports)),
+        ];
+        let is_asked = |provider: &Arc<_>| !left_out.contains(&ProvideCredentials::name(provider));
+        let providers = in_order.into_iter().filter(is_asked).collect();
+        Chain { ports: ports.clone(), profile, providers, left_out }
     }
 
     /// The standard chain with the profile named here, by a flag or in code, instead of
@@ -76,8 +81,21 @@ impl Chain {
     /// ```
     #[must_use]
     pub fn with_profile(self, name: impl Into<String>) -> Chain {
-        let profile = ProfileProvider::new(&self.ports).with_name(name);
-        Chain { providers: vec![Arc::new(profile)], left_out: &[environment::NAME], ..self }
+        Chain::around(&self.ports, self.profile.with_name(name), &OF_THE_ENVIRONMENT)
+    }
+
+    /// The same chain with somebody to ask for the codes of devices that a profile names (`mfa_serial`).
+    ///
+    /// ```
+    /// use countersign::providers::{Chain, MfaPrompt, Ports};
+    ///
+    /// let prompt = MfaPrompt::new(|_serial| async { Ok("123456".to_owned()) });
+    /// let chain = Chain::standard(&Ports::system()).with_mfa(prompt);
+    /// # let _ = chain;
+    /// ```
+    #[must_use]
+    pub fn with_mfa(self, prompt: MfaPrompt) -> Chain {
+        Chain::around(&self.ports, self.profile.with_mfa(prompt), self.left_out)
     }
 
     /// Why there are no credentials: what each provider looked at and did not find.
@@ -89,7 +107,7 @@ impl Chain {
     ///
     /// let explanation = Chain::standard(&Ports::empty()).explain();
     /// let providers: Vec<&str> = explanation.reasons().map(|(provider, _)| provider).collect();
-    /// assert_eq!(providers, ["environment", "profile"]);
+    /// assert_eq!(providers, ["environment", "profile", "web identity"]);
     /// ```
     pub fn explain(&self) -> NoCredentials {
         let left_out = self.left_out.iter().map(|name| {
@@ -164,3 +182,6 @@ impl fmt::Display for NoCredentials {
 }
 
 impl error::Error for NoCredentials {}
+
+/// What a profile that is named in code takes out of the chain.
+const OF_THE_ENVIRONMENT: [&str; 2] = [environment::NAME, sts::WEB_IDENTITY];

@@ -22,12 +22,14 @@
 
 mod cached;
 mod chain;
+mod endpoint;
 mod environment;
 mod error;
 mod ports;
 mod profile;
 mod region;
 mod skew;
+mod sts;
 mod system;
 
 use std::{any, fmt::Debug, future, pin::Pin, sync::Arc};
@@ -36,15 +38,24 @@ use crate::Credentials;
 
 pub use cached::Cached;
 pub use chain::{Chain, NoCredentials};
+pub use endpoint::{Endpoint, EndpointService, Endpoints};
 pub use environment::EnvironmentProvider;
 pub use error::{ProviderError, ProviderErrorKind};
 pub use ports::{
     Clock, CommandLimits, CommandOutput, Commands, Env, Files, HttpClient, HttpError,
     HttpErrorKind, HttpLimits, Platform, Ports, Random, Resolver,
 };
-pub use profile::{ProfileFiles, ProfileProvider, ProfileSet, Section, Warning};
+pub use profile::{
+    CredentialSource, ProfileBase, ProfileChain, ProfileFiles, ProfileProvider, ProfileRole,
+    ProfileSet, Section, SsoSettings, Warning,
+};
 pub use region::RegionChain;
 pub use skew::Skew;
+pub use sts::{
+    AssumeRole, AssumeRoleProvider, AssumeRoleWithSaml, AssumeRoleWithWebIdentity, FederationToken,
+    FederationTokenProvider, MfaPrompt, SamlProvider, SessionToken, SessionTokenProvider, Sts,
+    WebIdentityProvider,
+};
 
 /// A future behind a pointer, so that a trait that returns it can be used as `dyn`.
 ///

@@ -43,7 +43,12 @@ pub struct RegionChain {
 impl RegionChain {
     /// The standard places, seen through these ports.
     pub fn standard(ports: &Ports) -> RegionChain {
-        RegionChain { ports: ports.clone(), region: None, profile: ProfileProvider::new(ports) }
+        RegionChain::of_profile(ports, ProfileProvider::new(ports))
+    }
+
+    /// The standard chain with the profile that this provider selects, of the files that it reads.
+    pub(super) fn of_profile(ports: &Ports, profile: ProfileProvider) -> RegionChain {
+        RegionChain { ports: ports.clone(), region: None, profile }
     }
 
     /// The same places with the profile named here instead of `AWS_PROFILE`.
@@ -67,6 +72,16 @@ impl RegionChain {
     }
 
     fn find(&self) -> Result<Option<String>, ProviderError> {
+        if let Some(region) = self.before_profiles()? {
+            return Ok(Some(region));
+        }
+        let name = self.profile.selected()?;
+        let profiles = self.profile.load()?;
+        Ok(profiles.region(&name).map(str::to_owned))
+    }
+
+    /// The region that is named in code or in the environment.
+    pub(super) fn before_profiles(&self) -> Result<Option<String>, ProviderError> {
         if let Some(region) = &self.region {
             return Ok(Some(region.clone()));
         }
@@ -75,8 +90,6 @@ impl RegionChain {
                 return Ok(Some(region));
             }
         }
-        let name = self.profile.selected()?;
-        let profiles = self.profile.load()?;
-        Ok(profiles.region(&name).map(str::to_owned))
+        Ok(None)
     }
 }

@@ -1,25 +1,43 @@
 //! Credentials from a profile of the shared files.
 
+mod chain;
+mod execute;
 mod location;
 mod parse;
 mod set;
 
-use super::{BoxFuture, Ports, ProvideCredentials, ProviderError, ProviderErrorKind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::{BoxFuture, MfaPrompt, Ports, ProvideCredentials, ProviderError, ProviderErrorKind};
 use crate::Credentials;
 
+pub use chain::{CredentialSource, ProfileBase, ProfileChain, ProfileRole, SsoSettings};
 pub use location::ProfileFiles;
 pub use set::{ProfileSet, Section, Warning};
 
-/// The static keys of the selected profile: `aws_access_key_id`, `aws_secret_access_key`,
-/// `aws_session_token` and `aws_account_id`.
+/// The credentials of the selected profile, however it says to get them.
 ///
 /// The profile is the one [named in code](ProfileProvider::with_name), else in `AWS_PROFILE`, else
 /// `default`. A profile that was named and does not exist is an error; a missing `default`, or a
 /// profile that holds settings but nothing about credentials, is `Ok(None)`.
 ///
-/// A profile that gets its credentials in another way (a role, SSO, a process) is an error that
-/// names the setting. `role_arn` goes before the profile's own keys, so a profile with both is such
-/// an error too, rather than a signature by another identity than the one configured.
+/// A profile that says several things means the first of these; `role_arn` alone goes before its static
+/// keys because it is there for nothing else:
+///
+/// | Settings | |
+/// |---|---|
+/// | `role_arn`, `web_identity_token_file` | the role by the token in a file |
+/// | `role_arn`, `source_profile` | the role by what another profile says, or this one besides |
+/// | `role_arn`, `credential_source` | the role by the `Environment`, `EcsContainer` or `Ec2InstanceMetadata` |
+/// | `sso_session`, or `sso_start_url` and `sso_region`; `sso_account_id`, `sso_role_name` | IAM Identity Center |
+/// | `login_session` | a session that somebody began on a console |
+/// | `credential_process` | what a command writes |
+/// | `aws_access_key_id`, `aws_secret_access_key`, `aws_session_token`, `aws_account_id` | static keys |
+///
+/// A role may also have `role_session_name`, `external_id`, `duration_seconds` and `mfa_serial`; who
+/// [can be asked](ProfileProvider::with_mfa) for the code of that device must be said. STS is asked in the
+/// region that the environment names, else in that of the role's profile, and at the endpoint that the
+/// selected profile [configures](super::Endpoints).
 ///
 /// The files are read anew each time.
 ///
@@ -54,18 +72,29 @@ pub struct ProfileProvider {
     ports: Ports,
     name: Option<String>,
     files: Option<ProfileFiles>,
+    mfa: Option<MfaPrompt>,
+    /// Where the chain began the last time, and the provider of that.
+    kept: Arc<Mutex<Kept>>,
 }
+
+type Kept = Option<(ProfileBase, Arc<dyn ProvideCredentials>)>;
 
 impl ProfileProvider {
     /// The selected profile of the files that these ports show.
     pub fn new(ports: &Ports) -> ProfileProvider {
-        ProfileProvider { ports: ports.clone(), name: None, files: None }
+        ProfileProvider {
+            ports: ports.clone(),
+            name: None,
+            files: None,
+            mfa: None,
+            kept: Arc::default(),
+        }
     }
 
     /// The same provider for the profile named here, whatever `AWS_PROFILE` says.
     #[must_use]
     pub fn with_name(self, name: impl Into<String>) -> ProfileProvider {
-        ProfileProvider { name: Some(name.into()), ..self }
+        ProfileProvider { name: Some(name.into()), kept: Arc::default(), ..self }
     }
 
     /// The same provider over these files, whatever the environment says.
@@ -80,7 +109,21 @@ impl ProfileProvider {
     /// ```
     #[must_use]
     pub fn with_files(self, files: ProfileFiles) -> ProfileProvider {
-        ProfileProvider { files: Some(files), ..self }
+        ProfileProvider { files: Some(files), kept: Arc::default(), ..self }
+    }
+
+    /// The same provider with somebody to ask for the codes of devices (`mfa_serial`).
+    ///
+    /// ```
+    /// use countersign::providers::{MfaPrompt, Ports, ProfileProvider};
+    ///
+    /// let prompt = MfaPrompt::new(|_serial| async { Ok("123456".to_owned()) });
+    /// let provider = ProfileProvider::new(&Ports::system()).with_mfa(prompt);
+    /// # let _ = provider;
+    /// ```
+    #[must_use]
+    pub fn with_mfa(self, prompt: MfaPrompt) -> ProfileProvider {
+        ProfileProvider { mfa: Some(prompt), ..self }
     }
 
     /// The name of the selected profile, whether it exists or not.
@@ -116,25 +159,39 @@ impl ProfileProvider {
         }
     }
 
-    fn read(&self) -> Result<Option<Credentials>, ProviderError> {
+    async fn find(&self) -> Result<Option<Credentials>, ProviderError> {
         let name = self.selected()?;
         let profiles = self.load()?;
-        match profiles.profile(&name) {
-            Some(profile) => credentials(profile),
-            None if name == DEFAULT => Ok(None),
-            None => {
-                let (shown, places) = (name.escape_debug(), profiles.places());
-                let by = match self.name {
-                    Some(_) => "",
-                    None => ", and AWS_PROFILE names it",
-                };
-                Err(ProviderError::new(
-                    NAME,
-                    ProviderErrorKind::MissingProfile,
-                    format!("The config profile ({shown}) could not be found in {places}{by}"),
-                ))
-            }
+        if profiles.profile(&name).is_none() {
+            return if name == DEFAULT { Ok(None) } else { Err(self.missing(&name, &profiles)) };
         }
+        let Some(chain) = ProfileChain::resolve(&profiles, &name)? else {
+            return Ok(None);
+        };
+        let provider = self.build(&profiles, &name, &chain).await?;
+        let credentials = provider.provide().await?;
+        credentials.map(Some).ok_or_else(|| {
+            let message = format!(
+                "the profile `{name}` names where its credentials come from, and there are none: {}: {}",
+                provider.name(),
+                provider.absence()
+            );
+            ProviderError::new(NAME, ProviderErrorKind::InvalidConfiguration, message)
+        })
+    }
+
+    fn missing(&self, name: &str, profiles: &ProfileSet) -> ProviderError {
+        let (shown, places) = (name.escape_debug(), profiles.places());
+        let by = match self.name {
+            Some(_) => "",
+            None => ", and AWS_PROFILE names it",
+        };
+        let message = format!("The config profile ({shown}) could not be found in {places}{by}");
+        ProviderError::new(NAME, ProviderErrorKind::MissingProfile, message)
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn why_nothing(&self) -> Result<String, ProviderError> {
@@ -154,7 +211,14 @@ impl ProfileProvider {
 
 impl ProvideCredentials for ProfileProvider {
     fn provide(&self) -> BoxFuture<'_, Result<Option<Credentials>, ProviderError>> {
-        Box::pin(async { self.read() })
+        Box::pin(self.find())
+    }
+
+    fn invalidate(&self, access_key_id: &str) {
+        let kept = self.kept().as_ref().map(|(_, provider)| provider.clone());
+        if let Some(provider) = kept {
+            provider.invalidate(access_key_id);
+        }
     }
 
     fn name(&self) -> &str {
@@ -166,63 +230,8 @@ impl ProvideCredentials for ProfileProvider {
     }
 }
 
-/// What the profile that was selected says of credentials.
-fn credentials(profile: &Section) -> Result<Option<Credentials>, ProviderError> {
-    let filled = |name| profile.get(name).filter(|value| !value.trim().is_empty());
-    let unsupported = |setting: &str| {
-        let message = format!(
-            "the profile `{}` sets {setting}, and this version takes static keys only \
-             ({ACCESS_KEY_ID} and {SECRET_ACCESS_KEY})",
-            profile.name()
-        );
-        ProviderError::new(NAME, ProviderErrorKind::Unsupported, message)
-    };
-    let missing = |setting: &str| {
-        let message = format!(
-            "the profile `{0}` holds half of the static keys: profile missing {setting}",
-            profile.name()
-        );
-        ProviderError::new(NAME, ProviderErrorKind::InvalidConfiguration, message)
-    };
-    if filled(ROLE_ARN).is_some() {
-        return Err(unsupported(ROLE_ARN));
-    }
-    let token = filled(SESSION_TOKEN);
-    let (id, secret) = match (filled(ACCESS_KEY_ID), filled(SECRET_ACCESS_KEY)) {
-        (Some(id), Some(secret)) => (id, secret),
-        (None, None) if token.is_none() => {
-            return match OTHER_SOURCES.iter().find(|name| filled(name).is_some()) {
-                Some(setting) => Err(unsupported(setting)),
-                None => Ok(None),
-            };
-        }
-        (Some(_), None) => return Err(missing(SECRET_ACCESS_KEY)),
-        (None, _) => return Err(missing(ACCESS_KEY_ID)),
-    };
-    let mut credentials = Credentials::new(id, secret);
-    if let Some(token) = token {
-        credentials = credentials.with_session_token(token);
-    }
-    if let Some(account_id) = filled("aws_account_id") {
-        credentials = credentials.with_account_id(account_id);
-    }
-    Ok(Some(credentials))
-}
-
 const NAME: &str = "profile";
 const DEFAULT: &str = "default";
 const ACCESS_KEY_ID: &str = "aws_access_key_id";
 const SECRET_ACCESS_KEY: &str = "aws_secret_access_key";
 const SESSION_TOKEN: &str = "aws_session_token";
-const ROLE_ARN: &str = "role_arn";
-
-/// Settings that ask for credentials in another way than by static keys.
-const OTHER_SOURCES: [&str; 7] = [
-    "credential_source",
-    "web_identity_token_file",
-    "sso_session",
-    "sso_start_url",
-    "login_session",
-    "credential_process",
-    "source_profile",
-];

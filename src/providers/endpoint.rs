@@ -1,0 +1,489 @@
+//! Where the services that give credentials answer.
+
+use std::{collections::BTreeMap, fmt};
+
+use http::Uri;
+
+use super::{Ports, ProfileSet, ProviderError, ProviderErrorKind, Section};
+
+/// How the endpoints of services are found: what was said in code, what the environment and a profile
+/// configure, and what follows from the region.
+///
+/// The first of these that is there is the endpoint's URL:
+/// 1. the one [named in code](Endpoints::with_url);
+/// 2. `AWS_ENDPOINT_URL_<SERVICE>`, as in `AWS_ENDPOINT_URL_STS`;
+/// 3. `AWS_ENDPOINT_URL`;
+/// 4. `endpoint_url` under the service in the `[services]` section that the profile names;
+/// 5. `endpoint_url` of the profile;
+/// 6. the service's own, by region, partition, FIPS and dual stack.
+///
+/// `AWS_IGNORE_CONFIGURED_ENDPOINT_URLS=true`, or `ignore_configured_endpoint_urls` in the profile,
+/// leaves out 2 to 5. The other settings are, in the environment or the profile:
+///
+/// | Variable | Profile | |
+/// |---|---|---|
+/// | `AWS_USE_FIPS_ENDPOINT` | `use_fips_endpoint` | `true` or `false` |
+/// | `AWS_USE_DUALSTACK_ENDPOINT` | `use_dualstack_endpoint` | `true` or `false` |
+/// | `AWS_STS_REGIONAL_ENDPOINTS` | `sts_regional_endpoints` | `regional` or `legacy`: older regions share `sts.amazonaws.com` |
+///
+/// ```
+/// use countersign::providers::{EndpointService, Endpoints, Ports};
+///
+/// let endpoints = Endpoints::new(&Ports::empty());
+/// let endpoint = endpoints.find(EndpointService::Sts, Some("cn-north-1"))?;
+/// assert_eq!(endpoint.url(), "https://sts.cn-north-1.amazonaws.com.cn");
+/// # Ok::<(), countersign::providers::ProviderError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Endpoints {
+    ports: Ports,
+    url: Option<String>,
+    ignores_configured: bool,
+    of_profile: Option<String>,
+    of_services: BTreeMap<String, String>,
+    fips: bool,
+    dual_stack: bool,
+    legacy_sts: bool,
+}
+
+impl Endpoints {
+    /// What follows from the region alone, but for the URLs that the environment names.
+    pub fn new(ports: &Ports) -> Endpoints {
+        Endpoints {
+            ports: ports.clone(),
+            url: None,
+            ignores_configured: false,
+            of_profile: None,
+            of_services: BTreeMap::new(),
+            fips: false,
+            dual_stack: false,
+            legacy_sts: false,
+        }
+    }
+
+    /// What the environment and a profile configure. A profile that is not there configures nothing.
+    ///
+    /// # Errors
+    /// A setting that is none of what it may be.
+    ///
+    /// ```
+    /// # use std::{collections::HashMap, path::PathBuf};
+    /// use countersign::providers::{EndpointService, Endpoints, Ports, ProfileSet};
+    ///
+    /// # let env = HashMap::from([("HOME", "/home/cat")]);
+    /// let config = "[profile secret]\nuse_fips_endpoint = true";
+    /// let files = HashMap::from([(PathBuf::from("/home/cat/.aws/config"), config)]);
+    /// let ports = Ports::empty().with_env(env).with_files(files);
+    /// let endpoints = Endpoints::load(&ports, &ProfileSet::load(&ports)?, "secret")?;
+    /// let endpoint = endpoints.find(EndpointService::Sts, Some("us-east-1"))?;
+    /// assert_eq!(endpoint.url(), "https://sts-fips.us-east-1.amazonaws.com");
+    /// # Ok::<(), countersign::providers::ProviderError>(())
+    /// ```
+    pub fn load(
+        ports: &Ports,
+        profiles: &ProfileSet,
+        profile: &str,
+    ) -> Result<Endpoints, ProviderError> {
+        let section = profiles.profile(profile);
+        let setting = |variable: &str, property: &str, words: [&str; 2]| {
+            let (place, value) = match ports.text(NAME, variable)? {
+                Some(value) => (variable.to_owned(), value),
+                None => match filled(section, property) {
+                    Some(value) => {
+                        (format!("{property} of the profile `{profile}`"), value.to_owned())
+                    }
+                    None => return Ok(false),
+                },
+            };
+            let value = value.trim();
+            match words.map(|word| value.eq_ignore_ascii_case(word)) {
+                [true, _] => Ok(true),
+                [_, true] => Ok(false),
+                _ => Err(invalid(format!(
+                    "{place} is `{}`, and must be {} or {}",
+                    value.escape_debug(),
+                    words[0],
+                    words[1]
+                ))),
+            }
+        };
+        let yes_or_no = ["true", "false"];
+        let named = filled(section, "services").and_then(|name| profiles.services(name));
+        let of_services = named.into_iter().flat_map(|section| {
+            section.properties().filter_map(|(service, _)| {
+                let url = section.nested(service, ENDPOINT_URL)?;
+                (!url.is_empty()).then(|| (service.to_owned(), url.to_owned()))
+            })
+        });
+        Ok(Endpoints {
+            ignores_configured: setting(
+                "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
+                "ignore_configured_endpoint_urls",
+                yes_or_no,
+            )?,
+            of_profile: filled(section, ENDPOINT_URL).map(str::to_owned),
+            of_services: of_services.collect(),
+            fips: setting("AWS_USE_FIPS_ENDPOINT", "use_fips_endpoint", yes_or_no)?,
+            dual_stack: setting("AWS_USE_DUALSTACK_ENDPOINT", "use_dualstack_endpoint", yes_or_no)?,
+            legacy_sts: setting(
+                "AWS_STS_REGIONAL_ENDPOINTS",
+                "sts_regional_endpoints",
+                ["legacy", "regional"],
+            )?,
+            ..Endpoints::new(ports)
+        })
+    }
+
+    /// The same but for the URL, before all that is configured.
+    #[must_use]
+    pub fn with_url(self, url: impl Into<String>) -> Endpoints {
+        Endpoints { url: Some(url.into()), ..self }
+    }
+
+    /// The same without the URLs that are configured, if `yes`.
+    #[must_use]
+    pub fn with_configured_ignored(self, yes: bool) -> Endpoints {
+        Endpoints { ignores_configured: yes, ..self }
+    }
+
+    /// The same with endpoints whose cryptography follows FIPS 140, if `yes`.
+    #[must_use]
+    pub fn with_fips(self, yes: bool) -> Endpoints {
+        Endpoints { fips: yes, ..self }
+    }
+
+    /// The same with endpoints that also have IPv6 addresses, if `yes`.
+    #[must_use]
+    pub fn with_dual_stack(self, yes: bool) -> Endpoints {
+        Endpoints { dual_stack: yes, ..self }
+    }
+
+    /// The same with `sts.amazonaws.com` for the regions that once had no STS of their own, if `yes`.
+    #[must_use]
+    pub fn with_legacy_sts(self, yes: bool) -> Endpoints {
+        Endpoints { legacy_sts: yes, ..self }
+    }
+
+    /// The URL that code, environment or profile name for a service; `None` if none does.
+    ///
+    /// A service is named as in the variable, whatever the case: `sts`, `sso_oidc`, `dynamodb`.
+    ///
+    /// # Errors
+    /// A variable that is no text.
+    ///
+    /// ```
+    /// # use std::collections::HashMap;
+    /// use countersign::providers::{Endpoints, Ports};
+    ///
+    /// let env = HashMap::from([("AWS_ENDPOINT_URL_S3", "http://localhost:9000")]);
+    /// let endpoints = Endpoints::new(&Ports::empty().with_env(env));
+    /// assert_eq!(endpoints.named("s3")?.as_deref(), Some("http://localhost:9000"));
+    /// assert_eq!(endpoints.named("dynamodb")?, None);
+    /// # Ok::<(), countersign::providers::ProviderError>(())
+    /// ```
+    pub fn named(&self, service: &str) -> Result<Option<String>, ProviderError> {
+        if self.url.is_some() || self.ignores_configured {
+            return Ok(self.url.clone());
+        }
+        let variable = format!("AWS_ENDPOINT_URL_{}", service.to_ascii_uppercase());
+        for variable in [variable.as_str(), "AWS_ENDPOINT_URL"] {
+            if let Some(url) = self.ports.text(NAME, variable)? {
+                return Ok(Some(url));
+            }
+        }
+        let of_services = self.of_services.get(&service.to_ascii_lowercase());
+        Ok(of_services.or(self.of_profile.as_ref()).cloned())
+    }
+
+    /// The endpoint of a service in a region.
+    ///
+    /// # Errors
+    /// A region that is needed and not known, or cannot be one; a URL that cannot be one; a URL together
+    /// with FIPS or dual stack, for then nobody can tell what it was meant to be.
+    pub fn find(
+        &self,
+        service: EndpointService,
+        region: Option<&str>,
+    ) -> Result<Endpoint, ProviderError> {
+        if let Some(region) = region.filter(|region| !is_region(region)) {
+            return Err(invalid(format!("`{}` can be no region", region.escape_debug())));
+        }
+        if let Some(url) = self.named(service.id())? {
+            let both = |what| {
+                invalid(format!(
+                    "Invalid Configuration: {what} and custom endpoint are not supported: {} is to be \
+                     asked at {}",
+                    service.id(),
+                    url.escape_debug()
+                ))
+            };
+            return match self {
+                Endpoints { fips: true, .. } => Err(both("FIPS")),
+                Endpoints { dual_stack: true, .. } => Err(both("Dualstack")),
+                _ => Endpoint::parse(url, region),
+            };
+        }
+        let region = region.ok_or_else(|| {
+            invalid(format!(
+                "Invalid Configuration: Missing Region: the endpoint of {} follows from it; set AWS_REGION, \
+                 or `region` in the profile",
+                service.id()
+            ))
+        })?;
+        if service == EndpointService::Sts && !self.fips && !self.dual_stack {
+            let is_global = region == "aws-global";
+            if is_global || self.legacy_sts && LEGACY_STS.contains(&region) {
+                return Endpoint::parse("https://sts.amazonaws.com".to_owned(), Some("us-east-1"));
+            }
+        }
+        let host = service.host(&Partition::of(region), region, self.fips, self.dual_stack);
+        Endpoint::parse(format!("https://{host}"), Some(region))
+    }
+}
+
+/// Where a service answers, and the region to sign for.
+///
+/// ```
+/// use countersign::providers::{EndpointService, Endpoints, Ports};
+///
+/// let endpoints = Endpoints::new(&Ports::empty()).with_url("http://localhost:4566");
+/// let endpoint = endpoints.find(EndpointService::Sts, Some("eu-west-1"))?;
+/// assert_eq!((endpoint.url(), endpoint.region()), ("http://localhost:4566", Some("eu-west-1")));
+/// # Ok::<(), countersign::providers::ProviderError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    url: String,
+    uri: Uri,
+    region: Option<String>,
+}
+
+impl Endpoint {
+    fn parse(url: String, region: Option<&str>) -> Result<Endpoint, ProviderError> {
+        let shown = || url.escape_debug();
+        let uri: Uri = url.parse().map_err(|error| {
+            invalid(format!("the endpoint `{}` is no URL", shown())).with_source(error)
+        })?;
+        if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.query().is_some() {
+            return Err(invalid(format!(
+                "the endpoint `{}` must begin with https:// or http:// and have no query",
+                shown()
+            )));
+        }
+        // What stands before an `@` in a URL would be sent to whoever is behind it.
+        if uri.authority().is_none_or(|authority| authority.as_str().contains('@')) {
+            return Err(invalid("an endpoint's URL may hold no user".to_owned()));
+        }
+        Ok(Endpoint { url, uri, region: region.map(str::to_owned) })
+    }
+
+    /// The URL, as it was configured; it may have a path.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The region to sign for. A URL that was configured tells none.
+    pub fn region(&self) -> Option<&str> {
+        self.region.as_deref()
+    }
+
+    pub(super) fn with_region(self, region: String) -> Endpoint {
+        Endpoint { region: Some(region), ..self }
+    }
+
+    pub(super) fn uri(&self) -> Uri {
+        self.uri.clone()
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.url)
+    }
+}
+
+/// A service that has to do with credentials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum EndpointService {
+    /// IAM Roles Anywhere.
+    RolesAnywhere,
+    /// Sign-in, which renews login sessions.
+    Signin,
+    /// The portal of IAM Identity Center.
+    Sso,
+    /// The OpenID Connect side of IAM Identity Center.
+    SsoOidc,
+    /// The security token service.
+    Sts,
+}
+
+impl EndpointService {
+    /// The service as settings name it.
+    ///
+    /// ```
+    /// # use countersign::providers::EndpointService;
+    /// assert_eq!(EndpointService::SsoOidc.id(), "sso_oidc");
+    /// ```
+    pub fn id(self) -> &'static str {
+        match self {
+            EndpointService::RolesAnywhere => "rolesanywhere",
+            EndpointService::Signin => "signin",
+            EndpointService::Sso => "sso",
+            EndpointService::SsoOidc => "sso_oidc",
+            EndpointService::Sts => "sts",
+        }
+    }
+
+    fn host(self, partition: &Partition, region: &str, fips: bool, dual_stack: bool) -> String {
+        let rule = self.rule();
+        if let Some(host) = rule.special.iter().find_map(|special| {
+            let is_meant = special.fips == fips && !dual_stack && special.is_of(partition, region);
+            is_meant.then(|| special.host.replace("{region}", region))
+        }) {
+            return host;
+        }
+        let fips = if fips { "-fips" } else { "" };
+        let suffix = if dual_stack { partition.dual_stack } else { partition.dns };
+        format!("{}{fips}.{region}.{suffix}", rule.prefix)
+    }
+
+    fn rule(self) -> &'static Rule {
+        match self {
+            EndpointService::RolesAnywhere => &Rule { prefix: "rolesanywhere", special: &[] },
+            EndpointService::Signin => &SIGNIN,
+            EndpointService::Sso => &SSO,
+            EndpointService::SsoOidc => &SSO_OIDC,
+            EndpointService::Sts => &STS,
+        }
+    }
+}
+
+/// How a service's hosts are named.
+struct Rule {
+    prefix: &'static str,
+    /// Hosts that are named otherwise, without dual stack.
+    special: &'static [Special],
+}
+
+struct Special {
+    /// A partition, or a region of one.
+    place: &'static str,
+    fips: bool,
+    host: &'static str,
+}
+
+impl Special {
+    fn is_of(&self, partition: &Partition, region: &str) -> bool {
+        self.place == partition.id || self.place == region
+    }
+}
+
+/// A part of AWS that shares nothing with the others.
+struct Partition {
+    id: &'static str,
+    /// What its regions begin with.
+    regions: &'static str,
+    dns: &'static str,
+    dual_stack: &'static str,
+}
+
+impl Partition {
+    /// The partition of a region; of one that nobody knows, the one that grows most.
+    fn of(region: &str) -> &'static Partition {
+        let is_its = |partition: &&Partition| {
+            let global = region.strip_suffix("-global");
+            region.starts_with(partition.regions) || global == Some(partition.id)
+        };
+        PARTITIONS.iter().find(is_its).unwrap_or(&AWS)
+    }
+}
+
+/// The value of a property that is there and says something.
+fn filled<'s>(section: Option<&'s Section>, name: &str) -> Option<&'s str> {
+    section?.get(name).filter(|value| !value.trim().is_empty())
+}
+
+/// Whether a region can stand in a host's name: letters, digits and `-` between them.
+fn is_region(region: &str) -> bool {
+    let is_ours = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    (1..=63).contains(&region.len())
+        && region.bytes().all(is_ours)
+        && !region.starts_with('-')
+        && !region.ends_with('-')
+}
+
+fn invalid(message: String) -> ProviderError {
+    ProviderError::new(NAME, ProviderErrorKind::InvalidConfiguration, message)
+}
+
+const NAME: &str = "endpoint";
+const ENDPOINT_URL: &str = "endpoint_url";
+
+const AWS: Partition =
+    Partition { id: "aws", regions: "", dns: "amazonaws.com", dual_stack: "api.aws" };
+
+/// All partitions but the one that is taken for a region of none of these.
+#[rustfmt::skip]
+const PARTITIONS: [Partition; 7] = [
+    Partition { id: "aws-cn", regions: "cn-", dns: "amazonaws.com.cn", dual_stack: "api.amazonwebservices.com.cn" },
+    Partition { id: "aws-eusc", regions: "eusc-", dns: "amazonaws.eu", dual_stack: "api.amazonwebservices.eu" },
+    Partition { id: "aws-iso", regions: "us-iso-", dns: "c2s.ic.gov", dual_stack: "api.aws.ic.gov" },
+    Partition { id: "aws-iso-b", regions: "us-isob-", dns: "sc2s.sgov.gov", dual_stack: "api.aws.scloud" },
+    Partition { id: "aws-iso-e", regions: "eu-isoe-", dns: "cloud.adc-e.uk", dual_stack: "api.cloud-aws.adc-e.uk" },
+    Partition { id: "aws-iso-f", regions: "us-isof-", dns: "csp.hci.ic.gov", dual_stack: "api.aws.hci.ic.gov" },
+    Partition { id: "aws-us-gov", regions: "us-gov-", dns: "amazonaws.com", dual_stack: "api.aws" },
+];
+
+/// In the regions of the US government the ordinary hosts follow FIPS 140 already.
+const STS: Rule = Rule {
+    prefix: "sts",
+    special: &[Special { place: "aws-us-gov", fips: true, host: "sts.{region}.amazonaws.com" }],
+};
+
+const SSO: Rule = Rule {
+    prefix: "portal.sso",
+    special: &[Special {
+        place: "aws-us-gov",
+        fips: true,
+        host: "portal.sso.{region}.amazonaws.com",
+    }],
+};
+
+const SSO_OIDC: Rule = Rule {
+    prefix: "oidc",
+    special: &[Special { place: "aws-us-gov", fips: true, host: "oidc.{region}.amazonaws.com" }],
+};
+
+#[rustfmt::skip]
+const SIGNIN: Rule = Rule {
+    prefix: "signin",
+    special: &[
+        Special { place: "aws", fips: false, host: "{region}.signin.aws.amazon.com" },
+        Special { place: "aws-cn", fips: false, host: "{region}.signin.amazonaws.cn" },
+        Special { place: "aws-iso", fips: false, host: "{region}.signin.c2shome.ic.gov" },
+        Special { place: "aws-iso-b", fips: false, host: "{region}.signin.sc2shome.sgov.gov" },
+        Special { place: "aws-us-gov", fips: false, host: "{region}.signin.amazonaws-us-gov.com" },
+        Special { place: "us-gov-west-1", fips: true, host: "signin-fips.amazonaws-us-gov.com" },
+        Special { place: "aws-us-gov", fips: true, host: "{region}.signin-fips.amazonaws-us-gov.com" },
+    ],
+};
+
+/// The regions that once had no STS of their own.
+const LEGACY_STS: [&str; 15] = [
+    "ap-northeast-1",
+    "ap-south-1",
+    "ap-southeast-1",
+    "ap-southeast-2",
+    "ca-central-1",
+    "eu-central-1",
+    "eu-north-1",
+    "eu-west-1",
+    "eu-west-2",
+    "eu-west-3",
+    "sa-east-1",
+    "us-east-1",
+    "us-east-2",
+    "us-west-1",
+    "us-west-2",
+];

@@ -1,0 +1,450 @@
+//! The security token service: credentials for credentials, for a web identity or for an assertion.
+
+mod answer;
+mod form;
+mod mfa;
+mod providers;
+mod requests;
+
+use std::{fmt, time::Duration};
+
+use bytes::Bytes;
+use http::{
+    HeaderValue, Method, Request, StatusCode,
+    header::{CONTENT_TYPE, HeaderMap},
+};
+
+use self::{
+    answer::{Failure, Granted},
+    form::Form,
+};
+use super::{
+    BoxFuture, Endpoint, EndpointService, Endpoints, HttpErrorKind, HttpLimits, Ports,
+    ProfileProvider, ProviderError, ProviderErrorKind, RegionChain,
+};
+use crate::{Credentials, Payload, Signer};
+
+pub use mfa::MfaPrompt;
+pub use providers::{
+    AssumeRoleProvider, FederationTokenProvider, SamlProvider, SessionTokenProvider,
+    WebIdentityProvider,
+};
+pub(super) use requests::WEB_IDENTITY;
+pub use requests::{
+    AssumeRole, AssumeRoleWithSaml, AssumeRoleWithWebIdentity, FederationToken, SessionToken,
+};
+
+/// A client of the security token service (STS), which gives temporary credentials.
+///
+/// It asks the endpoint of the region that a [`RegionChain`] finds, or the one that was
+/// [configured](Endpoints). The answers' credentials have an expiry and
+/// [static stability](Credentials::with_static_stability).
+///
+/// What may be over soon is tried up to three times, with a pause before each that grows and is up to
+/// chance: no answer, a server's failure, throttling, an identity provider that STS could not reach.
+/// Whatever else STS says is final.
+///
+/// ```
+/// use countersign::{Credentials, providers::{AssumeRole, Ports, ProviderError, Sts}};
+///
+/// async fn audit(ports: &Ports, own: &Credentials) -> Result<Credentials, ProviderError> {
+///     let role = AssumeRole::new("arn:aws:iam::123456789012:role/audit").with_session_name("cat");
+///     Sts::new(ports).assume_role(own, &role).await
+/// }
+/// # let _ = audit;
+/// ```
+#[derive(Clone, Debug)]
+pub struct Sts {
+    ports: Ports,
+    place: Place,
+    timeout: Duration,
+}
+
+/// Where STS is.
+#[derive(Clone, Debug)]
+enum Place {
+    /// As the environment and a profile say when it is asked, but for what was said in code.
+    Ambient { profile: ProfileProvider, region: Option<String>, url: Option<String> },
+    /// Here.
+    At(Endpoint),
+}
+
+impl Sts {
+    /// STS as the environment and the selected profile say.
+    pub fn new(ports: &Ports) -> Sts {
+        Sts::of_profile(ports, ProfileProvider::new(ports))
+    }
+
+    /// STS at this endpoint, whatever is configured.
+    ///
+    /// ```
+    /// use countersign::providers::{EndpointService, Endpoints, Ports, Sts};
+    ///
+    /// let ports = Ports::empty();
+    /// let legacy = Endpoints::new(&ports).with_legacy_sts(true);
+    /// let sts = Sts::at(&ports, legacy.find(EndpointService::Sts, Some("eu-west-1"))?);
+    /// # let _ = sts;
+    /// # Ok::<(), countersign::providers::ProviderError>(())
+    /// ```
+    pub fn at(ports: &Ports, endpoint: Endpoint) -> Sts {
+        Sts { ports: ports.clone(), place: Place::At(endpoint), timeout: TIMEOUT }
+    }
+
+    pub(in crate::providers) fn of_profile(ports: &Ports, profile: ProfileProvider) -> Sts {
+        let place = Place::Ambient { profile, region: None, url: None };
+        Sts { ports: ports.clone(), place, timeout: TIMEOUT }
+    }
+
+    /// The same client with the region named here, before any that is configured.
+    ///
+    /// ```
+    /// use countersign::providers::{Ports, Sts};
+    ///
+    /// let sts = Sts::new(&Ports::system()).with_region("eu-west-1");
+    /// # let _ = sts;
+    /// ```
+    #[must_use]
+    pub fn with_region(self, named: impl Into<String>) -> Sts {
+        let named = named.into();
+        let place = match self.place {
+            Place::Ambient { profile, url, .. } => {
+                Place::Ambient { profile, region: Some(named), url }
+            }
+            Place::At(endpoint) => Place::At(endpoint.with_region(named)),
+        };
+        Sts { place, ..self }
+    }
+
+    /// The same client with the URL of the endpoint named here, before any that is configured; that of a
+    /// VPC interface endpoint, say.
+    ///
+    /// What signs still needs a region.
+    ///
+    /// ```
+    /// use countersign::providers::{Ports, Sts};
+    ///
+    /// let sts = Sts::new(&Ports::system())
+    ///     .with_endpoint_url("https://vpce-0example.sts.eu-west-1.vpce.amazonaws.com");
+    /// # let _ = sts;
+    /// ```
+    #[must_use]
+    pub fn with_endpoint_url(self, named: impl Into<String>) -> Sts {
+        let named = Some(named.into());
+        let (profile, region) = match self.place {
+            Place::Ambient { profile, region, .. } => (profile, region),
+            Place::At(endpoint) => {
+                (ProfileProvider::new(&self.ports), endpoint.region().map(str::to_owned))
+            }
+        };
+        Sts { place: Place::Ambient { profile, region, url: named }, ..self }
+    }
+
+    /// The same client with this much time for each attempt, 15 seconds unless this is called.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use countersign::providers::{Ports, Sts};
+    ///
+    /// let sts = Sts::new(&Ports::system()).with_timeout(Duration::from_secs(5));
+    /// # let _ = sts;
+    /// ```
+    #[must_use]
+    pub fn with_timeout(self, timeout: Duration) -> Sts {
+        Sts { timeout, ..self }
+    }
+
+    /// The credentials of a role (`AssumeRole`), asked for with others.
+    ///
+    /// # Errors
+    /// A request that STS could only refuse, which is then not sent, and whatever STS says.
+    pub fn assume_role<'a>(
+        &'a self,
+        base: &'a Credentials,
+        request: &'a AssumeRole,
+    ) -> BoxFuture<'a, Result<Credentials, ProviderError>> {
+        Box::pin(async {
+            let form = request.form(self.ports.clock().now())?;
+            self.ask(&form, Some(base)).await
+        })
+    }
+
+    /// The credentials of a role, asked for with the token of an OpenID Connect provider
+    /// (`AssumeRoleWithWebIdentity`). The request is not signed.
+    ///
+    /// # Errors
+    /// A request that STS could only refuse, which is then not sent, and whatever STS says.
+    pub fn assume_role_with_web_identity<'a>(
+        &'a self,
+        request: &'a AssumeRoleWithWebIdentity,
+    ) -> BoxFuture<'a, Result<Credentials, ProviderError>> {
+        Box::pin(async {
+            let form = request.form(self.ports.clock().now())?;
+            self.ask(&form, None).await
+        })
+    }
+
+    /// The credentials of a role, asked for with a SAML assertion (`AssumeRoleWithSAML`). The request is
+    /// not signed.
+    ///
+    /// # Errors
+    /// A request that STS could only refuse, which is then not sent, and whatever STS says.
+    pub fn assume_role_with_saml<'a>(
+        &'a self,
+        request: &'a AssumeRoleWithSaml,
+    ) -> BoxFuture<'a, Result<Credentials, ProviderError>> {
+        Box::pin(async { self.ask(&request.form()?, None).await })
+    }
+
+    /// Temporary credentials of a user (`GetSessionToken`), for those that do not expire.
+    ///
+    /// # Errors
+    /// A request that STS could only refuse, which is then not sent, and whatever STS says.
+    pub fn session_token<'a>(
+        &'a self,
+        base: &'a Credentials,
+        request: &'a SessionToken,
+    ) -> BoxFuture<'a, Result<Credentials, ProviderError>> {
+        Box::pin(async {
+            let credentials = self.ask(&request.form()?, Some(base)).await?;
+            Ok(match base.account_id() {
+                Some(account_id) => credentials.with_account_id(account_id),
+                None => credentials,
+            })
+        })
+    }
+
+    /// Temporary credentials for somebody that a user vouches for (`GetFederationToken`).
+    ///
+    /// # Errors
+    /// A request that STS could only refuse, which is then not sent, and whatever STS says.
+    pub fn federation_token<'a>(
+        &'a self,
+        base: &'a Credentials,
+        request: &'a FederationToken,
+    ) -> BoxFuture<'a, Result<Credentials, ProviderError>> {
+        Box::pin(async { self.ask(&request.form()?, Some(base)).await })
+    }
+
+    pub(in crate::providers) async fn endpoint(&self) -> Result<Endpoint, ProviderError> {
+        let (profile, region, url) = match &self.place {
+            Place::At(endpoint) => return Ok(endpoint.clone()),
+            Place::Ambient { profile, region, url } => (profile, region, url),
+        };
+        let name = profile.selected()?;
+        let mut endpoints = Endpoints::load(&self.ports, &profile.load()?, &name)?;
+        if let Some(url) = url {
+            endpoints = endpoints.with_url(url);
+        }
+        let region = match region {
+            Some(region) => Some(region.clone()),
+            None => RegionChain::of_profile(&self.ports, profile.clone()).provide().await?,
+        };
+        endpoints.find(EndpointService::Sts, region.as_deref())
+    }
+
+    /// Sends the form, signed if there is somebody to sign it, until there is an answer that stays.
+    async fn ask(
+        &self,
+        form: &Form,
+        signer: Option<&Credentials>,
+    ) -> Result<Credentials, ProviderError> {
+        let endpoint = self.endpoint().await?;
+        let mut attempt = 1;
+        loop {
+            let refused = match self.ask_once(form, signer, &endpoint).await {
+                Ok(granted) => return Ok(granted.credentials),
+                Err(refused) => refused,
+            };
+            if !refused.is_worth_a_retry || attempt == ATTEMPTS {
+                return Err(refused.error);
+            }
+            tracing::debug!(attempt, error = %refused.error, "asking STS again");
+            self.ports.clock().sleep(self.pause(attempt)).await;
+            attempt += 1;
+        }
+    }
+
+    async fn ask_once(
+        &self,
+        form: &Form,
+        signer: Option<&Credentials>,
+        endpoint: &Endpoint,
+    ) -> Result<Granted, Refused> {
+        let request = self.request(form, signer, endpoint)?;
+        let mut limits = HttpLimits::new(self.timeout).with_connect(self.timeout.min(CONNECT));
+        limits.max_body = MOST_ANSWER;
+        let response = self.ports.http().send(request, limits).await.map_err(|error| {
+            let (kind, is_worth_a_retry) = match error.kind() {
+                HttpErrorKind::Unavailable => (ProviderErrorKind::Unsupported, false),
+                HttpErrorKind::TooLarge => (ProviderErrorKind::Failed, false),
+                _ => (ProviderErrorKind::Failed, true),
+            };
+            let message = format!("{} got no answer from {}", form.action(), endpoint.url());
+            let error = ProviderError::new(form.provider(), kind, message).with_source(error);
+            Refused { error, is_worth_a_retry }
+        })?;
+        if response.status() == StatusCode::OK {
+            let granted = Granted::parse(form.action(), response.body());
+            return Ok(granted.map_err(|seen| {
+                form.failed(format_args!(
+                    "what {} answered is no answer of STS: {seen}",
+                    endpoint.url()
+                ))
+            })?);
+        }
+        Err(self.failure(form, signer, endpoint, response.status(), response.body()))
+    }
+
+    fn request(
+        &self,
+        form: &Form,
+        signer: Option<&Credentials>,
+        endpoint: &Endpoint,
+    ) -> Result<Request<Bytes>, ProviderError> {
+        // What the HTTP client is given cannot be wiped.
+        let body = Bytes::copy_from_slice(form.text().as_bytes());
+        let mut request = Request::new(body);
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = endpoint.uri();
+        *request.headers_mut() = HeaderMap::from_iter([(
+            CONTENT_TYPE,
+            HeaderValue::from_static("application/x-www-form-urlencoded"),
+        )]);
+        let Some(credentials) = signer else {
+            return Ok(request);
+        };
+        let Some(region) = endpoint.region() else {
+            let message = format!(
+                "{} has to be signed for a region, and none is known: set AWS_REGION, or `region` in the \
+                 profile",
+                form.action()
+            );
+            return Err(form.error(ProviderErrorKind::InvalidConfiguration, message));
+        };
+        let payload = Payload::hash(request.body());
+        let now = self.ports.clock().now();
+        Signer::new(region, "sts").sign(&mut request, payload, credentials, now).map_err(
+            |error| {
+                let message = format!("{} could not be signed", form.action());
+                form.error(ProviderErrorKind::InvalidConfiguration, message).with_source(error)
+            },
+        )?;
+        Ok(request)
+    }
+
+    /// What an answer that is no success means.
+    fn failure(
+        &self,
+        form: &Form,
+        signer: Option<&Credentials>,
+        endpoint: &Endpoint,
+        status: StatusCode,
+        body: &[u8],
+    ) -> Refused {
+        let Some(failure) = Failure::parse(body) else {
+            let error = form.failed(format_args!(
+                "{} answered with status {} and no error that can be read",
+                endpoint.url(),
+                status.as_u16()
+            ));
+            return Refused { error, is_worth_a_retry: is_the_servers(status) };
+        };
+        let is_final = failure.is_one_of(&FINAL);
+        let kind = if is_final { ProviderErrorKind::Refused } else { ProviderErrorKind::Failed };
+        let (code, text) = (
+            failure.name(),
+            failure.message_without(|text| {
+                form.gives_away(text) || signer.is_some_and(|signer| gives_away(signer, text))
+            }),
+        );
+        let message = format!("{} failed: {code}: {text}", form.what());
+        let mut error = form.error(kind, message);
+        if failure.is_one_of(&STALE) {
+            error = error.with_source(StaleCredentials);
+        }
+        let may_pass = is_the_servers(status) || failure.is_one_of(&PASSING);
+        Refused { error, is_worth_a_retry: may_pass && !is_final }
+    }
+
+    /// From nothing up to one second, then up to two.
+    fn pause(&self, attempt: u32) -> Duration {
+        let most = 1000 << (attempt - 1);
+        Duration::from_millis(self.ports.chance() % (most + 1))
+    }
+}
+
+/// An attempt that came to nothing.
+struct Refused {
+    error: ProviderError,
+    is_worth_a_retry: bool,
+}
+
+impl From<ProviderError> for Refused {
+    fn from(error: ProviderError) -> Refused {
+        Refused { error, is_worth_a_retry: false }
+    }
+}
+
+/// Whether an error says that the credentials that asked are themselves no longer good.
+fn is_about_stale_credentials(error: &ProviderError) -> bool {
+    std::error::Error::source(error).is_some_and(|source| source.is::<StaleCredentials>())
+}
+
+/// Marks an error by which a service says that credentials have expired.
+#[derive(Debug)]
+struct StaleCredentials;
+
+impl fmt::Display for StaleCredentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the credentials that the request was signed with are no longer good")
+    }
+}
+
+impl std::error::Error for StaleCredentials {}
+
+fn is_the_servers(status: StatusCode) -> bool {
+    status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS
+}
+
+/// Whether a text holds a secret of these credentials.
+fn gives_away(credentials: &Credentials, text: &str) -> bool {
+    let secrets = [Some(credentials.secret_access_key()), credentials.session_token()];
+    secrets.into_iter().flatten().any(|secret| !secret.is_empty() && text.contains(secret))
+}
+
+/// Codes of errors that asking again does not mend.
+const FINAL: [&str; 6] = [
+    "AccessDenied",
+    "IDPRejectedClaim",
+    "InvalidIdentityToken",
+    "MalformedPolicyDocument",
+    "PackedPolicyTooLarge",
+    "RegionDisabled",
+];
+
+/// Codes of errors that may be over soon, whatever the status.
+const PASSING: [&str; 15] = [
+    "BandwidthLimitExceeded",
+    "IDPCommunicationError",
+    "InternalFailure",
+    "LimitExceededException",
+    "PriorRequestNotComplete",
+    "ProvisionedThroughputExceeded",
+    "RequestLimitExceeded",
+    "RequestThrottled",
+    "RequestTimeout",
+    "ServiceUnavailable",
+    "SlowDown",
+    "Throttled",
+    "ThrottledException",
+    "Throttling",
+    "TooManyRequests",
+];
+
+/// Codes by which a service says that the credentials themselves are no longer good.
+const STALE: [&str; 2] = ["ExpiredToken", "InvalidToken"];
+
+const ATTEMPTS: u32 = 3;
+const CONNECT: Duration = Duration::from_secs(3);
+const TIMEOUT: Duration = Duration::from_secs(15);
+const MOST_ANSWER: usize = 256 << 10;
