@@ -251,35 +251,6 @@ fn keys_may_be_spread_over_both_files() {
     assert_eq!(credentials.secret_access_key(), "hush");
 }
 
-#[test]
-fn a_profile_that_asks_for_more_than_static_keys_is_an_error_that_says_so() {
-    for setting in [
-        "role_arn",
-        "credential_source",
-        "web_identity_token_file",
-        "sso_session",
-        "sso_start_url",
-        "login_session",
-        "credential_process",
-        "source_profile",
-    ] {
-        let home = Home::default().config(&format!("[default]\n{setting} = x"));
-        let error = profile(&home.ports()).unwrap_err();
-        assert_eq!(error.kind(), ProviderErrorKind::Unsupported, "{setting}");
-        let text = error.to_string();
-        assert!(text.contains(setting) && text.contains("static keys only"), "{text}");
-    }
-}
-
-#[test]
-fn a_role_goes_before_the_keys_of_its_own_profile() {
-    let keys = "aws_access_key_id = AKID\naws_secret_access_key = hush";
-    let home = Home::default().config(&format!("[default]\nrole_arn = arn\n{keys}"));
-    let error = profile(&home.ports()).unwrap_err();
-    assert_eq!(error.kind(), ProviderErrorKind::Unsupported);
-    assert!(error.to_string().contains("role_arn"), "{error}");
-}
-
 // Files.
 
 #[test]
@@ -544,9 +515,12 @@ fn a_chain_that_found_nothing_says_what_each_provider_looked_at() {
     assert!(ready(chain.provide()).unwrap().is_none());
     let explanation = chain.explain();
     let reasons: Vec<_> = explanation.reasons().collect();
-    let [("environment", environment), ("profile", profile)] = reasons[..] else {
+    let [("environment", environment), ("profile", profile), ("web identity", web_identity)] =
+        reasons[..]
+    else {
         panic!("{reasons:?}")
     };
+    assert!(web_identity.contains("AWS_WEB_IDENTITY_TOKEN_FILE"), "{web_identity}");
     assert!(environment.contains("AWS_ACCESS_KEY_ID"), "{environment}");
     assert!(profile.contains("no profile `default`"), "{profile}");
     assert!(profile.contains("/home/cat/.aws/credentials"), "{profile}");
@@ -557,6 +531,7 @@ fn a_chain_that_found_nothing_says_what_each_provider_looked_at() {
     assert!(ready(chain.provide()).unwrap().is_none());
     let text = chain.explain().to_string();
     assert!(text.contains("environment: not asked"), "{text}");
+    assert!(text.contains("web identity: not asked"), "{text}");
     let text = Chain::standard(&Ports::empty()).explain().to_string();
     assert!(text.contains("no home directory"), "{text}");
 }
@@ -959,7 +934,7 @@ fn row(section: &countersign::providers::Section) -> (String, BTreeMap<String, S
 }
 
 /// An error with all that caused it, as a program would print it.
-fn chain_of(error: &dyn Error) -> String {
+pub(super) fn chain_of(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

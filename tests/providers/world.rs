@@ -8,8 +8,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use countersign::providers::{
-    BoxFuture, Clock, HttpClient, HttpError, HttpErrorKind, HttpLimits, Ports,
+use countersign::{
+    Head, Headers,
+    providers::{BoxFuture, Clock, HttpClient, HttpError, HttpErrorKind, HttpLimits, Ports},
 };
 use http::{Request, Response};
 
@@ -107,4 +108,16 @@ pub(crate) fn answer(status: u16, body: impl Into<Bytes>) -> Result<Response<Byt
 /// Nobody takes the connection.
 pub(crate) fn refused() -> Result<Response<Bytes>, HttpError> {
     Err(HttpError::new(HttpErrorKind::Connect, "connection refused"))
+}
+
+/// A request as the server that it is for would see it.
+pub(crate) fn head_of(request: &Request<Bytes>) -> Head<'_> {
+    Head {
+        method: request.method().as_str().as_bytes(),
+        https: request.uri().scheme_str() == Some("https"),
+        authority: request.uri().authority().map(|authority| authority.as_str().as_bytes()),
+        path: request.uri().path().as_bytes(),
+        query: request.uri().query().map(str::as_bytes),
+        headers: Headers::Map(request.headers()),
+    }
 }

@@ -1,0 +1,549 @@
+//! Profiles that build upon others, and the roles on the way.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    fs,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+};
+
+use bytes::Bytes;
+use countersign::{
+    providers::{
+        Chain, CredentialSource, Files, HttpError, MfaPrompt, Platform, Ports, ProfileBase,
+        ProfileChain, ProfileProvider, ProfileSet, ProvideCredentials, ProviderError,
+        ProviderErrorKind, RegionChain,
+    },
+    verify::Verifier,
+};
+use http::{Request, Response};
+use serde_json::{Value, json};
+
+use super::{
+    local::chain_of,
+    world::{Hands, Servers, answer, head_of, ports, run},
+};
+use crate::support::{at, external_data};
+
+// The description.
+
+#[test]
+fn profiles_resolve_as_published() {
+    let Some(data) = external_data("the chains of profiles") else {
+        return;
+    };
+    let path = data.with_file_name("credentials/smithy-rs/aws-config/assume-role-tests.json");
+    let cases: Vec<Value> = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    for case in &cases {
+        let profiles = profiles_of(&case["input"]);
+        let selected = case["input"]["selected_profile"].as_str().unwrap();
+        let (name, output) = (case["docs"].as_str().unwrap(), &case["output"]);
+        match (ProfileChain::resolve(&profiles, selected), output["Error"].as_str()) {
+            (Ok(Some(chain)), None) => {
+                assert_eq!(described(&chain), output["ProfileChain"], "{name}")
+            }
+            // That a profile says nothing of credentials is no error by itself: other providers follow.
+            (Ok(None), Some("profile `A` did not contain credential information")) => {
+                assert_eq!(name, "profile only contains configuration");
+            }
+            (Err(error), Some(expected)) => {
+                assert!(error.to_string().contains(expected), "{name}: {error}");
+            }
+            (found, _) => panic!("{name}: {found:?}"),
+        }
+    }
+    println!("{} chains of profiles", cases.len());
+    assert_eq!(cases.len(), 28);
+}
+
+fn profiles_of(input: &Value) -> ProfileSet {
+    let mut config = String::new();
+    for (kind, sections) in [("profile", "profiles"), ("sso-session", "sso_sessions")] {
+        for (name, section) in input[sections].as_object().into_iter().flatten() {
+            config += &format!("[{kind} {name}]\n");
+            for (property, value) in section.as_object().unwrap() {
+                config += &format!("{property} = {}\n", value.as_str().unwrap());
+            }
+        }
+    }
+    ProfileSet::load(&home(&config)).unwrap()
+}
+
+/// A chain in the form of the published cases.
+fn described(chain: &ProfileChain) -> Value {
+    let base = match chain.base() {
+        ProfileBase::Static(credentials) => json!({ "AccessKey": present([
+            ("access_key_id", Some(credentials.access_key_id())),
+            ("secret_access_key", Some(credentials.secret_access_key())),
+            ("account_id", credentials.account_id()),
+        ])}),
+        ProfileBase::Source { source, .. } => json!({ "NamedSource": source.as_str() }),
+        ProfileBase::WebIdentity { role_arn, token_file, session_name, .. } => {
+            json!({ "WebIdentityToken": present([
+                ("role_arn", Some(role_arn)),
+                ("web_identity_token_file", token_file.to_str()),
+                ("role_session_name", session_name.as_deref()),
+            ])})
+        }
+        ProfileBase::Sso(settings) => json!({ "Sso": present([
+            ("sso_account_id", settings.account_id()),
+            ("sso_region", Some(settings.region())),
+            ("sso_role_name", settings.role_name()),
+            ("sso_session", settings.session()),
+            ("sso_start_url", Some(settings.start_url())),
+        ])}),
+        other => panic!("{other:?}"),
+    };
+    let roles = chain.roles().iter().map(|role| {
+        json!({ "AssumeRole": present([
+            ("role_arn", Some(role.role_arn())),
+            ("role_session_name", role.session_name()),
+            ("external_id", role.external_id()),
+        ])})
+    });
+    [base].into_iter().chain(roles).collect()
+}
+
+fn present<const N: usize>(pairs: [(&str, Option<&str>); N]) -> Value {
+    let pairs =
+        pairs.into_iter().filter_map(|(name, value)| Some((name.to_owned(), json!(value?))));
+    Value::Object(pairs.collect())
+}
+
+#[test]
+fn what_a_profile_says_first_in_the_order_of_sources_counts() {
+    let all = [
+        ("credential_source = ecscontainer\n", "Source(EcsContainer of default)"),
+        ("role_arn = x\nweb_identity_token_file = /t\n", "WebIdentity(x of default)"),
+        ("sso_start_url = u\nsso_region = r\n", "SsoSettings"),
+        ("login_session = s\n", "Login(default)"),
+        ("credential_process = hush\n", "Process(default)"),
+        ("aws_access_key_id = a\naws_secret_access_key = hush\n", "Static"),
+    ];
+    for (at, (_, expected)) in all.iter().enumerate() {
+        let lines: String = all[at..].iter().map(|(lines, _)| *lines).collect();
+        let profiles = ProfileSet::load(&home(&format!("[default]\n{lines}"))).unwrap();
+        // A role besides a source that is no file is one to assume.
+        let chain = ProfileChain::resolve(&profiles, "default").unwrap().unwrap();
+        let shown = format!("{:?}", chain.base());
+        assert!(shown.starts_with(expected), "{shown}");
+        assert!(!format!("{chain:?}").contains("hush"), "{chain:?}");
+    }
+}
+
+#[test]
+fn a_credential_source_is_known_in_any_case_and_others_are_refused() {
+    let base = |source: &str| {
+        let config = format!("[default]\nrole_arn = x\ncredential_source = {source}");
+        let profiles = ProfileSet::load(&home(&config)).unwrap();
+        let chain = ProfileChain::resolve(&profiles, "default")?;
+        Ok::<_, ProviderError>(chain.unwrap().base().clone())
+    };
+    for (written, meant) in [
+        ("environment", CredentialSource::Environment),
+        ("EC2INSTANCEMETADATA", CredentialSource::Ec2InstanceMetadata),
+        ("EcsContainer", CredentialSource::EcsContainer),
+    ] {
+        let base = base(written).unwrap();
+        assert!(
+            matches!(&base, ProfileBase::Source { source, .. } if *source == meant),
+            "{base:?}"
+        );
+    }
+    let message = base("Moon").unwrap_err().to_string();
+    let expected = "profile referenced `Moon` provider but that provider is not supported";
+    assert!(message.contains(expected), "{message}");
+}
+
+#[test]
+fn a_profile_that_is_its_own_source_may_use_whatever_else_it_says() {
+    let config = "[profile a]\nrole_arn = x\nsource_profile = b\n\
+                  [profile b]\nrole_arn = y\nsource_profile = b\ncredential_process = keys\n";
+    let profiles = ProfileSet::load(&home(config)).unwrap();
+    let chain = ProfileChain::resolve(&profiles, "a").unwrap().unwrap();
+    assert!(matches!(chain.base(), ProfileBase::Process { .. }), "{chain:?}");
+    let arns: Vec<&str> = chain.roles().iter().map(|role| role.role_arn()).collect();
+    assert_eq!(arns, ["y", "x"]);
+}
+
+#[test]
+fn a_duration_that_is_no_number_is_an_error() {
+    let config = "[default]\nrole_arn = x\nsource_profile = default\nduration_seconds = long";
+    let profiles = ProfileSet::load(&home(config)).unwrap();
+    let message = ProfileChain::resolve(&profiles, "default").unwrap_err().to_string();
+    assert!(message.contains("duration_seconds is `long`"), "{message}");
+}
+
+#[test]
+fn a_session_of_sso_needs_a_region_and_a_url() {
+    for (missing, session) in
+        [("sso_region", "sso_start_url = u"), ("sso_start_url", "sso_region = r")]
+    {
+        let config = format!("[default]\nsso_session = s\n[sso-session s]\n{session}\n");
+        let profiles = ProfileSet::load(&home(&config)).unwrap();
+        let message = ProfileChain::resolve(&profiles, "default").unwrap_err().to_string();
+        assert!(
+            message.contains(&format!("the sso-session `s` is missing {missing}")),
+            "{message}"
+        );
+    }
+}
+
+// What is done.
+
+#[test]
+fn roles_are_assumed_from_the_base_outward_each_with_its_own_settings() {
+    let config = "\
+[default]
+role_arn = arn:aws:iam::111111111111:role/outer
+source_profile = middle
+role_session_name = cat
+external_id = agreed
+duration_seconds = 900
+region = eu-west-1
+[profile middle]
+role_arn = arn:aws:iam::222222222222:role/inner
+source_profile = base
+mfa_serial = GAHT12345678
+region = cn-north-1
+[profile base]
+aws_access_key_id = AKIDBASE
+aws_secret_access_key = hush
+";
+    let world = World::of(config, &[]);
+    let provider = ProfileProvider::new(&world.ports);
+    let message = run(provider.provide()).unwrap_err().to_string();
+    assert!(message.contains("MFA token required. The device is GAHT12345678"), "{message}");
+    let chain = Chain::standard(&world.ports)
+        .with_mfa(MfaPrompt::new(|serial| async move { Ok(serial[6..].to_owned()) }));
+    let credentials = run(chain.provide()).unwrap().unwrap();
+    assert_eq!(credentials.access_key_id(), "ASIA2");
+    let [inner, outer] = &world.requests()[..] else { panic!() };
+    assert_eq!(inner.uri(), "https://sts.cn-north-1.amazonaws.com.cn/");
+    let body = "Action=AssumeRole&Version=2011-06-15\
+                &RoleArn=arn%3Aaws%3Aiam%3A%3A222222222222%3Arole%2Finner\
+                &RoleSessionName=assume-role-from-profile-1440938160000\
+                &SerialNumber=GAHT12345678&TokenCode=345678";
+    assert_eq!(inner.body(), body);
+    assert_eq!(outer.uri(), "https://sts.eu-west-1.amazonaws.com/");
+    let body = "Action=AssumeRole&Version=2011-06-15\
+                &RoleArn=arn%3Aaws%3Aiam%3A%3A111111111111%3Arole%2Fouter\
+                &RoleSessionName=cat&DurationSeconds=900&ExternalId=agreed";
+    assert_eq!(outer.body(), body);
+    assert_eq!((signer(inner), signer(outer)), ("AKIDBASE".to_owned(), "ASIA1".to_owned()));
+    assert!(!format!("{chain:?}").contains("hush"), "{chain:?}");
+}
+
+#[test]
+fn the_region_of_the_environment_goes_before_that_of_a_profile() {
+    let config = &format!("{ROLE_BY_KEYS}region = eu-west-1\n");
+    let world = World::of(config, &[("AWS_REGION", "us-east-2")]);
+    run(ProfileProvider::new(&world.ports).provide()).unwrap();
+    assert_eq!(world.servers.asked(), ["POST https://sts.us-east-2.amazonaws.com/"]);
+    let world = World::of(config, &[]);
+    run(ProfileProvider::new(&world.ports).provide()).unwrap();
+    assert_eq!(world.servers.asked(), ["POST https://sts.eu-west-1.amazonaws.com/"]);
+    let world = World::of(ROLE_BY_KEYS, &[]);
+    let message = run(ProfileProvider::new(&world.ports).provide()).unwrap_err().to_string();
+    assert!(message.contains("Missing Region"), "{message}");
+}
+
+#[test]
+fn a_role_without_a_region_takes_that_of_its_source_and_then_that_of_the_selected_profile() {
+    let config = "\
+[default]
+role_arn = arn:aws:iam::111111111111:role/outer
+source_profile = middle
+region = eu-west-1
+[profile middle]
+role_arn = arn:aws:iam::222222222222:role/inner
+source_profile = base
+[profile base]
+aws_access_key_id = AKIDBASE
+aws_secret_access_key = hush
+";
+    let world = World::of(config, &[]);
+    run(ProfileProvider::new(&world.ports).provide()).unwrap();
+    let ireland = "POST https://sts.eu-west-1.amazonaws.com/";
+    assert_eq!(world.servers.asked(), [ireland; 2]);
+    let region = run(RegionChain::standard(&world.ports).with_profile("middle").provide());
+    assert_eq!(region.unwrap(), None);
+    let world = World::of(&format!("{config}region = eu-north-1\n"), &[]);
+    run(ProfileProvider::new(&world.ports).provide()).unwrap();
+    assert_eq!(world.servers.asked(), ["POST https://sts.eu-north-1.amazonaws.com/", ireland]);
+}
+
+#[test]
+fn a_role_by_the_environment_needs_keys_there_and_nothing_stands_in() {
+    let config = "[default]\nregion = eu-west-1\ncredential_source = Environment\n\
+                  role_arn = arn:aws:iam::111111111111:role/outer\n";
+    let keys = [("AWS_ACCESS_KEY_ID", "AKIDENV"), ("AWS_SECRET_ACCESS_KEY", "hush")];
+    let world = World::of(config, &keys);
+    run(ProfileProvider::new(&world.ports).provide()).unwrap();
+    assert_eq!(signer(&world.requests()[0]), "AKIDENV");
+    let token = [("AWS_WEB_IDENTITY_TOKEN_FILE", "/t"), ("AWS_ROLE_ARN", "x")];
+    let world = World::of(config, &token);
+    let error = run(Chain::standard(&world.ports).provide()).unwrap_err();
+    assert_eq!(error.kind(), ProviderErrorKind::InvalidConfiguration);
+    let message = error.to_string();
+    assert!(message.contains("no credentials to ask with: environment: neither"), "{message}");
+}
+
+#[test]
+fn a_profile_may_be_the_role_of_a_web_identity() {
+    let config = "[default]\nregion = eu-west-1\nweb_identity_token_file = /token.jwt\n\
+                  role_session_name = cat\nrole_arn = arn:aws:iam::111111111111:role/pod\n";
+    let world = World::of(config, &[]);
+    let files = HashMap::from([
+        (PathBuf::from("/home/cat/.aws/config"), config),
+        (PathBuf::from("/token.jwt"), "ey.J.x"),
+    ]);
+    let ports = world.ports.clone().with_files(files);
+    run(ProfileProvider::new(&ports).provide()).unwrap();
+    let [request] = &world.requests()[..] else { panic!() };
+    let body = "Action=AssumeRoleWithWebIdentity&Version=2011-06-15\
+                &RoleArn=arn%3Aaws%3Aiam%3A%3A111111111111%3Arole%2Fpod\
+                &RoleSessionName=cat&WebIdentityToken=ey.J.x";
+    assert_eq!(request.body(), body);
+    assert_eq!(request.uri(), "https://sts.eu-west-1.amazonaws.com/");
+}
+
+#[test]
+fn sso_without_a_role_is_about_tokens_and_says_so() {
+    let config = "[default]\nsso_start_url = u\nsso_region = r\n";
+    let error = run(ProfileProvider::new(&World::of(config, &[]).ports).provide()).unwrap_err();
+    assert_eq!(error.kind(), ProviderErrorKind::InvalidConfiguration);
+    let expected = "selected profile will resolve an access token instead of credentials";
+    assert!(error.to_string().contains(expected), "{error}");
+}
+
+#[test]
+fn a_broken_chain_stops_the_search_for_credentials() {
+    for (config, expected) in [
+        ("[default]\nrole_arn = x", "profile must contain `source_profile`"),
+        ("[default]\nrole_arn = x\nsource_profile = y", "could not find source profile y"),
+        ("[default]\nweb_identity_token_file = x", "`role_arn` was missing"),
+    ] {
+        let error = run(Chain::standard(&World::of(config, &[]).ports).provide()).unwrap_err();
+        assert_eq!(error.kind(), ProviderErrorKind::InvalidConfiguration);
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+}
+
+// Whole machines, as others publish them.
+
+#[test]
+fn published_machines_assume_the_roles_that_their_profiles_name() {
+    let Some(data) = external_data("the machines of profiles") else {
+        return;
+    };
+    let folder = data.with_file_name("credentials/smithy-rs/aws-config");
+    for name in BY_PROFILE {
+        let machine = Machine::load(&folder.join("profile-provider").join(name));
+        machine.check(&ProfileProvider::new(&machine.ports));
+    }
+    for name in BY_CHAIN {
+        let machine = Machine::load(&folder.join("default-credential-provider-chain").join(name));
+        machine.check(&Chain::standard(&machine.ports));
+    }
+    println!("{} machines", BY_PROFILE.len() + BY_CHAIN.len());
+}
+
+const BY_PROFILE: [&str; 8] = [
+    "assume_role_override_global_env_url",
+    "assume_role_override_global_profile_url",
+    "assume_role_override_service_env_url",
+    "assume_role_override_service_profile_url",
+    "e2e_assume_role",
+    "e2e_fips_and_dual_stack_sts",
+    "region_override",
+    "retry_on_error",
+];
+
+/// All that concern web identities but `profile_overrides_web_identity`, which has a profile be named that
+/// is not there: that is an error here, and not a provider that is not enabled.
+const BY_CHAIN: [&str; 5] = [
+    "web_identity_source_profile_no_env",
+    "web_identity_token_env",
+    "web_identity_token_invalid_jwt",
+    "web_identity_token_profile",
+    "web_identity_token_source_profile",
+];
+
+/// A recorded machine: its environment, its files, and what the network answered.
+struct Machine {
+    name: String,
+    ports: Ports,
+    servers: Servers,
+    recorded: Vec<Recorded>,
+    expected: Value,
+}
+
+struct Recorded {
+    method: String,
+    uri: String,
+    content_type: Option<String>,
+    status: u16,
+    body: String,
+}
+
+impl Machine {
+    fn load(folder: &Path) -> Machine {
+        let json = |name: &str| -> Value {
+            let text =
+                fs::read(folder.join(name)).unwrap_or_else(|error| panic!("{folder:?}: {error}"));
+            serde_json::from_slice(&text).unwrap()
+        };
+        let variables: HashMap<String, String> = serde_json::from_value(json("env.json")).unwrap();
+        let recorded = match folder.join("http-traffic.json").exists() {
+            true => recorded(&json("http-traffic.json")),
+            false => Vec::new(),
+        };
+        let mut answers: VecDeque<_> =
+            recorded.iter().map(|one| answer(one.status, one.body.clone())).collect();
+        let servers = Servers::answering(move |request| {
+            answers.pop_front().unwrap_or_else(|| panic!("nobody recorded {request:?}"))
+        });
+        let ports = Ports::empty()
+            .with_env(variables)
+            .with_files(Mounted(folder.join("fs")))
+            .with_clock(Hands::at(at("20210810T003833Z")))
+            .with_http(servers.clone())
+            .with_platform(Platform::Unix);
+        let expected = json("test-case.json")["result"].take();
+        Machine { name: folder.display().to_string(), ports, servers, recorded, expected }
+    }
+
+    fn check(&self, provider: &dyn ProvideCredentials) {
+        let name = &self.name;
+        match (run(provider.provide()), self.expected["ErrorContains"].as_str()) {
+            (Ok(Some(found)), None) => {
+                let seconds = found.expires_at().map(|at| {
+                    at.duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap().as_secs()
+                });
+                let found = json!({
+                    "access_key_id": found.access_key_id(),
+                    "secret_access_key": found.secret_access_key(),
+                    "session_token": found.session_token(),
+                    "account_id": found.account_id(),
+                    "expiry": seconds,
+                });
+                assert_eq!(found, self.expected["Ok"], "{name}");
+            }
+            (Err(error), Some(expected)) => {
+                assert!(chain_of(&error).contains(expected), "{name}: {}", chain_of(&error));
+            }
+            (found, _) => panic!("{name}: {found:?}"),
+        }
+        let asked = self.servers.take();
+        assert_eq!(asked.len(), self.recorded.len(), "{name}");
+        for ((request, _), recorded) in asked.iter().zip(&self.recorded) {
+            assert_eq!(request.method(), recorded.method.as_str(), "{name}");
+            let uri: http::Uri = recorded.uri.parse().unwrap();
+            assert_eq!(request.uri(), &uri, "{name}");
+            let content_type = request.headers().get("content-type");
+            let content_type = content_type.map(|value| value.to_str().unwrap());
+            assert_eq!(content_type, recorded.content_type.as_deref(), "{name}");
+        }
+    }
+}
+
+/// The exchanges of a recording, in order.
+fn recorded(traffic: &Value) -> Vec<Recorded> {
+    let mut exchanges: Vec<Recorded> = Vec::new();
+    for event in traffic["events"].as_array().unwrap() {
+        let action = &event["action"];
+        let at = event["connection_id"].as_u64().unwrap() as usize;
+        if let Some(request) = action["Request"]["request"].as_object() {
+            assert_eq!(at, exchanges.len(), "one request on each connection");
+            exchanges.push(Recorded {
+                method: request["method"].as_str().unwrap().to_owned(),
+                uri: request["uri"].as_str().unwrap().to_owned(),
+                content_type: request["headers"]["content-type"][0].as_str().map(str::to_owned),
+                status: 0,
+                body: String::new(),
+            });
+        }
+        if let Some(response) = action["Response"]["response"]["Ok"].as_object() {
+            exchanges[at].status = response["status"].as_u64().unwrap() as u16;
+        }
+        if action["Data"]["direction"] == "Response" {
+            exchanges[at].body += action["Data"]["data"]["Utf8"].as_str().unwrap();
+        }
+    }
+    exchanges
+}
+
+/// A folder as the root of a file system.
+struct Mounted(PathBuf);
+
+impl Files for Mounted {
+    fn read(&self, path: &Path) -> std::io::Result<Vec<u8>> {
+        fs::read(self.0.join(path.strip_prefix("/").unwrap_or(path)))
+    }
+}
+
+// The world around.
+
+/// A home directory, and an STS that grants `ASIA1`, `ASIA2` and so on.
+struct World {
+    ports: Ports,
+    servers: Servers,
+}
+
+impl World {
+    fn of(config: &str, variables: &[(&str, &str)]) -> World {
+        let count = Arc::new(Mutex::new(0));
+        let servers = Servers::answering(move |request| {
+            *count.lock().unwrap() += 1;
+            grant(request, *count.lock().unwrap())
+        });
+        let variables = [variables, &[("HOME", "/home/cat")]].concat();
+        let files = HashMap::from([(PathBuf::from("/home/cat/.aws/config"), config.to_owned())]);
+        let ports = ports(&variables)
+            .with_files(files)
+            .with_clock(Hands::at(at("20150830T123600Z")))
+            .with_http(servers.clone())
+            .with_platform(Platform::Unix);
+        World { ports, servers }
+    }
+
+    fn requests(&self) -> Vec<Request<Bytes>> {
+        self.servers.take().into_iter().map(|(request, _)| request).collect()
+    }
+}
+
+fn grant(request: &Request<Bytes>, number: u32) -> Result<Response<Bytes>, HttpError> {
+    let body = str::from_utf8(request.body()).unwrap();
+    let action = body.strip_prefix("Action=").unwrap().split('&').next().unwrap();
+    answer(
+        200,
+        format!(
+            "<{action}Response><{action}Result><Credentials><AccessKeyId>ASIA{number}</AccessKeyId>\
+             <SecretAccessKey>hush</SecretAccessKey><SessionToken>whisper</SessionToken>\
+             <Expiration>2015-08-30T13:36:00Z</Expiration></Credentials></{action}Result>\
+             </{action}Response>"
+        ),
+    )
+}
+
+/// Whose key signed a request.
+fn signer(request: &Request<Bytes>) -> String {
+    let verifier = Verifier::new().with_services(["sts"]);
+    let claim = verifier.claim(head_of(request), at("20150830T123600Z")).unwrap();
+    claim.access_key_id().to_owned()
+}
+
+fn home(config: &str) -> Ports {
+    let files = HashMap::from([(PathBuf::from("/home/cat/.aws/config"), config.to_owned())]);
+    ports(&[("HOME", "/home/cat")]).with_files(files).with_platform(Platform::Unix)
+}
+
+const ROLE_BY_KEYS: &str = "\
+[profile base]
+aws_access_key_id = AKIDBASE
+aws_secret_access_key = hush
+[default]
+role_arn = arn:aws:iam::111111111111:role/outer
+source_profile = base
+";
