@@ -3,7 +3,7 @@
 use std::{error::Error as StdError, fmt, hash::Hash};
 
 use countersign::{
-    Credentials, Error, ErrorKind, Explanation, Head, Headers, KeyCache, Life, Payload,
+    Algorithm, Credentials, Error, ErrorKind, Explanation, Head, Headers, KeyCache, Life, Payload,
     PayloadLine, Presign, Presigned, Rules, Scope, Scratch, SignRequest, Signed, Signer,
     SigningKey, Timestamp,
     chunked::{ChunkVerifier, Trailers},
@@ -19,6 +19,7 @@ fn is_shown<T: fmt::Debug>() {}
 
 #[test]
 fn owning_types_go_wherever_a_task_goes() {
+    is_owned::<Algorithm>();
     is_owned::<BodyCheck>();
     is_owned::<ChunkVerifier>();
     is_owned::<Credentials>();
@@ -50,6 +51,7 @@ fn borrowing_types_cross_threads_too() {
 
 #[test]
 fn small_values_are_copied() {
+    is_copied::<Algorithm>();
     is_copied::<ErrorKind>();
     is_copied::<Head<'_>>();
     is_copied::<Headers<'_>>();
@@ -73,6 +75,7 @@ fn shared_values_are_cloned() {
 
 #[test]
 fn values_are_compared_by_what_they_say() {
+    is_compared::<Algorithm>();
     is_compared::<ErrorKind>();
     is_compared::<Payload>();
     is_compared::<Rules>();
@@ -82,6 +85,7 @@ fn values_are_compared_by_what_they_say() {
 
 #[test]
 fn every_type_can_be_shown() {
+    is_shown::<Algorithm>();
     is_shown::<Credentials>();
     is_shown::<Error>();
     is_shown::<ErrorKind>();
@@ -101,6 +105,25 @@ fn every_type_can_be_shown() {
     is_shown::<Signer>();
     is_shown::<SigningKey>();
     is_shown::<Timestamp>();
+}
+
+#[cfg(feature = "sigv4a")]
+#[test]
+fn the_types_of_sigv4a_promise_the_same() {
+    use countersign::sigv4a::{KeyCache, Signature, SigningKey, VerifyingKey};
+
+    is_owned::<KeyCache>();
+    is_owned::<Signature>();
+    is_owned::<SigningKey>();
+    is_owned::<VerifyingKey>();
+    is_copied::<Signature>();
+    is_copied::<VerifyingKey>();
+    is_cloned::<KeyCache>();
+    is_cloned::<SigningKey>();
+    is_shown::<KeyCache>();
+    is_shown::<Signature>();
+    is_shown::<SigningKey>();
+    is_shown::<VerifyingKey>();
 }
 
 #[test]
