@@ -268,9 +268,10 @@ fn both_algorithms_are_verified_side_by_side() {
     let signer = sigv4a::signer("us-*", "service");
     let (secret, mut scratch) = (keys(), Scratch::new());
     let right = signer.sign_head(head, Payload::EMPTY, &secret, now(), &mut scratch).unwrap();
-    let mut one = [0; 32];
-    one[31] = 1;
-    let stand_in = SigningKey::from_bytes(&one).unwrap();
+    let mut private = [0; 32];
+    let published = "c9afa9d845ba75166b5c215767b1d6934e50c3db36e89b127b8a622b120f6721";
+    hex::decode_to_slice(published, &mut private).unwrap();
+    let stand_in = SigningKey::from_bytes(&private).unwrap();
     let forged = stand_in.sign(right.string_to_sign().as_bytes());
     let authorization = right.authorization().replace(right.signature(), forged.as_str());
     let mut request = http::Request::post("https://example.com/").body("").unwrap();

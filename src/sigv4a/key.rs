@@ -119,10 +119,9 @@ impl fmt::Debug for SigningKey {
 pub struct VerifyingKey(p256::ecdsa::VerifyingKey);
 
 impl VerifyingKey {
-    /// The point from which all others are made: the key of the number 1.
-    pub(super) fn generator() -> VerifyingKey {
-        let point = p256::ecdsa::VerifyingKey::from_affine(p256::AffinePoint::GENERATOR);
-        VerifyingKey(point.expect("the generator is not the point at infinity"))
+    /// A key that does the work of one that nobody has: a point like any other, published in RFC 6979.
+    pub(super) fn stand_in() -> VerifyingKey {
+        VerifyingKey::from_sec1(&STAND_IN).expect("a point of P-256, as the tests say")
     }
 
     /// Derives the key.
@@ -215,6 +214,15 @@ const ORDER_LESS_2: [u8; 32] = [
     0xbc, 0xe6, 0xfa, 0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x4f,
 ];
 
+/// The public key of RFC 6979, A.2.5.
+const STAND_IN: [u8; 65] = [
+    0x04, 0x60, 0xfe, 0xd4, 0xba, 0x25, 0x5a, 0x9d, 0x31, 0xc9, 0x61, 0xeb, 0x74, 0xc6, 0x35, 0x6d,
+    0x68, 0xc0, 0x49, 0xb8, 0x92, 0x3b, 0x61, 0xfa, 0x6c, 0xe6, 0x69, 0x62, 0x2e, 0x60, 0xf2, 0x9f,
+    0xb6, 0x79, 0x03, 0xfe, 0x10, 0x08, 0xb8, 0xbc, 0x99, 0xa4, 0x1a, 0xe9, 0xe9, 0x56, 0x28, 0xbc,
+    0x64, 0xf2, 0xf1, 0xb2, 0x0c, 0x2d, 0x7e, 0x9f, 0x51, 0x77, 0xa3, 0xc2, 0x94, 0xd4, 0x46, 0x22,
+    0x99,
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -256,6 +264,7 @@ mod tests {
         let private = "c9afa9d845ba75166b5c215767b1d6934e50c3db36e89b127b8a622b120f6721";
         hex::decode_to_slice(private, &mut key).expect("hexadecimal");
         let key = SigningKey::from_bytes(&key).expect("a key");
+        assert_eq!(*key.verifying_key(), VerifyingKey::stand_in());
         assert_eq!(
             key.sign(b"sample").as_str(),
             "3046022100efd48b2aacb6a8fd1140dd9cd45e81d69d2c877b56aaf991c34d0ea84eaf3716022100f7cb1c942d65\
