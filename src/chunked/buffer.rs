@@ -40,11 +40,6 @@ impl ChunkBuffer {
         self.bytes.split_to(std::mem::take(&mut self.ready)).freeze()
     }
 
-    /// As [`ChunkBuffer::split`], under a name that [`Buf::take`] hides where that trait is in scope.
-    pub fn take(&mut self) -> Bytes {
-        self.split()
-    }
-
     /// What may go on.
     pub fn ready(&self) -> &[u8] {
         &self.bytes[..self.ready]
