@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::asymmetric::LONGEST_SIGNATURE;
+
 /// The algorithm of a signature.
 ///
 /// The library signs and verifies by [`Algorithm::HmacSha256`]; feature `sigv4a` adds the other.
@@ -33,6 +35,14 @@ impl Algorithm {
     /// Whether its credential scope names a region; otherwise a region set stands beside the scope.
     pub const fn names_region(self) -> bool {
         matches!(self, Algorithm::HmacSha256)
+    }
+
+    /// How long a signature is where its length is told beforehand, as a chunk's is.
+    pub(crate) const fn signature_len(self) -> usize {
+        match self {
+            Algorithm::EcdsaP256Sha256 => LONGEST_SIGNATURE,
+            Algorithm::HmacSha256 => 64,
+        }
     }
 
     /// The one that `text` begins with, if no longer word does, and what stands behind it.

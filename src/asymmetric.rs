@@ -20,7 +20,19 @@ pub trait AsymmetricKey: fmt::Debug + Send + Sync {
 
     /// The key of other credentials.
     fn of(&self, access_key_id: &str, secret_access_key: &str) -> Arc<dyn AsymmetricKey>;
+
+    /// The same key, to be kept.
+    fn shared(&self) -> Arc<dyn AsymmetricKey>;
 }
+
+/// A signature without what fills it up where its length is told beforehand.
+pub(crate) fn without_padding(signature: &[u8]) -> &[u8] {
+    let len = signature.iter().rposition(|&byte| byte != PADDING).map_or(0, |last| last + 1);
+    &signature[..len]
+}
+
+/// What stands behind a shorter signature where the longest would fit.
+pub(crate) const PADDING: u8 = b'*';
 
 /// The digits of the longest signature: two integers of 33 bytes in DER.
 pub(crate) const LONGEST_SIGNATURE: usize = 144;

@@ -1,6 +1,6 @@
 //! What a signature says of the body.
 
-use crate::sha256;
+use crate::{Algorithm, sha256};
 
 /// The payload line of a canonical request: what the signature says of the body.
 ///
@@ -111,9 +111,27 @@ impl Payload {
     /// assert!(!Payload::Unsigned.is_in_chunks());
     /// ```
     pub fn is_in_chunks(&self) -> bool {
+        self.chunk_algorithm().is_some() || *self == Payload::StreamingUnsignedTrailer
+    }
+
+    /// By which the chunks are signed, if they are.
+    pub(crate) fn chunk_algorithm(&self) -> Option<Algorithm> {
+        match self {
+            Payload::Streaming | Payload::StreamingTrailer => Some(Algorithm::HmacSha256),
+            Payload::StreamingEcdsa | Payload::StreamingEcdsaTrailer => {
+                Some(Algorithm::EcdsaP256Sha256)
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether a trailer comes behind the chunks.
+    pub(crate) fn has_trailer(&self) -> bool {
         matches!(
             self,
-            Payload::Streaming | Payload::StreamingTrailer | Payload::StreamingUnsignedTrailer
+            Payload::StreamingTrailer
+                | Payload::StreamingEcdsaTrailer
+                | Payload::StreamingUnsignedTrailer
         )
     }
 }

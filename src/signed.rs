@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::SystemTime};
 
 use crate::{
-    Algorithm, Credentials, Explanation, Life, Payload, SigningKey, Timestamp, canonical::Buffers,
-    payload::PayloadLine, signer::Signature,
+    Algorithm, Credentials, Explanation, Life, Payload, SigningKey, Timestamp,
+    asymmetric::AsymmetricSigner, canonical::Buffers, payload::PayloadLine, signer::Signature,
 };
 
 /// What both forms of a signature have in common.
@@ -16,6 +16,13 @@ pub(crate) struct Form<'s> {
     pub(crate) credentials: &'s Credentials,
     /// Whether the request has headers of an earlier signature.
     pub(crate) replaces: bool,
+}
+
+/// What a request was signed with, for what is to be signed behind it.
+pub(crate) enum SignedWith<'s> {
+    /// And with the same credentials.
+    Asymmetric(Arc<dyn AsymmetricSigner>),
+    Hmac(&'s SigningKey),
 }
 
 /// A signature that travels in headers. See [`Signer::sign_head`](crate::Signer::sign_head).
@@ -38,8 +45,7 @@ pub struct Signed<'s> {
     pub(crate) form: Form<'s>,
     /// Where the Authorization header's value begins in the text.
     pub(crate) authorization: usize,
-    /// What it was signed with, for what is to be signed behind it; none if it is no HMAC.
-    pub(crate) key: Option<&'s SigningKey>,
+    pub(crate) with: SignedWith<'s>,
     pub(crate) payload: Payload,
     pub(crate) content_sha256: Option<PayloadLine>,
     pub(crate) region_set: Option<Arc<str>>,

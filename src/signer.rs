@@ -15,7 +15,7 @@ use crate::{
     payload::PayloadLine,
     rules::ContentSha256,
     scope, sha256,
-    signed::{Form, Presigned, Signed},
+    signed::{Form, Presigned, Signed, SignedWith},
     unsigned::{self, Fate},
 };
 
@@ -287,7 +287,7 @@ impl Signer {
 
         let Scratch { buffers, remembered } = scratch;
         buffers.own_query.clear();
-        let (signature, key) =
+        let (signature, with) =
             self.finish(head, &lines, &line, credentials, at, buffers, remembered)?;
         if signature.layout.left_out {
             let sent = head.query.unwrap_or_default();
@@ -306,7 +306,7 @@ impl Signer {
                 replaces: found.replaces(),
             },
             authorization,
-            key,
+            with,
             payload,
             content_sha256: writes_hash.then_some(line),
             region_set: self.asymmetric.is_some().then(|| Arc::clone(&self.region)),
@@ -480,7 +480,7 @@ impl Signer {
         Scope::new_unchecked(at, self.region(), &self.service)
     }
 
-    /// Writes the canonical request and the string to sign, and signs it; the key of the HMAC, if it is one.
+    /// Writes the canonical request and the string to sign, and signs it; what with.
     #[allow(clippy::too_many_arguments, reason = "the one place where all that is signed meets")]
     fn finish<'r>(
         &self,
@@ -491,7 +491,7 @@ impl Signer {
         at: Timestamp,
         buffers: &mut Buffers,
         remembered: &'r mut Option<Remembered>,
-    ) -> Result<(Signature, Option<&'r SigningKey>), Error> {
+    ) -> Result<(Signature, SignedWith<'r>), Error> {
         let Buffers { text, own_query, spare, .. } = buffers;
         let request = canonical::Request {
             method: head.method,
@@ -527,17 +527,17 @@ impl Signer {
         text.push(b'\n');
         text.extend_from_slice(&hash);
         let end = text.len();
-        let key = match &self.asymmetric {
+        let with = match &self.asymmetric {
             None => {
                 let key = self.key(credentials, scope, &text[scope_start..scope_end], remembered);
                 let hex = sha256::hex(&key.sign(&text[start..]));
                 text.extend_from_slice(&hex);
-                Some(key)
+                SignedWith::Hmac(key)
             }
             Some(signer) => {
                 let hex = signer.sign(credentials, &text[start..]);
                 text.extend_from_slice(hex.as_bytes());
-                None
+                SignedWith::Asymmetric(Arc::clone(signer))
             }
         };
         debug_assert_eq!(text.capacity(), capacity, "a buffer that grows leaves a token behind");
@@ -547,7 +547,7 @@ impl Signer {
             scope: scope_start..scope_end,
             hex: end..text.len(),
         };
-        Ok((signature, key))
+        Ok((signature, with))
     }
 
     /// The key for a scope: the one used last, one from the cache, or a new one.
@@ -730,8 +730,6 @@ fn is_same_identity(a: &Credentials, b: &Credentials) -> bool {
         || (a.access_key_id() == b.access_key_id()
             && is_same_secret(a.secret_access_key().as_bytes(), b.secret_access_key().as_bytes()))
 }
-
-pub(crate) const ALGORITHM: &str = Algorithm::HmacSha256.as_str();
 
 /// More than the names of a presigned URL's parameters take, and their values of a fixed length.
 const PARAMETERS: usize = 512;

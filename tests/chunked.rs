@@ -6,8 +6,8 @@ use bytes::Buf;
 #[cfg(feature = "checksums")]
 use countersign::checksums::{Crc32, Crc32c, Crc64Nvme, Sha1, Sha256};
 use countersign::{
-    Credentials, ErrorKind, Head, Headers, Payload, Presign, Scope, Scratch, SignRequest, Signer,
-    SigningKey,
+    Algorithm, Credentials, ErrorKind, Head, Headers, Payload, Presign, Scope, Scratch,
+    SignRequest, Signer, SigningKey,
     chunked::{Checksum, ChunkBuffer, ChunkSigner, Chunks},
 };
 use http::{HeaderMap, Request};
@@ -446,8 +446,8 @@ fn nothing_shown_of_a_signer_is_secret() {
 #[test]
 fn lengths_agree_with_a_count_of_chunks() {
     // Independent of the library's arithmetic: chunk after chunk, each head written out.
-    let slow = |length: u64, size: u64, is_signed: bool, trailers: u64| {
-        let signature = if is_signed { ";chunk-signature=".len() as u64 + 64 } else { 0 };
+    let slow = |length: u64, size: u64, digits: u64, trailers: u64| {
+        let signature = if digits > 0 { ";chunk-signature=".len() as u64 + digits } else { 0 };
         let chunk = |size: u64| format!("{size:x}").len() as u64 + signature + 2 + size + 2;
         let (mut left, mut sum) = (length, 0_u64);
         while left > 0 {
@@ -464,17 +464,22 @@ fn lengths_agree_with_a_count_of_chunks() {
     lengths.extend([0, 5_000_000_000_000, 999_999_999_999]);
     for &length in &lengths {
         for size in [8 << 10, 10_000, 64 << 10, 65_537, 1 << 20, 64 << 20] {
-            let signed = Chunks::signed(length).with_chunk_size(size);
-            assert_eq!(signed.encoded_len().unwrap(), slow(length, size as u64, true, 0));
-            let trailer = "a:bc\r\n".len() as u64;
-            let seal = "x-amz-trailer-signature:".len() as u64 + 64 + 2;
-            let signed = signed.with_trailer("a", "bc");
-            let expected = slow(length, size as u64, true, trailer + seal);
-            assert_eq!(signed.encoded_len().unwrap(), expected);
-            let unsigned = Chunks::unsigned(length, Sum(0)).with_chunk_size(size);
-            let trailer = "x-amz-meta-sum:".len() as u64 + 16 + 2;
-            let expected = slow(length, size as u64, false, trailer);
-            assert_eq!(unsigned.encoded_len().unwrap(), expected);
+            for (algorithm, digits) in
+                [(Algorithm::HmacSha256, 64), (Algorithm::EcdsaP256Sha256, 144)]
+            {
+                let signed = Chunks::signed(length).with_chunk_size(size).with_algorithm(algorithm);
+                assert_eq!(signed.encoded_len().unwrap(), slow(length, size as u64, digits, 0));
+                let trailer = "a:bc\r\n".len() as u64;
+                let seal = "x-amz-trailer-signature:".len() as u64 + digits + 2;
+                let signed = signed.with_trailer("a", "bc");
+                let expected = slow(length, size as u64, digits, trailer + seal);
+                assert_eq!(signed.encoded_len().unwrap(), expected);
+                let unsigned = Chunks::unsigned(length, Sum(0)).with_chunk_size(size);
+                let unsigned = unsigned.with_algorithm(algorithm);
+                let trailer = "x-amz-meta-sum:".len() as u64 + 16 + 2;
+                let expected = slow(length, size as u64, 0, trailer);
+                assert_eq!(unsigned.encoded_len().unwrap(), expected);
+            }
         }
     }
     // The longest body whose length on the wire can still be told.

@@ -22,6 +22,8 @@ mod regressions;
 mod reqwest_client;
 #[cfg(feature = "sigv4a")]
 mod sigv4a;
+#[cfg(feature = "sigv4a")]
+mod sigv4a_chunks;
 mod support;
 #[cfg(feature = "tower")]
 mod tower;

@@ -4,7 +4,7 @@ use http::HeaderValue;
 
 use super::Checksum;
 use crate::{
-    Error, ErrorKind, Head, Payload,
+    Algorithm, Error, ErrorKind, Head, Payload,
     head::{check_header, is_token, trim_blanks},
 };
 
@@ -32,8 +32,8 @@ pub struct Chunks {
 /// How the chunks vouch for the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
-    /// Each has a signature.
-    Signed,
+    /// Each has a signature by this algorithm.
+    Signed(Algorithm),
     /// None has; the connection and the checksum in the trailer must do.
     Unsigned,
 }
@@ -58,7 +58,8 @@ impl Chunks {
 
     /// A body of `length` bytes, in chunks of 64 KiB each of which is signed.
     pub fn signed(length: u64) -> Chunks {
-        Chunks { length, chunk_size: USUAL, form: Form::Signed, trailers: Vec::new() }
+        let form = Form::Signed(Algorithm::HmacSha256);
+        Chunks { length, chunk_size: USUAL, form, trailers: Vec::new() }
     }
 
     /// A body of `length` bytes in chunks that are not signed, with a checksum behind it: what current
@@ -131,6 +132,29 @@ impl Chunks {
         self
     }
 
+    /// The same body whose chunks, if they are signed, are signed by this algorithm; it makes them longer
+    /// or shorter.
+    ///
+    /// [`Signer::sign_chunked`](crate::Signer::sign_chunked) sets its own. For
+    /// [`ChunkSigner::new`](super::ChunkSigner::new) it must be the one that signs the head; without it,
+    /// chunks are signed by [`Algorithm::HmacSha256`].
+    ///
+    /// ```
+    /// # use countersign::{Algorithm, Payload, chunked::Chunks};
+    /// let chunks = Chunks::signed(66_560).with_algorithm(Algorithm::EcdsaP256Sha256);
+    /// assert_eq!(chunks.payload(), Payload::StreamingEcdsa);
+    /// assert_eq!(chunks.encoded_len()?, 67_064);
+    /// # Ok::<(), countersign::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_algorithm(self, algorithm: Algorithm) -> Chunks {
+        let form = match self.form {
+            Form::Signed(_) => Form::Signed(algorithm),
+            Form::Unsigned => Form::Unsigned,
+        };
+        Chunks { form, ..self }
+    }
+
     /// How many bytes the body has.
     ///
     /// ```
@@ -143,10 +167,12 @@ impl Chunks {
 
     /// What the signature of the head says of the body.
     pub fn payload(&self) -> Payload {
-        match self.form {
-            Form::Signed if self.trailers.is_empty() => Payload::Streaming,
-            Form::Signed => Payload::StreamingTrailer,
-            Form::Unsigned => Payload::StreamingUnsignedTrailer,
+        let Form::Signed(algorithm) = self.form else { return Payload::StreamingUnsignedTrailer };
+        match (algorithm, self.trailers.is_empty()) {
+            (Algorithm::EcdsaP256Sha256, true) => Payload::StreamingEcdsa,
+            (Algorithm::EcdsaP256Sha256, false) => Payload::StreamingEcdsaTrailer,
+            (Algorithm::HmacSha256, true) => Payload::Streaming,
+            (Algorithm::HmacSha256, false) => Payload::StreamingTrailer,
         }
     }
 
@@ -266,8 +292,9 @@ impl Chunks {
                 "the trailers take {len} bytes, of which {LONGEST_TRAILERS} at most can be sent"
             ));
         }
-        if self.payload() == Payload::StreamingTrailer {
-            len += SIGNATURE.len() + 1 + SIGNATURE_LEN + 2;
+        let signature = self.form.signature_len();
+        if signature > 0 && !self.trailers.is_empty() {
+            len += SIGNATURE.len() + 1 + signature + 2;
         }
         // The chunk of no bytes has no line end of its own before the trailers; the one behind them.
         Ok(self.form.head_len(0) + len + 2)
@@ -285,7 +312,18 @@ impl Form {
     /// How long the line before a chunk of `size` bytes is.
     pub(super) fn head_len(self, size: usize) -> usize {
         let digits = (usize::BITS - size.leading_zeros()).div_ceil(4).max(1) as usize;
-        digits + 2 + if self == Form::Signed { CHUNK_SIGNATURE.len() + SIGNATURE_LEN } else { 0 }
+        match self {
+            Form::Signed(_) => digits + CHUNK_SIGNATURE.len() + self.signature_len() + 2,
+            Form::Unsigned => digits + 2,
+        }
+    }
+
+    /// How long a signature is on the wire; 0 where there are none.
+    pub(super) fn signature_len(self) -> usize {
+        match self {
+            Form::Signed(algorithm) => algorithm.signature_len(),
+            Form::Unsigned => 0,
+        }
     }
 
     /// How long a chunk of `size` bytes is on the wire.
@@ -337,9 +375,6 @@ pub(super) const CHUNK_SIGNATURE: &str = ";chunk-signature=";
 
 /// The name of the trailer that signs the others.
 pub(super) const SIGNATURE: &str = "x-amz-trailer-signature";
-
-/// How long a signature is.
-pub(super) const SIGNATURE_LEN: usize = 64;
 
 const CODING: &[u8] = b"aws-chunked";
 

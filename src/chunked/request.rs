@@ -41,7 +41,7 @@ impl Signer {
         credentials: &Credentials,
         at: SystemTime,
     ) -> Result<ChunkSigner, Error> {
-        let chunks = chunks.into();
+        let chunks = chunks.into().with_algorithm(self.algorithm());
         let mut headers = request.headers_mut().clone();
         chunks.set_headers(request.head()?, &mut headers)?;
         let head = Head { headers: Headers::Map(&headers), ..request.head()? };

@@ -1,12 +1,18 @@
 //! Signing a body chunk by chunk.
 
-use std::{fmt, io::Write};
+use std::{fmt, io::Write, sync::Arc};
 
 use super::{
     ChunkBuffer, Chunks,
-    chunks::{CHUNK_SIGNATURE, Form, SIGNATURE, SIGNATURE_LEN, Trailer},
+    chunks::{CHUNK_SIGNATURE, Form, SIGNATURE, Trailer},
 };
-use crate::{Error, ErrorKind, Scope, Signed, chain::Chain, head::trim_blanks, sha256};
+use crate::{
+    Error, ErrorKind, Scope, Signed,
+    chain::{SigningChain, Signs},
+    head::trim_blanks,
+    sha256,
+    signed::SignedWith,
+};
 
 /// Signs a body while it streams, chunk by chunk. No I/O happens here.
 ///
@@ -20,7 +26,7 @@ use crate::{Error, ErrorKind, Scope, Signed, chain::Chain, head::trim_blanks, sh
 #[must_use = "a request whose head is signed for chunks is refused without them"]
 pub struct ChunkSigner {
     /// The chain of signatures; `None` for chunks that are not signed.
-    chain: Option<Chain>,
+    chain: Option<SigningChain>,
     form: Form,
     trailers: Vec<Trailer>,
     chunk_size: usize,
@@ -57,7 +63,8 @@ impl ChunkSigner {
     ///
     /// # Errors
     /// [`ErrorKind::UnsupportedPayload`] if the head was signed with another payload, as those for
-    /// VPC Lattice always are; else as [`Chunks::encoded_len`].
+    /// VPC Lattice always are, or by another algorithm than [`Chunks::with_algorithm`] has it; else as
+    /// [`Chunks::encoded_len`].
     ///
     /// ```
     /// use std::time::SystemTime;
@@ -102,17 +109,25 @@ impl ChunkSigner {
         let Chunks { length, chunk_size, form, trailers } = chunks;
         let chain = match form {
             Form::Unsigned => None,
-            Form::Signed => {
-                let scope = Scope::parse(signed.scope())?;
-                let seed = signed.signature().as_bytes().first_chunk();
-                let (Some(key), Some(seed)) = (signed.key, seed) else {
-                    return Err(Error::new(
-                        ErrorKind::UnsupportedPayload,
-                        "the head was signed by SigV4A, by which chunks are not signed here: send them \
-                         unsigned, with a trailer",
-                    ));
+            Form::Signed(algorithm) if algorithm != signed.form.algorithm => {
+                return Err(Error::new(
+                    ErrorKind::UnsupportedPayload,
+                    format!(
+                        "the head was signed by {}, and these chunks are to be signed by {algorithm}: \
+                         give them the algorithm of the head before it is signed",
+                        signed.form.algorithm
+                    ),
+                ));
+            }
+            Form::Signed(_) => {
+                let key = match &signed.with {
+                    SignedWith::Asymmetric(signer) => {
+                        Signs::Asymmetric(Arc::clone(signer), signed.form.credentials.clone())
+                    }
+                    SignedWith::Hmac(key) => Signs::Hmac((*key).clone()),
                 };
-                Some(Chain::new(key.clone(), signed.at(), &scope, seed))
+                let (scope, seed) = (Scope::parse(signed.scope())?, signed.signature());
+                Some(SigningChain::new(key, signed.at(), &scope, seed.as_bytes()))
             }
         };
         Ok(ChunkSigner {
@@ -224,7 +239,7 @@ impl ChunkSigner {
         self.take(data)?;
         self.filled = self.size;
         if let Some(chain) = &mut self.chain {
-            write_signature(&mut self.head, chain.sign_chunk(&sha256::digest(data)));
+            chain.sign_chunk(&sha256::digest(data), self.form.room(&mut self.head));
         }
         Ok(Frame { head: &self.head, tail: LINE_END })
     }
@@ -241,7 +256,7 @@ impl ChunkSigner {
         let mut end = Vec::with_capacity(self.end_len);
         self.write_head(0);
         if let Some(chain) = &mut self.chain {
-            write_signature(&mut self.head, chain.sign_chunk(&sha256::digest(b"")));
+            chain.sign_chunk(&sha256::digest(b""), self.form.room(&mut self.head));
         }
         end.extend_from_slice(&self.head);
         let mut lines = Vec::new();
@@ -261,10 +276,11 @@ impl ChunkSigner {
                     signed.extend_from_slice(part);
                 }
             }
-            let signature = chain.sign_trailer(&sha256::digest(&signed));
-            for part in [SIGNATURE.as_bytes(), b":", &signature, LINE_END] {
-                end.extend_from_slice(part);
-            }
+            end.extend_from_slice(SIGNATURE.as_bytes());
+            end.push(b':');
+            end.resize(end.len() + self.form.signature_len(), b'0');
+            end.extend_from_slice(LINE_END);
+            chain.sign_trailer(&sha256::digest(&signed), self.form.room(&mut end));
         }
         end.extend_from_slice(LINE_END);
         Ok(end)
@@ -301,7 +317,7 @@ impl ChunkSigner {
     fn close(&mut self, wire: &mut ChunkBuffer) {
         if let Some(chain) = &mut self.chain {
             let (head, data) = wire.held().split_at_mut(self.head.len());
-            write_signature(head, chain.sign_chunk(&sha256::digest(data)));
+            chain.sign_chunk(&sha256::digest(data), self.form.room(head));
         }
         wire.hold(LINE_END);
         wire.release();
@@ -316,9 +332,9 @@ impl ChunkSigner {
     fn write_head(&mut self, size: usize) {
         self.head.clear();
         write!(self.head, "{size:x}").expect("a vector takes all that is written");
-        if self.form == Form::Signed {
+        if let Form::Signed(_) = self.form {
             self.head.extend_from_slice(CHUNK_SIGNATURE.as_bytes());
-            self.head.extend_from_slice(&[b'0'; SIGNATURE_LEN]);
+            self.head.resize(self.head.len() + self.form.signature_len(), b'0');
         }
         self.head.extend_from_slice(LINE_END);
     }
@@ -351,10 +367,12 @@ impl fmt::Debug for ChunkSigner {
     }
 }
 
-/// Puts a signature where [`ChunkSigner::write_head`] left room for it.
-fn write_signature(head: &mut [u8], signature: [u8; SIGNATURE_LEN]) {
-    let end = head.len() - LINE_END.len();
-    head[end - SIGNATURE_LEN..end].copy_from_slice(&signature);
+impl Form {
+    /// The room that a line which ends here has for its signature.
+    fn room(self, line: &mut [u8]) -> &mut [u8] {
+        let end = line.len() - LINE_END.len();
+        &mut line[end - self.signature_len()..end]
+    }
 }
 
 const LINE_END: &[u8] = b"\r\n";

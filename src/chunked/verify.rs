@@ -8,8 +8,9 @@ use super::{
     trailer::{self, Declared, LONGEST_LINE},
 };
 use crate::{
-    Scope, SigningKey, Timestamp,
-    chain::Chain,
+    Algorithm, Scope, SigningKey, Timestamp,
+    asymmetric::LONGEST_SIGNATURE,
+    chain::{Verifies, VerifyingChain},
     sha256,
     verify::{Error, Place, Refusal},
 };
@@ -70,14 +71,16 @@ pub type Checksums = fn(&str) -> Option<Box<dyn Checksum>>;
 /// and nothing else: no other extension of a chunk, no bare LF, no empty line before the trailer's
 /// signature, no blanks but around the value of a trailer, nothing behind the end. A size has up to 16
 /// digits. The letter case of sizes and of trailers' names makes no difference, that of signatures does.
+/// A signature has 64 digits; one by SigV4A has as many `*` behind it as make 144 bytes.
 /// Unlike S3, this does not insist that all chunks but the last have 8 KiB.
 pub struct ChunkVerifier {
     place: Place,
     /// Gone once it is not needed any more.
     // What is only there at times is there in a box: a place that is left open in this struct would take
     // along what its moves find on the stack, be it a key.
-    chain: Option<Box<Chain>>,
-    are_signed: bool,
+    chain: Option<Box<VerifyingChain>>,
+    /// By which the chunks are signed; `None` if they are not.
+    algorithm: Option<Algorithm>,
     trailer: Option<Box<Declared>>,
     has_decoded_len: bool,
     decoded_len: u64,
@@ -88,7 +91,7 @@ pub struct ChunkVerifier {
     /// What is there of a line.
     line: Vec<u8>,
     /// What the chunk that is being read says is its signature.
-    signature: [u8; SIGNATURE],
+    signature: [u8; LONGEST_SIGNATURE],
     /// How much of the chunk waits in the buffer.
     held: usize,
     /// Which chunk is being read, from 1.
@@ -126,8 +129,19 @@ impl ChunkVerifier {
         scope: &Scope<'_>,
         signature: &[u8; 64],
     ) -> ChunkVerifier {
-        let chain = Chain::new(key, at, scope, signature);
-        ChunkVerifier { chain: Some(Box::new(chain)), are_signed: true, ..ChunkVerifier::bare() }
+        ChunkVerifier::with_key(Verifies::Hmac(key), at, scope, signature)
+    }
+
+    /// Verifies chunks that are signed by the algorithm of this key.
+    pub(crate) fn with_key(
+        key: Verifies,
+        at: Timestamp,
+        scope: &Scope<'_>,
+        signature: &[u8],
+    ) -> ChunkVerifier {
+        let algorithm = Some(key.algorithm());
+        let chain = Some(Box::new(VerifyingChain::new(key, at, scope, signature)));
+        ChunkVerifier { chain, algorithm, ..ChunkVerifier::bare() }
     }
 
     /// Verifies chunks that are not signed, `STREAMING-UNSIGNED-PAYLOAD-TRAILER`, by the checksums behind
@@ -145,7 +159,7 @@ impl ChunkVerifier {
         ChunkVerifier {
             place: Place::Header,
             chain: None,
-            are_signed: false,
+            algorithm: None,
             trailer: None,
             has_decoded_len: false,
             decoded_len: 0,
@@ -153,7 +167,7 @@ impl ChunkVerifier {
             state: State::Size,
             left: 0,
             line: Vec::with_capacity(LINE),
-            signature: [0; SIGNATURE],
+            signature: [0; LONGEST_SIGNATURE],
             held: 0,
             number: 1,
             start: 0,
@@ -163,8 +177,8 @@ impl ChunkVerifier {
         }
     }
 
-    /// The same with a signed trailer, `STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER`. `names` is the value of
-    /// the signed `x-amz-trailer`.
+    /// The same with a signed trailer, as `STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER` says. `names` is the
+    /// value of the signed `x-amz-trailer`.
     ///
     /// # Errors
     /// [`Refusal::MalformedTrailer`] if `names` is no list of names, and
@@ -175,7 +189,7 @@ impl ChunkVerifier {
         names: &[u8],
         checksums: Option<Checksums>,
     ) -> Result<ChunkVerifier, Error> {
-        let trailer = Declared::parse(names, checksums, self.are_signed)?;
+        let trailer = Declared::parse(names, checksums, self.are_signed())?;
         Ok(ChunkVerifier { trailer: Some(Box::new(trailer)), ..self })
     }
 
@@ -276,10 +290,10 @@ impl ChunkVerifier {
         out.hold(data);
         self.held += here;
         self.left -= here as u64;
-        if self.are_signed && self.left > 0 {
+        if self.are_signed() && self.left > 0 {
             return Ok(());
         }
-        if self.are_signed {
+        if self.are_signed() {
             self.check_chunk(out.held())?;
         }
         if let Some(trailer) = &mut self.trailer {
@@ -351,7 +365,7 @@ impl ChunkVerifier {
         };
         self.decoded = decoded;
         if bytes > 0 {
-            if self.are_signed {
+            if self.are_signed() {
                 let len = usize::try_from(bytes).ok().filter(|&len| len <= self.chunk_limit);
                 let Some(len) = len else {
                     let limit = self.chunk_limit;
@@ -364,7 +378,7 @@ impl ChunkVerifier {
             (self.state, self.left) = (State::Data, bytes);
             return Ok(());
         }
-        if self.are_signed {
+        if self.are_signed() {
             self.check_chunk(b"")?;
         }
         if let Some(len) = self.decoded_len().filter(|&len| len != decoded) {
@@ -404,8 +418,9 @@ impl ChunkVerifier {
     }
 
     fn take_trailer(&mut self, line: &[u8]) -> Result<(), Error> {
+        let are_signed = self.are_signed();
         let Some(trailer) = &mut self.trailer else { return Ok(()) };
-        let signature = trailer::signature(line).filter(|_| self.are_signed);
+        let signature = trailer::signature(line).filter(|_| are_signed);
         if signature.is_none() && !line.is_empty() {
             let taken = trailer.take(line);
             return taken.map_err(|message| self.malformed(message));
@@ -415,7 +430,7 @@ impl ChunkVerifier {
             return Err(self.malformed(message));
         }
         self.state = State::Done;
-        if self.are_signed {
+        if are_signed {
             let Some(signature) = signature else {
                 return Err(self.malformed("lacks its signature"));
             };
@@ -445,7 +460,11 @@ impl ChunkVerifier {
 
     /// How long a signature is on the wire; 0 where there are none.
     fn signature_len(&self) -> usize {
-        if self.are_signed { SIGNATURE } else { 0 }
+        self.algorithm.map_or(0, Algorithm::signature_len)
+    }
+
+    fn are_signed(&self) -> bool {
+        self.algorithm.is_some()
     }
 
     fn malformed(&self, message: impl Into<Cow<'static, str>>) -> Error {
@@ -472,15 +491,12 @@ impl ChunkVerifier {
 impl fmt::Debug for ChunkVerifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ChunkVerifier")
-            .field("are_signed", &self.are_signed)
+            .field("algorithm", &self.algorithm)
             .field("chunk", &self.number)
             .field("offset", &self.offset)
             .finish_non_exhaustive()
     }
 }
-
-/// The longest signature, in hexadecimal.
-const SIGNATURE: usize = 64;
 
 /// The longest chunk that is held, unless it is set otherwise.
 pub(crate) const CHUNK_LIMIT: usize = 16 << 20;

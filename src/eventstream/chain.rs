@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use crate::{Error, ErrorKind, Scope, SigningKey, Timestamp, scope, sha256, signer::ALGORITHM};
+use crate::{Algorithm, Error, ErrorKind, Scope, SigningKey, Timestamp, scope, sha256};
 
 /// The end of a chain: its last signature, and what the next one is made of.
 pub(super) struct Chain {
@@ -96,7 +96,7 @@ fn write_string_to_sign(
     out: &mut Vec<u8>,
 ) {
     out.clear();
-    for part in [ALGORITHM, "-PAYLOAD\n", at.as_str(), "\n"] {
+    for part in [Algorithm::HmacSha256.as_str(), "-PAYLOAD\n", at.as_str(), "\n"] {
         out.extend_from_slice(part.as_bytes());
     }
     scope.write(out);

@@ -15,8 +15,9 @@ use crate::{
     Algorithm, Rules, Scope, Timestamp,
     bytes::is_same_secret,
     sha256,
-    signer::ALGORITHM,
-    verify::{Error, Known, Place, Refusal, Verifier, error::MISMATCH, parts::Credential},
+    verify::{
+        Error, Known, Place, Refusal, Verifier, error::MISMATCH, key::AnyKey, parts::Credential,
+    },
 };
 
 impl Verifier {
@@ -81,8 +82,9 @@ impl<'a> PostClaim<'a> {
             str::from_utf8(value)
                 .map_err(|_| malformed(format!("the form's field `{name}` is not text")))
         };
-        if text("x-amz-algorithm")? != ALGORITHM {
-            return Err(malformed(format!("the form's x-amz-algorithm is not {ALGORITHM}")));
+        if text("x-amz-algorithm")? != Algorithm::HmacSha256.as_str() {
+            let algorithm = Algorithm::HmacSha256;
+            return Err(malformed(format!("the form's x-amz-algorithm is not {algorithm}")));
         }
         let credential = text("x-amz-credential")?;
         let credential = Credential::from_text(Place::Query, Algorithm::HmacSha256, credential)?;
@@ -127,7 +129,10 @@ impl<'a> PostClaim<'a> {
     pub fn verify(self, known: Option<Known<'_>>) -> Result<(Upload<'a>, LengthCheck), Error> {
         let uniform = self.verifier.is_uniform;
         // The same work as for a key that is known, and never a match.
-        let found = known.as_ref().and_then(|known| known.key.hmac());
+        let found = known.as_ref().and_then(|known| match known.key {
+            AnyKey::Asymmetric(_) => None,
+            AnyKey::Hmac(key) => Some(key),
+        });
         let key = found.unwrap_or(&self.verifier.stand_in);
         let expected = sha256::hex(&key.sign(self.policy));
         let matches = bool::from(expected[..].ct_eq(self.signature)) && found.is_some();

@@ -10,7 +10,7 @@ use super::{
     Policy,
     policy::{Fields, check_length, invalid},
 };
-use crate::{Credentials, Error, ErrorKind, Life, Scratch, Signer, sha256, signer::ALGORITHM};
+use crate::{Algorithm, Credentials, Error, ErrorKind, Life, Scratch, Signer, sha256};
 
 impl Signer {
     /// Signs a policy, and returns the form with which a browser uploads by it.
@@ -69,7 +69,7 @@ impl Signer {
         let credential = format!("{id}/{scope}");
         let token = credentials.session_token().filter(|token| !token.is_empty());
         let mut added = vec![
-            ("x-amz-algorithm", ALGORITHM),
+            ("x-amz-algorithm", Algorithm::HmacSha256.as_str()),
             ("x-amz-credential", &*credential),
             ("x-amz-date", at.as_str()),
         ];

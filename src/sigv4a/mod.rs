@@ -60,6 +60,13 @@
 //! A server that takes both algorithms looks at [`Claim::algorithm`](crate::verify::Claim::algorithm) to
 //! find the right key: one of the other algorithm matches nothing.
 //!
+//! # Bodies in chunks
+//!
+//! [`Signer::sign_chunked`] signs the chunks of a body as it signs its head, and what
+//! [`Claim::verify`](crate::verify::Claim::verify) returns verifies them. The length of a body on the wire is
+//! told beforehand, so each signature in it has as many `*` behind it as make [`PADDED`] bytes. What the
+//! next chunk signs has none.
+//!
 //! # Cost
 //!
 //! To derive a key costs as much as to sign with it, so keys are [cached](KeyCache). Both cost hundreds of
@@ -72,8 +79,10 @@ mod signature;
 use std::sync::Arc;
 
 use crate::{
-    Credentials, Signer,
+    Credentials, Scope, Signer, Timestamp,
     asymmetric::{AsymmetricKey, AsymmetricSigner},
+    chain::Verifies,
+    chunked::ChunkVerifier,
     verify::{
         Key, Verifier,
         key::{AnyKey, sealed},
@@ -143,6 +152,38 @@ impl Verifier {
     }
 }
 
+impl ChunkVerifier {
+    /// Verifies chunks that are signed by SigV4A, `STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD`.
+    ///
+    /// As [`ChunkVerifier::new`]; [`ChunkVerifier::with_trailer`] adds a signed trailer. `signature` is the
+    /// request's own, which has no padding.
+    ///
+    /// ```
+    /// use countersign::{Scope, chunked::{ChunkBuffer, ChunkVerifier}, sigv4a::SigningKey};
+    ///
+    /// let scope = Scope::parse("20150830/s3/aws4_request")?;
+    /// let key = SigningKey::derive("AKIDEXAMPLE", "secret");
+    /// let at = "20150830T123600Z".parse()?;
+    /// let signature = key.sign(b"the string to sign of the request");
+    /// let signature = signature.as_str().as_bytes();
+    /// let mut chunks = ChunkVerifier::sigv4a(*key.verifying_key(), at, &scope, signature);
+    ///
+    /// let mut body = ChunkBuffer::new();
+    /// let forged = format!("4;chunk-signature={}\r\nmeow\r\n", "0".repeat(144));
+    /// assert!(chunks.push(forged.as_bytes(), &mut body).is_err());
+    /// assert!(body.ready().is_empty());
+    /// # Ok::<(), countersign::Error>(())
+    /// ```
+    pub fn sigv4a(
+        key: VerifyingKey,
+        at: Timestamp,
+        scope: &Scope<'_>,
+        signature: &[u8],
+    ) -> ChunkVerifier {
+        ChunkVerifier::with_key(Verifies::Asymmetric(Arc::new(key)), at, scope, signature)
+    }
+}
+
 impl AsymmetricKey for VerifyingKey {
     fn is_signature(&self, string_to_sign: &[u8], signature: &[u8]) -> bool {
         VerifyingKey::is_signature(self, string_to_sign, signature)
@@ -150,6 +191,10 @@ impl AsymmetricKey for VerifyingKey {
 
     fn of(&self, access_key_id: &str, secret_access_key: &str) -> Arc<dyn AsymmetricKey> {
         Arc::new(VerifyingKey::derive(access_key_id, secret_access_key))
+    }
+
+    fn shared(&self) -> Arc<dyn AsymmetricKey> {
+        Arc::new(*self)
     }
 }
 

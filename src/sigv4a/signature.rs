@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::asymmetric::LONGEST_SIGNATURE;
+use crate::asymmetric::{self, LONGEST_SIGNATURE, PADDING};
 
 /// A signature as it is sent: DER in lower-case hexadecimal, 142 digits as a rule and up to 144.
 ///
@@ -29,7 +29,7 @@ impl Signature {
 
     /// The signature with these bytes, at most [`Signature::LONGEST_DER`].
     pub(super) fn from_der(der: &[u8]) -> Signature {
-        let mut signature = Signature { text: [b'*'; PADDED], len: 2 * der.len() };
+        let mut signature = Signature { text: [PADDING; PADDED], len: 2 * der.len() };
         hex::encode_to_slice(der, &mut signature.text[..2 * der.len()])
             .expect("two digits for each byte");
         signature
@@ -65,8 +65,7 @@ impl fmt::Debug for Signature {
 /// assert_eq!(countersign::sigv4a::without_padding(b"3044**"), b"3044");
 /// ```
 pub fn without_padding(signature: &[u8]) -> &[u8] {
-    let len = signature.iter().rposition(|&byte| byte != b'*').map_or(0, |last| last + 1);
-    &signature[..len]
+    asymmetric::without_padding(signature)
 }
 
 /// The length of a padded signature in bytes.

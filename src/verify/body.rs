@@ -6,10 +6,11 @@ use bytes::Buf;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::{Error, Place, Refusal, Verifier, parts::malformed};
+use super::{Error, Place, Refusal, Verifier, key::AnyKey};
 use crate::{
-    Payload, Scope, SigningKey, Timestamp,
+    Payload, Scope, Timestamp,
     canonical::Lines,
+    chain::Verifies,
     chunked::{ChunkBuffer, ChunkVerifier, Trailers},
 };
 
@@ -46,8 +47,7 @@ struct Chunks {
 /// What the first chunk of a body signs: the request's own signature, and how it was made.
 pub(super) struct Seed<'s> {
     pub(super) place: Place,
-    /// None if the signature is no HMAC.
-    pub(super) key: Option<&'s SigningKey>,
+    pub(super) key: AnyKey<'s>,
     pub(super) at: Timestamp,
     pub(super) scope: Scope<'s>,
     pub(super) signature: &'s [u8],
@@ -73,30 +73,32 @@ impl BodyCheck {
         let names = lines.values("x-amz-trailer").collect::<Vec<_>>().join(&b","[..]);
         let names = names.trim_ascii();
         let undeclared = |message| Err(Error::new(Refusal::MalformedTrailer, place, message));
-        if payload == Payload::Streaming && !names.is_empty() {
+        if !payload.has_trailer() && !names.is_empty() {
             return undeclared("x-amz-trailer names trailers, and the form of the body has none");
         }
-        if payload != Payload::Streaming && names.is_empty() {
+        if payload.has_trailer() && names.is_empty() {
             return undeclared(
                 "the form of the body has a trailer, and no x-amz-trailer names any",
             );
         }
-        let chunks = if payload == Payload::StreamingUnsignedTrailer {
-            ChunkVerifier::unsigned(names, verifier.checksums)?
-        } else {
-            let short = || malformed(place, "the signature is shorter than signatures are");
-            let Some(key) = key else {
+        let chunks = if let Some(algorithm) = payload.chunk_algorithm() {
+            let key = match key {
+                AnyKey::Asymmetric(key) => Verifies::Asymmetric(key.shared()),
+                AnyKey::Hmac(key) => Verifies::Hmac(key.clone()),
+            };
+            if key.algorithm() != algorithm {
                 let message =
                     "the chunks of the body are signed by another algorithm than its head";
                 return Err(Error::new(Refusal::UnsupportedPayload, place, message));
-            };
-            let signature = signature.first_chunk().ok_or_else(short)?;
-            let chunks = ChunkVerifier::new(key.clone(), at, &scope, signature);
+            }
+            let chunks = ChunkVerifier::with_key(key, at, &scope, signature);
             if names.is_empty() {
                 chunks
             } else {
                 chunks.with_trailer(names, verifier.checksums)?
             }
+        } else {
+            ChunkVerifier::unsigned(names, verifier.checksums)?
         };
         let mut chunks = chunks.with_place(place).with_chunk_limit(verifier.chunk_limit);
         let mut lengths = lines.values("x-amz-decoded-content-length");

@@ -228,15 +228,11 @@ impl<'a> Claim<'a> {
             // Whoever says so of the body checks each message of it: see `Claim::verify_events`.
             Payload::Events if body == Some(Payload::Events) => {}
             Payload::Unsigned if self.takes_unsigned() => {}
-            Payload::Streaming | Payload::StreamingTrailer => {}
+            payload if payload.chunk_algorithm().is_some() => {}
             Payload::StreamingUnsignedTrailer if self.takes_unsigned() => {}
             Payload::Unsigned | Payload::StreamingUnsignedTrailer => {
                 let message = "the service does not take requests whose payload is unsigned";
                 return Err(refuse(Refusal::UnsignedPayload, message));
-            }
-            Payload::StreamingEcdsa | Payload::StreamingEcdsaTrailer => {
-                let message = "chunks that are signed by SigV4A are not verified by this version";
-                return Err(refuse(Refusal::UnsupportedPayload, message));
             }
             _ => {
                 let message = "bodies of signed events are not verified by this version";
@@ -250,13 +246,8 @@ impl<'a> Claim<'a> {
         let check = match known.filter(|_| payload.is_in_chunks()) {
             Some(known) => {
                 let signature = &self.parts.signature;
-                let seed = Seed {
-                    place,
-                    key: known.key.hmac(),
-                    at: self.at,
-                    scope: self.scope(),
-                    signature,
-                };
+                let seed =
+                    Seed { place, key: known.key, at: self.at, scope: self.scope(), signature };
                 BodyCheck::of_chunks(payload, seed, &lines, self.verifier)?
             }
             None => BodyCheck::new(payload, place, is_checked),

@@ -42,15 +42,7 @@ pub enum AnyKey<'k> {
     Hmac(&'k SigningKey),
 }
 
-impl<'k> AnyKey<'k> {
-    /// The key of an HMAC.
-    pub(crate) fn hmac(self) -> Option<&'k SigningKey> {
-        match self {
-            AnyKey::Asymmetric(_) => None,
-            AnyKey::Hmac(key) => Some(key),
-        }
-    }
-
+impl AnyKey<'_> {
     /// Whether both are of one algorithm.
     pub(super) fn is_like(self, other: AnyKey<'_>) -> bool {
         matches!(
