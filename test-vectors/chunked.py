@@ -16,7 +16,8 @@ RULE = (
     "A body in chunks is `hex-length;chunk-signature=...` and the data, each with CR LF behind it, for"
     " every chunk; then the same with length 0, without data, then the trailers, one to a line, then"
     " their signature if the chunks are signed, then an empty line. Each signature signs the one"
-    " before, the first the head's. Byte n of a body is (7n + n/251) mod 256, rounded down."
+    " before, the first the head's; by SigV4A a signature has so many `*` behind it as make 144 bytes,"
+    " and the next signs it without them. Byte n of a body is (7n + n/251) mod 256, rounded down."
 )
 KEY = {
     "access_key_id": "AKIDEXAMPLE",
@@ -109,12 +110,21 @@ def cases():
                    chunk_size=small, checksum=name)
         yield case(f"unsigned-{name}", f"Unsigned chunks, and {name} behind them.", 20_001,
                    form="unsigned", chunk_size=small, checksum=name)
+    for name, length, fields in [
+        ("empty", 0, {}),
+        ("two-chunks", 8193, {}),
+        ("trailers", 20_001, {"trailers": [["x-amz-meta-b", "1"], ["x-amz-meta-a", "2"]]}),
+        ("checksum", 20_001, {"checksum": "crc64nvme"}),
+        ("unsigned", 9000, {"form": "unsigned", "checksum": "crc32"}),
+    ]:
+        yield case(f"sigv4a-{name}", "The chunks are signed by SigV4A, as the head is.", length,
+                   chunk_size=small, algorithm="sigv4a", region_set="us-*", **fields)
     yield case("unsigned-empty", "Nothing, unsigned.", 0, form="unsigned", checksum="crc32")
     yield case("unsigned-one-chunk", "A chunk to the brim, unsigned.", small, form="unsigned",
                chunk_size=small, checksum="crc64nvme")
 
 
-def settle(case, sign):
+def settle(case, sign, ecdsa):
     """A case as it is written, and what is wrong with it."""
     request = case["in"]
     body, is_signed = body_of(request["length"]), request["form"] == "signed"
@@ -131,16 +141,13 @@ def settle(case, sign):
         if ask_awscrt:
             agree["awscrt"] = base64.b64encode(ask_awscrt(body)).decode() == value
 
-    placeholder, _ = frames(request, body, trailers, "0" * 64 if is_signed else None, lambda text: "0" * 64)
+    placeholder, _ = frames(request, body, trailers, "0" if is_signed else None, lambda text: "0" * 64)
     head = head_of(request, len(placeholder), trailers)
     expect = sign(head)
     scope = expect["string_to_sign"].split("\n")[2]
-    key = f"AWS4{request['credentials']['secret_access_key']}".encode()
-    for part in scope.split("/"):
-        key = hmac.digest(key, part.encode(), "sha256")
     wire, signatures = frames(
         request, body, trailers, expect["signature"] if is_signed else None,
-        lambda text: hmac.digest(key, text.encode(), "sha256").hex(), scope,
+        signer_of(request, scope, ecdsa), scope,
     )
     if not is_signed:
         wrapper = botocore.httpchecksum.AwsChunkedWrapper(
@@ -161,6 +168,21 @@ def settle(case, sign):
     }, problems
 
 
+def signer_of(request, scope, ecdsa):
+    """What signs the chunks."""
+    credentials = request["credentials"]
+    if is_asymmetric(request):
+        return lambda text: ecdsa(credentials, text.encode())
+    key = f"AWS4{credentials['secret_access_key']}".encode()
+    for part in scope.split("/"):
+        key = hmac.digest(key, part.encode(), "sha256")
+    return lambda text: hmac.digest(key, text.encode(), "sha256").hex()
+
+
+def is_asymmetric(request):
+    return request.get("algorithm") == "sigv4a"
+
+
 def head_of(request, encoded_length, trailers):
     """The head, with what goes with such a body, as generate.py signs it."""
     line = "streaming" if request["form"] == "signed" else "unsigned-trailer"
@@ -174,18 +196,21 @@ def head_of(request, encoded_length, trailers):
     ]
     if trailers:
         headers.append(["x-amz-trailer", ",".join(name for name, _ in trailers)])
-    same = "method url region service time credentials".split()
-    return {**{key: request[key] for key in same}, "as": "headers", "payload": line, "headers": headers}
+    same = "method url region service time credentials algorithm region_set".split()
+    return {**{key: request[key] for key in same if key in request}, "as": "headers", "payload": line, "headers": headers}
 
 
 def frames(request, body, trailers, previous, sign, scope=""):
     """What is sent for the body, and the signatures in it."""
     size, signatures, wire = request["chunk_size"], [], b""
+    algorithm, digits = ("AWS4-HMAC-SHA256", 64)
+    if is_asymmetric(request):
+        algorithm, digits = ("AWS4-ECDSA-P256-SHA256", 144)
 
     def signed(kind, rest):
         before = signatures[-1] if signatures else previous
-        signatures.append(sign("\n".join([f"AWS4-HMAC-SHA256-{kind}", TIME, scope, before, *rest])))
-        return signatures[-1]
+        signatures.append(sign("\n".join([f"{algorithm}-{kind}", TIME, scope, before, *rest])))
+        return signatures[-1].ljust(digits, "*")
 
     for start in [*range(0, len(body), size), len(body)]:
         chunk = body[start:start + size]
@@ -203,11 +228,11 @@ def frames(request, body, trailers, previous, sign, scope=""):
     return wire + b"\r\n", signatures
 
 
-def family(sign):
+def family(sign, ecdsa):
     """The family as it is written, and what is wrong with it."""
     settled, problems = [], []
     for case in cases():
-        written, wrong = settle(case, sign)
+        written, wrong = settle(case, sign, ecdsa)
         settled.append(written)
         problems += [f"chunked/{case['name']}: {problem}" for problem in wrong]
     return {"family": "chunked", "rule": RULE, "cases": settled}, problems

@@ -342,6 +342,10 @@ def ecdsa(key, text):
         value = hmac.digest(mac_key, value, "sha256")
 
 
+def ecdsa_by(credentials, text):
+    return ecdsa(private_key(credentials["access_key_id"], credentials["secret_access_key"]), text)
+
+
 def der(*numbers):
     texts = [number.to_bytes(number.bit_length() // 8 + 1) for number in numbers]
     inner = b"".join(bytes([2, len(text)]) + text for text in texts)
@@ -1993,7 +1997,7 @@ def generate():
             for answer in (True, False, None)
         ]
         table.append((family, len(settled), *counts))
-    bodies, wrong = chunked.family(sign)
+    bodies, wrong = chunked.family(sign, ecdsa_by)
     files["chunked.json"] = text_of(bodies)
     problems += wrong
     agree = [case["agree"] for case in bodies["cases"]]

@@ -306,12 +306,12 @@ impl Sent {
 }
 
 #[cfg(feature = "sigv4a")]
-fn sigv4a_signer(region_set: String, service: String) -> Signer {
+pub(crate) fn sigv4a_signer(region_set: String, service: String) -> Signer {
     countersign::sigv4a::signer(region_set, service)
 }
 
 #[cfg(not(feature = "sigv4a"))]
-fn sigv4a_signer(_: String, _: String) -> Signer {
+pub(crate) fn sigv4a_signer(_: String, _: String) -> Signer {
     panic!("SigV4A needs its feature")
 }
 
