@@ -8,10 +8,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use countersign::{Credentials, Head, Headers, Payload, Presign, Scratch, Signer};
+use countersign::{Credentials, Head, Headers, Payload, Presign, Scratch, Signer, sigv4a};
 use serde_json::Value;
 
-use crate::support::{SECRET, TOKEN, countersign, forms_of_chunks, run, upload};
+use crate::support::{SECRET, TOKEN, countersign, forms_of_chunks, run, upload, upload_by};
 
 /// A running endpoint that knows the credentials of the environment.
 struct Listening {
@@ -277,6 +277,28 @@ fn a_body_in_chunks_is_verified_while_it_comes() {
         let (answer, verdict) = endpoint.ask(&[other.as_bytes(), &body].concat());
         assert_eq!((answer.status, &verdict["cause_codes"]), (403, &serde_json::json!(["method"])));
         assert!(verdict.get("chunk").is_none(), "{verdict}");
+    }
+}
+
+#[test]
+fn chunks_that_are_signed_by_sigv4a_are_verified_while_they_come() {
+    let mut endpoint = Listening::start(&[]);
+    let (signer, data) = (sigv4a::signer("*", "s3"), b"purr ".repeat(3000));
+    for (form, chunks) in forms_of_chunks(data.len() as u64) {
+        let (head, body) = upload_by(&signer, chunks, &data, SystemTime::now());
+        let (answer, verdict) = endpoint.ask(&[&head[..], &body].concat());
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        assert_eq!((&verdict["ok"], &verdict["payload"]), (&true.into(), &form.into()));
+        // No region, as by no other algorithm.
+        assert_eq!(verdict["scope"].as_str().unwrap()[8..], *"/s3/aws4_request");
+        let mut bad = body;
+        bad[9000] ^= 1;
+        let (_, verdict) = endpoint.ask(&[&head[..], &bad].concat());
+        let (code, chunk) = match form {
+            "unsigned-trailer" => ("BadDigest", Value::Null),
+            _ => ("SignatureDoesNotMatch", 2.into()),
+        };
+        assert_eq!((&verdict["code"], &verdict["chunk"]), (&code.into(), &chunk), "{verdict}");
     }
 }
 

@@ -3,11 +3,11 @@
 use std::fs;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use countersign::Timestamp;
+use countersign::{Timestamp, sigv4a};
 use serde_json::{Value, json};
 
 use crate::{
-    support::{Coprocess, SECRET, TOKEN, countersign, forms_of_chunks, run, upload},
+    support::{Coprocess, SECRET, TOKEN, countersign, forms_of_chunks, run, upload, upload_by},
     vectors::external_data,
 };
 
@@ -233,6 +233,51 @@ fn a_body_in_chunks_is_verified_and_the_first_that_is_bad_is_named() {
         assert_eq!(code, 0);
         assert!(out.contains(&format!("{form}; no body was given, so none was verified")), "{out}");
     }
+}
+
+#[test]
+fn chunks_that_are_signed_by_sigv4a_are_verified() {
+    let (signer, data) = (sigv4a::signer("eu-*", "s3"), b"meow ".repeat(4000));
+    let mut coprocess = Coprocess::start(&["verify", "--jsonl"]);
+    for (form, chunks) in forms_of_chunks(data.len() as u64) {
+        let (head, body) = upload_by(&signer, chunks, &data, at());
+        let verify = |body: &[u8]| {
+            let options = ["verify", "--http", "-", "--time", TIME, "--output", "json"];
+            let output = run(countersign(&options), &[&head[..], body].concat());
+            let verdict: Value = serde_json::from_slice(&output.stdout).unwrap();
+            (output.status.code().unwrap(), verdict)
+        };
+        let mut bad = body.clone();
+        bad[17_500] ^= 1;
+        let (chunk, code) = match form {
+            "unsigned-trailer" => (Value::Null, "BadDigest"),
+            _ => (json!(3), "SignatureDoesNotMatch"),
+        };
+        let (status, verdict) = verify(&body);
+        assert_eq!((status, &verdict["algorithm"]), (0, &json!("sigv4a")), "{verdict}");
+        assert_eq!(verdict["payload"], form);
+        let (status, verdict) = verify(&bad);
+        assert_eq!((status, &verdict["chunk"]), (1, &chunk), "{verdict}");
+        assert_eq!(verdict["code"], code);
+
+        let headers = str::from_utf8(&head).unwrap().lines().skip(1);
+        let headers = headers.filter_map(|line| line.split_once(": "));
+        let headers: Vec<Value> = headers.map(|(name, value)| json!([name, value])).collect();
+        let mut ask = |body: &[u8]| {
+            let line = json!({
+                "method": "PUT", "url": "https://b.s3.eu-west-1.amazonaws.com/k", "headers": headers,
+                "time": TIME, "region": "eu-west-1", "body_base64": BASE64_STANDARD.encode(body),
+                "credentials": {"AKIDEXAMPLE": {"secret_access_key": SECRET, "session_token": TOKEN}},
+            });
+            coprocess.ask(&line.to_string())
+        };
+        let verdict = ask(&body);
+        assert_eq!((&verdict["ok"], &verdict["payload"]), (&json!(true), &json!(form)));
+        assert_eq!(verdict["algorithm"], "sigv4a");
+        let verdict = ask(&bad);
+        assert_eq!((&verdict["code"], &verdict["chunk"]), (&json!(code), &chunk), "{verdict}");
+    }
+    assert_eq!(coprocess.finish(), 0);
 }
 
 #[test]

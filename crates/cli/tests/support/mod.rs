@@ -61,9 +61,18 @@ pub(crate) fn forms_of_chunks(len: u64) -> [(&'static str, Chunks); 3] {
 
 /// An upload to S3 in chunks as HTTP/1.1, its head and its body apart.
 pub(crate) fn upload(chunks: Chunks, data: &[u8], at: SystemTime) -> (Vec<u8>, Vec<u8>) {
+    upload_by(&Signer::new("eu-west-1", "s3"), chunks, data, at)
+}
+
+/// The same by another signer.
+pub(crate) fn upload_by(
+    signer: &Signer,
+    chunks: Chunks,
+    data: &[u8],
+    at: SystemTime,
+) -> (Vec<u8>, Vec<u8>) {
     let credentials = Credentials::new("AKIDEXAMPLE", SECRET).with_session_token(TOKEN);
     let mut put = http::Request::put("https://b.s3.eu-west-1.amazonaws.com/k").body(()).unwrap();
-    let signer = Signer::new("eu-west-1", "s3");
     let mut signer = signer.sign_chunked(&mut put, chunks, &credentials, at).unwrap();
     let mut body = ChunkBuffer::new();
     signer.push(data, &mut body).unwrap();
