@@ -182,6 +182,29 @@ fn a_body_in_chunks_comes_back_framed() {
 }
 
 #[test]
+fn what_one_coprocess_frames_the_other_takes_apart_by_either_algorithm() {
+    let mut signing = Coprocess::start(&["sign", "--jsonl"]);
+    let mut verifying = Coprocess::start(&["verify", "--jsonl"]);
+    let body = "meow".repeat(20_000);
+    for algorithm in ["sigv4", "sigv4a"] {
+        for form in ["streaming", "streaming-trailer", "unsigned-trailer"] {
+            let answer = signing.ask(&upload(json!({
+                "body": body, "payload": form, "algorithm": algorithm,
+                "credentials": {"access_key_id": "AKID", "secret_access_key": "secret"},
+            })));
+            let line = json!({
+                "method": "PUT", "url": answer["url"], "headers": answer["headers"],
+                "body_base64": answer["body_base64"], "time": "20150830T123600Z",
+                "region": "us-east-1", "credentials": {"AKID": "secret"},
+            });
+            let verdict = verifying.ask(&line.to_string());
+            assert_eq!(verdict["ok"], true, "{algorithm}, {form}: {answer} {verdict}");
+            assert_eq!(verdict["payload"], form);
+        }
+    }
+}
+
+#[test]
 fn the_three_spellings_of_a_body_are_framed_alike() {
     let path = std::env::temp_dir().join(format!("countersign-framed-{}", std::process::id()));
     std::fs::write(&path, "meow").unwrap();

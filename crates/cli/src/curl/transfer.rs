@@ -195,10 +195,12 @@ impl Transfer {
                 ));
             }
         };
-        let chunks = framing::chunks(payload, body.len()?, checksum)
-            .expect("who calls has seen that the payload is one of chunks");
-        let Changed { replaced, set } = framing::set_headers(&mut self.request, &chunks)?;
         let Signing { signer, credentials, at } = signing;
+        let chunks = framing::chunks(payload, body.len()?, checksum)
+            .expect("who calls has seen that the payload is one of chunks")
+            .with_algorithm(signer.algorithm());
+        let payload = chunks.payload();
+        let Changed { replaced, set } = framing::set_headers(&mut self.request, &chunks)?;
         let mut scratch = Scratch::new();
         let (added, chunks) = self.request.with_head(|head| {
             let signed = signer.sign_head(head, payload, credentials, *at, &mut scratch)?;

@@ -136,7 +136,7 @@ impl Coprocess<'_> {
         let mut wire = None;
         let signature = match line.form.unwrap_or(Form::Headers) {
             Form::Headers => {
-                let framed = payload.framed(&body, checksum)?;
+                let framed = payload.framed(&body, checksum, signer.algorithm())?;
                 if let Some(framed) = &framed {
                     framing::set_headers(&mut request, &framed.chunks)?;
                 }
@@ -246,6 +246,7 @@ impl PayloadField {
         self,
         body: &'b Body,
         checksum: Checksum,
+        algorithm: Algorithm,
     ) -> Result<Option<ToFrame<'b>>, Failure> {
         let PayloadField::Given(payload) = self else { return Ok(None) };
         if !framing::is_chunked(payload) {
@@ -253,7 +254,7 @@ impl PayloadField {
         }
         let Some(data) = body.bytes()? else { return Ok(None) };
         let chunks = framing::chunks(payload, data.len() as u64, checksum);
-        Ok(chunks.map(|chunks| ToFrame { data, chunks }))
+        Ok(chunks.map(|chunks| ToFrame { data, chunks: chunks.with_algorithm(algorithm) }))
     }
 
     fn or_hash(self, body: &Body) -> Result<Payload, Failure> {
