@@ -34,7 +34,7 @@ use super::{Ports, ProfileSet, ProviderError, ProviderErrorKind, Section};
 /// assert_eq!(endpoint.url(), "https://sts.cn-north-1.amazonaws.com.cn");
 /// # Ok::<(), countersign::providers::ProviderError>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Endpoints {
     ports: Ports,
     url: Option<String>,
@@ -209,6 +209,12 @@ impl Endpoints {
             return Err(invalid(format!("`{}` can be no region", region.escape_debug())));
         }
         if let Some(url) = self.named(service.id())? {
+            // What stands before an `@` in a URL would be sent to whoever is behind it, and may be secret.
+            if url.contains('@') {
+                let message =
+                    format!("the URL that names the endpoint of {} holds a user", service.id());
+                return Err(invalid(message));
+            }
             let both = |what| {
                 invalid(format!(
                     "Invalid Configuration: {what} and custom endpoint are not supported: {} is to be \
@@ -236,8 +242,20 @@ impl Endpoints {
                 return Endpoint::parse("https://sts.amazonaws.com".to_owned(), Some("us-east-1"));
             }
         }
-        let host = service.host(&Partition::of(region), region, self.fips, self.dual_stack);
+        let host = service.host(Partition::of(region), region, self.fips, self.dual_stack);
         Endpoint::parse(format!("https://{host}"), Some(region))
+    }
+}
+
+impl fmt::Debug for Endpoints {
+    /// Without the URLs: nobody has looked yet at what stands in them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoints")
+            .field("ignores_configured", &self.ignores_configured)
+            .field("fips", &self.fips)
+            .field("dual_stack", &self.dual_stack)
+            .field("legacy_sts", &self.legacy_sts)
+            .finish_non_exhaustive()
     }
 }
 
@@ -269,10 +287,6 @@ impl Endpoint {
                 "the endpoint `{}` must begin with https:// or http:// and have no query",
                 shown()
             )));
-        }
-        // What stands before an `@` in a URL would be sent to whoever is behind it.
-        if uri.authority().is_none_or(|authority| authority.as_str().contains('@')) {
-            return Err(invalid("an endpoint's URL may hold no user".to_owned()));
         }
         Ok(Endpoint { url, uri, region: region.map(str::to_owned) })
     }

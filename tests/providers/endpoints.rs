@@ -209,9 +209,12 @@ fn a_url_that_cannot_be_an_endpoint_is_an_error() {
         let error = endpoints.find(EndpointService::Sts, None).unwrap_err();
         assert_eq!(error.kind(), ProviderErrorKind::InvalidConfiguration, "{url}: {error}");
     }
-    let endpoints = Endpoints::new(&Ports::empty()).with_url("https://cat:hush@example.com");
-    let error = endpoints.find(EndpointService::Sts, None).unwrap_err();
-    assert!(!format!("{error:?}{error}").contains("hush"), "{error}");
+    for url in ["https://cat:hush@example.com", "cat:hush@", "ftp://cat:hush@x"] {
+        let endpoints = Endpoints::new(&Ports::empty()).with_url(url).with_fips(true);
+        let error = endpoints.find(EndpointService::Sts, None).unwrap_err();
+        assert!(error.to_string().contains("holds a user"), "{error}");
+        assert!(!format!("{endpoints:?}{error:?}{error}").contains("hush"), "{error}");
+    }
 }
 
 fn sts(config: &str, variables: &[(&str, &str)], profile: &str) -> Result<String, ProviderError> {

@@ -6,7 +6,7 @@ mod mfa;
 mod providers;
 mod requests;
 
-use std::{fmt, time::Duration};
+use std::{error::Error, fmt, time::Duration};
 
 use bytes::Bytes;
 use http::{
@@ -359,7 +359,7 @@ impl Sts {
         );
         let message = format!("{} failed: {code}: {text}", form.what());
         let mut error = form.error(kind, message);
-        if failure.is_one_of(&STALE) {
+        if signer.is_some() && failure.is_one_of(&STALE) {
             error = error.with_source(StaleCredentials);
         }
         let may_pass = is_the_servers(status) || failure.is_one_of(&PASSING);
@@ -387,7 +387,7 @@ impl From<ProviderError> for Refused {
 
 /// Whether an error says that the credentials that asked are themselves no longer good.
 fn is_about_stale_credentials(error: &ProviderError) -> bool {
-    std::error::Error::source(error).is_some_and(|source| source.is::<StaleCredentials>())
+    error.source().is_some_and(<dyn Error>::is::<StaleCredentials>)
 }
 
 /// Marks an error by which a service says that credentials have expired.
@@ -400,7 +400,7 @@ impl fmt::Display for StaleCredentials {
     }
 }
 
-impl std::error::Error for StaleCredentials {}
+impl Error for StaleCredentials {}
 
 fn is_the_servers(status: StatusCode) -> bool {
     status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS
