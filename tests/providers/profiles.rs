@@ -11,7 +11,7 @@ use bytes::Bytes;
 use countersign::{
     providers::{
         Chain, CredentialSource, Files, HttpError, MfaPrompt, Platform, Ports, ProfileBase,
-        ProfileChain, ProfileProvider, ProfileSet, ProvideCredentials, ProviderError,
+        ProfileChain, ProfileProvider, ProfileRole, ProfileSet, ProvideCredentials, ProviderError,
         ProviderErrorKind, RegionChain,
     },
     verify::Verifier,
@@ -40,7 +40,7 @@ fn profiles_resolve_as_published() {
         let (name, output) = (case["docs"].as_str().unwrap(), &case["output"]);
         match (ProfileChain::resolve(&profiles, selected), output["Error"].as_str()) {
             (Ok(Some(chain)), None) => {
-                assert_eq!(described(&chain), output["ProfileChain"], "{name}")
+                assert_eq!(described(&chain), output["ProfileChain"], "{name}");
             }
             // That a profile says nothing of credentials is no error by itself: other providers follow.
             (Ok(None), Some("profile `A` did not contain credential information")) => {
@@ -162,7 +162,7 @@ fn a_profile_that_is_its_own_source_may_use_whatever_else_it_says() {
     let profiles = ProfileSet::load(&home(config)).unwrap();
     let chain = ProfileChain::resolve(&profiles, "a").unwrap().unwrap();
     assert!(matches!(chain.base(), ProfileBase::Process { .. }), "{chain:?}");
-    let arns: Vec<&str> = chain.roles().iter().map(|role| role.role_arn()).collect();
+    let arns: Vec<&str> = chain.roles().iter().map(ProfileRole::role_arn).collect();
     assert_eq!(arns, ["y", "x"]);
 }
 

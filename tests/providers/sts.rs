@@ -439,6 +439,9 @@ fn a_server_that_repeats_secrets_is_not_quoted() {
         assert!(message.contains("AccessDenied: the message is left out"), "{message}");
         assert!(!format!("{message}{error:?}").contains(secret), "{message}");
     }
+    let world = World::answering([failure(403, "hush", "x")]);
+    let error = run(world.sts().assume_role(&base(), &AssumeRole::new(ROLE))).unwrap_err();
+    assert!(error.to_string().contains("no error that can be read"), "{error}");
     let world = World::answering([failure(400, "InvalidIdentityToken", "not ey.J.x")]);
     let request = AssumeRoleWithWebIdentity::new(ROLE, "ey.J.x");
     let error = run(world.sts().assume_role_with_web_identity(&request)).unwrap_err();
@@ -556,6 +559,15 @@ fn credentials_that_sts_calls_expired_are_invalidated_where_they_came_from() {
         let expected: &[&str] = if is_stale { &["AKIDBASE"] } else { &[] };
         assert_eq!(*source.0.lock().unwrap(), expected, "{code}");
     }
+}
+
+#[test]
+fn a_token_that_has_expired_says_nothing_of_the_credentials_that_signed_nothing() {
+    let world = World::answering([failure(400, "ExpiredTokenException", "Token expired")]);
+    let request = AssumeRoleWithWebIdentity::new(ROLE, "ey.J.x");
+    let error = run(world.sts().assume_role_with_web_identity(&request)).unwrap_err();
+    assert_eq!(error.kind(), ProviderErrorKind::Failed, "the next token may be better");
+    assert!(chain_of(&error).ends_with("ExpiredTokenException: Token expired"), "{error}");
 }
 
 // Web identities.

@@ -341,7 +341,11 @@ impl Sts {
         status: StatusCode,
         body: &[u8],
     ) -> Refused {
-        let Some(failure) = Failure::parse(body) else {
+        let is_secret = |text: &str| {
+            form.gives_away(text) || signer.is_some_and(|signer| gives_away(signer, text))
+        };
+        let failure = Failure::parse(body).filter(|failure| !is_secret(&failure.name()));
+        let Some(failure) = failure else {
             let error = form.failed(format_args!(
                 "{} answered with status {} and no error that can be read",
                 endpoint.url(),
@@ -351,12 +355,7 @@ impl Sts {
         };
         let is_final = failure.is_one_of(&FINAL);
         let kind = if is_final { ProviderErrorKind::Refused } else { ProviderErrorKind::Failed };
-        let (code, text) = (
-            failure.name(),
-            failure.message_without(|text| {
-                form.gives_away(text) || signer.is_some_and(|signer| gives_away(signer, text))
-            }),
-        );
+        let (code, text) = (failure.name(), failure.message_without(is_secret));
         let message = format!("{} failed: {code}: {text}", form.what());
         let mut error = form.error(kind, message);
         if signer.is_some() && failure.is_one_of(&STALE) {
