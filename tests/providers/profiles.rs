@@ -286,7 +286,7 @@ fn a_role_by_the_environment_needs_keys_there_and_nothing_stands_in() {
     let error = run(Chain::standard(&world.ports).provide()).unwrap_err();
     assert_eq!(error.kind(), ProviderErrorKind::InvalidConfiguration);
     let message = error.to_string();
-    assert!(message.contains("no credentials to ask with: environment: neither"), "{message}");
+    assert!(message.contains("not enabled: environment: neither"), "{message}");
 }
 
 #[test]
@@ -360,9 +360,8 @@ const BY_PROFILE: [&str; 8] = [
     "retry_on_error",
 ];
 
-/// All that concern web identities but `profile_overrides_web_identity`, which has a profile be named that
-/// is not there: that is an error here, and not a provider that is not enabled.
-const BY_CHAIN: [&str; 5] = [
+const BY_CHAIN: [&str; 6] = [
+    "profile_overrides_web_identity",
     "web_identity_source_profile_no_env",
     "web_identity_token_env",
     "web_identity_token_invalid_jwt",

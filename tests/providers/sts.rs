@@ -501,10 +501,7 @@ fn a_role_without_credentials_to_ask_with_is_an_error() {
     let error = run(provider.provide()).unwrap_err();
     assert_eq!(error.kind(), ProviderErrorKind::InvalidConfiguration);
     let message = error.to_string();
-    assert!(
-        message.contains("no credentials to ask with: chain: no credentials found"),
-        "{message}"
-    );
+    assert!(message.contains("not enabled: chain: no credentials found"), "{message}");
 }
 
 #[test]

@@ -215,18 +215,6 @@ impl ProfileBase {
         Ok(ProfileBase::Source { profile: section.name().to_owned(), source })
     }
 
-    /// The profile that the credentials begin in; `None` for static keys, of which nothing more is asked.
-    pub fn profile(&self) -> Option<&str> {
-        match self {
-            ProfileBase::Source { profile, .. }
-            | ProfileBase::Login { profile, .. }
-            | ProfileBase::Process { profile, .. }
-            | ProfileBase::WebIdentity { profile, .. } => Some(profile),
-            ProfileBase::Sso(settings) => Some(settings.profile()),
-            ProfileBase::Static(_) => None,
-        }
-    }
-
     /// Whether both mean the same, so that one provider serves for both. Static keys need none.
     pub(super) fn is_same(&self, other: &ProfileBase) -> bool {
         match (self, other) {
@@ -400,19 +388,15 @@ impl SsoSettings {
 pub struct ProfileRole {
     profile: String,
     request: AssumeRole,
-    session_name: Option<String>,
-    external_id: Option<String>,
 }
 
 impl ProfileRole {
     fn of(section: &Section, role_arn: &str) -> Result<ProfileRole, ProviderError> {
-        let owned = |name| filled(section, name).map(str::to_owned);
         let mut request = AssumeRole::new(role_arn).of_a_profile();
-        let (session_name, external_id) = (owned(SESSION_NAME), owned(EXTERNAL_ID));
-        if let Some(name) = &session_name {
+        if let Some(name) = filled(section, SESSION_NAME) {
             request = request.with_session_name(name);
         }
-        if let Some(id) = &external_id {
+        if let Some(id) = filled(section, EXTERNAL_ID) {
             request = request.with_external_id(id);
         }
         if let Some(serial) = filled(section, MFA_SERIAL) {
@@ -425,7 +409,7 @@ impl ProfileRole {
             })?;
             request = request.with_duration(Duration::from_secs(seconds));
         }
-        Ok(ProfileRole { profile: section.name().to_owned(), request, session_name, external_id })
+        Ok(ProfileRole { profile: section.name().to_owned(), request })
     }
 
     /// The profile that says so.
@@ -440,12 +424,12 @@ impl ProfileRole {
 
     /// The session's name, if there is one.
     pub fn session_name(&self) -> Option<&str> {
-        self.session_name.as_deref()
+        self.request.session_name()
     }
 
     /// The word by which the role's owner knows who asks.
     pub fn external_id(&self) -> Option<&str> {
-        self.external_id.as_deref()
+        self.request.external_id()
     }
 
     /// The device that the role asks a code of.

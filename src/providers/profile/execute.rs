@@ -7,8 +7,8 @@ use super::{
     chain::{CredentialSource, ProfileBase, ProfileChain},
 };
 use crate::providers::{
-    AssumeRoleProvider, EndpointService, Endpoints, EnvironmentProvider, ProvideCredentials,
-    ProviderError, ProviderErrorKind, RegionChain, Sts, WebIdentityProvider,
+    AssumeRoleProvider, Endpoint, EndpointService, Endpoints, EnvironmentProvider,
+    ProvideCredentials, ProviderError, ProviderErrorKind, RegionChain, Sts, WebIdentityProvider,
 };
 
 impl ProfileProvider {
@@ -21,7 +21,7 @@ impl ProfileProvider {
     ) -> Result<Arc<dyn ProvideCredentials>, ProviderError> {
         let mut provider = self.kept_or_new(profiles, selected, chain.base()).await?;
         for role in chain.roles() {
-            let sts = self.sts(profiles, selected, role.profile()).await?;
+            let sts = self.sts(profiles, selected, role.profile()).await;
             let mut role = AssumeRoleProvider::new(&self.ports, provider, role.request().clone())
                 .with_sts(sts);
             if let Some(prompt) = &self.mfa {
@@ -62,7 +62,7 @@ impl ProfileProvider {
             ProfileBase::Static(credentials) => Arc::new(credentials.clone()),
             ProfileBase::WebIdentity { profile, role_arn, token_file, session_name } => {
                 let provider = WebIdentityProvider::of_file(ports, role_arn, token_file)
-                    .with_sts(self.sts(profiles, selected, profile).await?);
+                    .with_sts(self.sts(profiles, selected, profile).await);
                 Arc::new(match session_name {
                     Some(name) => provider.with_session_name(name),
                     None => provider,
@@ -101,12 +101,17 @@ impl ProfileProvider {
 
     /// STS for a role of this profile: in the region that code or environment name, else that of the
     /// role's profile, else that of the one that was selected; by the selected one's settings.
-    async fn sts(
+    async fn sts(&self, profiles: &ProfileSet, selected: &str, profile: &str) -> Sts {
+        // Where STS is matters only to who has something to ask it with.
+        Sts::found(&self.ports, self.endpoint(profiles, selected, profile).await)
+    }
+
+    async fn endpoint(
         &self,
         profiles: &ProfileSet,
         selected: &str,
         profile: &str,
-    ) -> Result<Sts, ProviderError> {
+    ) -> Result<Endpoint, ProviderError> {
         let regions = RegionChain::of_profile(&self.ports, self.clone());
         let region = match regions.before_profiles()? {
             Some(region) => Some(region),
@@ -116,8 +121,7 @@ impl ProfileProvider {
             },
         };
         let endpoints = Endpoints::load(&self.ports, profiles, selected)?;
-        let endpoint = endpoints.find(EndpointService::Sts, region.as_deref())?;
-        Ok(Sts::at(&self.ports, endpoint))
+        endpoints.find(EndpointService::Sts, region.as_deref())
     }
 }
 

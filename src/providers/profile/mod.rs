@@ -172,7 +172,8 @@ impl ProfileProvider {
         let credentials = provider.provide().await?;
         credentials.map(Some).ok_or_else(|| {
             let message = format!(
-                "the profile `{name}` names where its credentials come from, and there are none: {}: {}",
+                "the profile `{name}` names where its credentials come from, and there are none: the \
+                 credential provider was not enabled: {}: {}",
                 provider.name(),
                 provider.absence()
             );

@@ -65,8 +65,8 @@ pub struct Sts {
 enum Place {
     /// As the environment and a profile say when it is asked, but for what was said in code.
     Ambient { profile: ProfileProvider, region: Option<String>, url: Option<String> },
-    /// Here.
-    At(Endpoint),
+    /// Here, or nowhere, which is an error once it is asked.
+    At(Result<Endpoint, ProviderError>),
 }
 
 impl Sts {
@@ -87,6 +87,13 @@ impl Sts {
     /// # Ok::<(), countersign::providers::ProviderError>(())
     /// ```
     pub fn at(ports: &Ports, endpoint: Endpoint) -> Sts {
+        Sts::found(ports, Ok(endpoint))
+    }
+
+    pub(in crate::providers) fn found(
+        ports: &Ports,
+        endpoint: Result<Endpoint, ProviderError>,
+    ) -> Sts {
         Sts { ports: ports.clone(), place: Place::At(endpoint), timeout: TIMEOUT }
     }
 
@@ -110,7 +117,7 @@ impl Sts {
             Place::Ambient { profile, url, .. } => {
                 Place::Ambient { profile, region: Some(named), url }
             }
-            Place::At(endpoint) => Place::At(endpoint.with_region(named)),
+            Place::At(endpoint) => Place::At(endpoint.map(|endpoint| endpoint.with_region(named))),
         };
         Sts { place, ..self }
     }
@@ -133,7 +140,9 @@ impl Sts {
         let (profile, region) = match self.place {
             Place::Ambient { profile, region, .. } => (profile, region),
             Place::At(endpoint) => {
-                (ProfileProvider::new(&self.ports), endpoint.region().map(str::to_owned))
+                let region =
+                    endpoint.ok().and_then(|endpoint| endpoint.region().map(str::to_owned));
+                (ProfileProvider::new(&self.ports), region)
             }
         };
         Sts { place: Place::Ambient { profile, region, url: named }, ..self }
@@ -227,7 +236,7 @@ impl Sts {
 
     pub(in crate::providers) async fn endpoint(&self) -> Result<Endpoint, ProviderError> {
         let (profile, region, url) = match &self.place {
-            Place::At(endpoint) => return Ok(endpoint.clone()),
+            Place::At(endpoint) => return endpoint.clone(),
             Place::Ambient { profile, region, url } => (profile, region, url),
         };
         let name = profile.selected()?;

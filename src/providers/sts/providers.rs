@@ -408,8 +408,11 @@ async fn from_base(
     provider: &'static str,
 ) -> Result<Credentials, ProviderError> {
     base.provide().await?.ok_or_else(|| {
-        let message =
-            format!("there are no credentials to ask with: {}: {}", base.name(), base.absence());
+        let message = format!(
+            "there are no credentials to ask with: the credential provider was not enabled: {}: {}",
+            base.name(),
+            base.absence()
+        );
         ProviderError::new(provider, ProviderErrorKind::InvalidConfiguration, message)
     })
 }

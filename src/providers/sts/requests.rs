@@ -66,6 +66,16 @@ impl AssumeRole {
         &self.role_arn
     }
 
+    /// The session's name, if one was given.
+    pub fn session_name(&self) -> Option<&str> {
+        self.session_name.as_deref()
+    }
+
+    /// The word by which the role's owner knows who asks.
+    pub fn external_id(&self) -> Option<&str> {
+        self.external_id.as_deref()
+    }
+
     /// The serial number or ARN of the device that the role asks a code of.
     pub fn mfa_serial(&self) -> Option<&str> {
         self.mfa.serial.as_deref()
