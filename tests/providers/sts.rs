@@ -203,7 +203,7 @@ fn nothing_is_sent_that_sts_could_only_refuse() {
     }
     let serial = || role().with_mfa_serial("GAHT12345678");
     for (field, request) in [
-        ("RoleArn", AssumeRole::new("arn:foo")),
+        ("RoleArn", AssumeRole::new("")),
         ("RoleArn", AssumeRole::new(long(2049))),
         ("RoleSessionName", role().with_session_name("x")),
         ("RoleSessionName", role().with_session_name(long(65))),
@@ -222,7 +222,7 @@ fn nothing_is_sent_that_sts_could_only_refuse() {
         ("TokenCode", serial().with_mfa_code("12345x")),
         ("SourceIdentity", role().with_source_identity("x")),
         ("Policy ", role().with_policy("")),
-        ("PolicyArns.member.1.arn", role().with_policy_arn("arn")),
+        ("PolicyArns.member.1.arn", role().with_policy_arn("")),
         ("Tags.member.1.Key", role().with_tag("", "x")),
         ("Tags.member.1.Key", role().with_tag(long(129), "x")),
         ("Tags.member.1.Value", role().with_tag("x", long(257))),
@@ -428,10 +428,10 @@ fn each_attempt_has_limits_of_time_and_size() {
 
 #[test]
 fn a_server_that_repeats_secrets_is_not_quoted() {
-    for secret in ["hush", "whisper-base", "an/agreed:word", "012345"] {
+    for secret in ["hush", "whisper-base", "012345", "ey.J+x/="] {
         let world = World::answering([failure(403, "AccessDenied", &format!("not {secret}!"))]);
         let role = AssumeRole::new(ROLE)
-            .with_external_id("an/agreed:word")
+            .with_provided_context(ROLE, "ey.J+x/=")
             .with_mfa_serial("GAHT12345678")
             .with_mfa_code("012345");
         let error = run(world.sts().assume_role(&base(), &role)).unwrap_err();
@@ -469,6 +469,26 @@ proptest! {
         let world = World::answering(answers);
         let error = run(world.sts().assume_role(&base(), &AssumeRole::new(ROLE))).unwrap_err();
         prop_assert!(!chain_of(&error).contains("hush"), "{error}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_is_sent_reads_as_what_was_said(key in ".{1,20}", value in ".{0,20}", policy in "(?s).{1,40}") {
+        let world = World::answering([granted("AssumeRole", "AssumedRoleUser")]);
+        let role = AssumeRole::new(ROLE).with_tag(&*key, &*value).with_policy(&*policy);
+        run(world.sts().assume_role(&base(), &role)).unwrap();
+        let request = world.only_request();
+        let fields: HashMap<&str, String> = text(&request)
+            .split('&')
+            .map(|field| field.split_once('=').unwrap())
+            .map(|(name, value)| (name, decoded(value)))
+            .collect();
+        prop_assert_eq!(&fields["Tags.member.1.Key"], &key);
+        prop_assert_eq!(&fields["Tags.member.1.Value"], &value);
+        prop_assert_eq!(&fields["Policy"], &policy);
+        prop_assert_eq!(&fields["RoleArn"], ROLE);
+        verify(&request, "eu-west-1");
     }
 }
 
@@ -727,6 +747,24 @@ fn failure(status: u16, code: &str, message: &str) -> Answer {
              <RequestId>x</RequestId></ErrorResponse>"
         ),
     )
+}
+
+/// The bytes behind a text in which only escapes stand for others.
+fn decoded(text: &str) -> String {
+    let (mut bytes, mut rest) = (Vec::new(), text.as_bytes());
+    while let [first, behind @ ..] = rest {
+        rest = match first {
+            b'%' => {
+                bytes.push(u8::from_str_radix(str::from_utf8(&behind[..2]).unwrap(), 16).unwrap());
+                &behind[2..]
+            }
+            byte => {
+                bytes.push(*byte);
+                behind
+            }
+        };
+    }
+    String::from_utf8(bytes).unwrap()
 }
 
 /// What is left of the number that chance throws.

@@ -8,39 +8,29 @@ use zeroize::Zeroizing;
 
 use crate::{Credentials, Timestamp};
 
-/// An answer that grants what was asked for.
-pub(super) struct Granted {
-    pub(super) credentials: Credentials,
-}
-
-impl Granted {
-    /// Reads the answer to an action; the error says what was seen instead, and none of it.
-    pub(super) fn parse(action: &str, body: &[u8]) -> Result<Granted, String> {
-        let (response, result) = (format!("{action}Response"), format!("{action}Result"));
-        let inside = |path: &[String]| match path {
-            [first, second, rest @ ..] if *first == response && *second == result => {
-                Field::of_result(rest)
-            }
-            _ => None,
-        };
-        let mut texts = Texts::read(body, inside)?;
-        let at = texts.take(Field::Expiration)?;
-        let at: Timestamp = at.parse().map_err(|_| "its Expiration is no time".to_owned())?;
-        let credentials = Credentials::new(
-            &*texts.take(Field::AccessKeyId)?,
-            &*texts.take(Field::SecretAccessKey)?,
-        )
-        .with_session_token(&*texts.take(Field::SessionToken)?)
-        .with_expires_at(at.into())
-        .with_static_stability(true);
-        let arn = texts.take(Field::Arn).ok();
-        let account_id = arn.as_deref().and_then(|arn| account_id(arn));
-        let credentials = match account_id {
-            Some(account_id) => credentials.with_account_id(account_id),
-            None => credentials,
-        };
-        Ok(Granted { credentials })
-    }
+/// The credentials that the answer to an action grants; the error says what was seen instead, and none of
+/// it.
+pub(super) fn credentials(action: &str, body: &[u8]) -> Result<Credentials, String> {
+    let (response, result) = (format!("{action}Response"), format!("{action}Result"));
+    let inside = |path: &[String]| match path {
+        [first, second, rest @ ..] if *first == response && *second == result => {
+            Field::of_result(rest)
+        }
+        _ => None,
+    };
+    let mut texts = Texts::read(body, inside)?;
+    let at = texts.take(Field::Expiration)?;
+    let at: Timestamp = at.parse().map_err(|_| "its Expiration is no time".to_owned())?;
+    let credentials =
+        Credentials::new(&*texts.take(Field::AccessKeyId)?, &*texts.take(Field::SecretAccessKey)?)
+            .with_session_token(&*texts.take(Field::SessionToken)?)
+            .with_expires_at(at.into())
+            .with_static_stability(true);
+    let arn = texts.take(Field::Arn).ok();
+    Ok(match arn.as_deref().and_then(|arn| account_id(arn)) {
+        Some(account_id) => credentials.with_account_id(account_id),
+        None => credentials,
+    })
 }
 
 /// An answer that grants nothing, and says why.
@@ -69,8 +59,7 @@ impl Failure {
     }
 
     pub(super) fn is_one_of(&self, codes: &[&str]) -> bool {
-        let bare = |code: &'_ str| code.strip_suffix("Exception").unwrap_or(code).len();
-        codes.iter().any(|code| self.code[..bare(&self.code)] == code[..bare(code)])
+        codes.iter().any(|code| bare(code) == bare(&self.code))
     }
 
     /// The error as SDKs name it, which for some is not the code.
@@ -141,6 +130,7 @@ impl Texts {
     fn read(body: &[u8], field: impl Fn(&[String]) -> Option<Field>) -> Result<Texts, String> {
         let text = str::from_utf8(body).map_err(|_| "it is no UTF-8".to_owned())?;
         let mut reader = Reader::from_str(text.trim_start_matches('\u{feff}'));
+        reader.config_mut().expand_empty_elements = true;
         let mut texts = Texts(Vec::new());
         let mut path: Vec<String> = Vec::new();
         let mut has_root = false;
@@ -155,15 +145,6 @@ impl Texts {
                     has_root = true;
                     path.push(name(&start));
                     texts.begin(field(&path))?;
-                }
-                Event::Empty(empty) => {
-                    if path.is_empty() && has_root {
-                        return Err(malformed(&reader));
-                    }
-                    has_root = true;
-                    path.push(name(&empty));
-                    texts.begin(field(&path))?;
-                    path.pop();
                 }
                 Event::End(_) => {
                     path.pop();
@@ -183,6 +164,8 @@ impl Texts {
                     texts.push(field(&path), char.encode_utf8(&mut [0; 4]));
                 }
                 Event::Comment(_) | Event::Decl(_) | Event::PI(_) => {}
+                // The reader was told to let empty elements begin and end.
+                Event::Empty(_) => return Err(malformed(&reader)),
                 Event::DocType(_) => return Err("it has a document type".to_owned()),
                 Event::Eof if path.is_empty() && has_root => return Ok(texts),
                 Event::Eof => return Err("it is no whole XML document".to_owned()),
@@ -231,6 +214,11 @@ fn name(start: &BytesStart<'_>) -> String {
 
 fn malformed(reader: &Reader<&[u8]>) -> String {
     format!("it is no well-formed XML around byte {}", reader.buffer_position())
+}
+
+/// A code without the ending that some services and lists of codes give it, and others do not.
+fn bare(code: &str) -> &str {
+    code.strip_suffix("Exception").unwrap_or(code)
 }
 
 /// The account in the ARN of a role or a user.

@@ -14,10 +14,7 @@ use http::{
     header::{CONTENT_TYPE, HeaderMap},
 };
 
-use self::{
-    answer::{Failure, Granted},
-    form::Form,
-};
+use self::{answer::Failure, form::Form};
 use super::{
     BoxFuture, Endpoint, EndpointService, Endpoints, HttpErrorKind, HttpLimits, Ports,
     ProfileProvider, ProviderError, ProviderErrorKind, RegionChain,
@@ -261,7 +258,7 @@ impl Sts {
         let mut attempt = 1;
         loop {
             let refused = match self.ask_once(form, signer, &endpoint).await {
-                Ok(granted) => return Ok(granted.credentials),
+                Ok(credentials) => return Ok(credentials),
                 Err(refused) => refused,
             };
             if !refused.is_worth_a_retry || attempt == ATTEMPTS {
@@ -278,7 +275,7 @@ impl Sts {
         form: &Form,
         signer: Option<&Credentials>,
         endpoint: &Endpoint,
-    ) -> Result<Granted, Refused> {
+    ) -> Result<Credentials, Refused> {
         let request = self.request(form, signer, endpoint)?;
         let mut limits = HttpLimits::new(self.timeout).with_connect(self.timeout.min(CONNECT));
         limits.max_body = MOST_ANSWER;
@@ -293,7 +290,7 @@ impl Sts {
             Refused { error, is_worth_a_retry }
         })?;
         if response.status() == StatusCode::OK {
-            let granted = Granted::parse(form.action(), response.body());
+            let granted = answer::credentials(form.action(), response.body());
             return Ok(granted.map_err(|seen| {
                 form.failed(format_args!(
                     "what {} answered is no answer of STS: {seen}",

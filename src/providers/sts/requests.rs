@@ -170,8 +170,7 @@ impl AssumeRole {
             form.field(format_args!("TransitiveTagKeys.member.{number}"), key, &TAG_KEY)?;
         }
         if let Some(id) = &self.external_id {
-            // Not secret by design, and yet nobody's business.
-            form.secret("ExternalId", id, &Limits::words(2, 1224, "+=,.@:/-"))?;
+            form.field("ExternalId", id, &Limits::words(2, 1224, "+=,.@:/-"))?;
         }
         self.mfa.write(&mut form)?;
         if let Some(identity) = &self.source_identity {
@@ -552,7 +551,8 @@ pub(super) const SAML: &str = "saml";
 pub(super) const SESSION_TOKEN: &str = "session token";
 pub(super) const FEDERATION_TOKEN: &str = "federation token";
 
-const ARN: Limits = Limits::any(20, 2048);
+// STS itself wants 20 characters or more; what speaks like it, and is none of AWS's, may not.
+const ARN: Limits = Limits::any(1, 2048);
 const SESSION_NAME: Limits = Limits::words(2, 64, "+=,.@-");
 const TAG_KEY: Limits = Limits::any(1, 128);
 const MOST_TAGS: usize = 50;
