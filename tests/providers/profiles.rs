@@ -11,8 +11,8 @@ use bytes::Bytes;
 use countersign::{
     providers::{
         Chain, CredentialSource, Files, HttpError, MfaPrompt, Platform, Ports, ProfileBase,
-        ProfileChain, ProfileProvider, ProfileRole, ProfileSet, ProvideCredentials, ProviderError,
-        ProviderErrorKind, RegionChain,
+        ProfileChain, ProfileFiles, ProfileProvider, ProfileRole, ProfileSet, ProvideCredentials,
+        ProviderError, ProviderErrorKind, RegionChain,
     },
     verify::Verifier,
 };
@@ -315,6 +315,21 @@ fn sso_without_a_role_is_about_tokens_and_says_so() {
     assert_eq!(error.kind(), ProviderErrorKind::InvalidConfiguration);
     let expected = "selected profile will resolve an access token instead of credentials";
     assert!(error.to_string().contains(expected), "{error}");
+}
+
+#[test]
+fn files_named_in_code_also_name_the_region_and_the_endpoint() {
+    let world = World::of("[default]\nregion = us-east-2\n", &[("AWS_REGION", "")]);
+    let config =
+        format!("{ROLE_BY_KEYS}region = eu-west-1\nendpoint_url = http://localhost:4566\n");
+    let files = HashMap::from([(PathBuf::from("/code"), config)]);
+    let ports = world.ports.clone().with_files(files);
+    let files = ProfileFiles::locate(&ports).with_config("/code");
+    run(ProfileProvider::new(&ports).with_files(files).provide()).unwrap();
+    assert_eq!(world.servers.asked(), ["POST http://localhost:4566/"]);
+    let scope = "/eu-west-1/sts/aws4_request";
+    let [request] = &world.requests()[..] else { panic!() };
+    assert!(request.headers()["authorization"].to_str().unwrap().contains(scope), "{request:?}");
 }
 
 #[test]

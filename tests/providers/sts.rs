@@ -12,9 +12,10 @@ use countersign::{
     Credentials, Payload, Scratch, SigningKey,
     providers::{
         AssumeRole, AssumeRoleProvider, AssumeRoleWithSaml, AssumeRoleWithWebIdentity, BoxFuture,
-        Chain, FederationToken, FederationTokenProvider, HttpError, HttpErrorKind, MfaPrompt,
-        Platform, Ports, ProvideCredentials, ProviderError, ProviderErrorKind, SamlProvider,
-        SessionToken, SessionTokenProvider, Sts, WebIdentityProvider,
+        Chain, EndpointService, Endpoints, FederationToken, FederationTokenProvider, HttpError,
+        HttpErrorKind, MfaPrompt, Platform, Ports, ProvideCredentials, ProviderError,
+        ProviderErrorKind, SamlProvider, SessionToken, SessionTokenProvider, Sts,
+        WebIdentityProvider,
     },
     verify::{Known, Verifier},
 };
@@ -186,6 +187,30 @@ fn an_endpoint_named_in_code_is_asked_and_its_path_kept() {
     let request = world.only_request();
     assert_eq!(request.uri(), "http://localhost:4566/sts");
     verify(&request, "eu-west-1");
+}
+
+#[test]
+fn a_client_at_an_endpoint_asks_there_whatever_is_configured() {
+    let world = World::answering([(); 3].map(|()| granted("AssumeRole", "AssumedRoleUser")));
+    let env = [("AWS_REGION", "us-east-2"), ("AWS_ENDPOINT_URL_STS", "http://localhost:4566")];
+    let ports = world.ports.clone().with_env(HashMap::from(env));
+    let endpoints = Endpoints::new(&Ports::empty()).with_fips(true);
+    let endpoint = endpoints.find(EndpointService::Sts, Some("us-west-1")).unwrap();
+    let sts = Sts::at(&ports, endpoint);
+    for (sts, url, region) in [
+        (sts.clone(), "https://sts-fips.us-west-1.amazonaws.com/", "us-west-1"),
+        (sts.clone().with_region("x-1"), "https://sts-fips.us-west-1.amazonaws.com/", "x-1"),
+        (
+            sts.with_endpoint_url("https://vpce.example.com"),
+            "https://vpce.example.com/",
+            "us-west-1",
+        ),
+    ] {
+        run(sts.assume_role(&base(), &AssumeRole::new(ROLE))).unwrap();
+        let request = world.only_request();
+        assert_eq!(request.uri(), url);
+        verify(&request, region);
+    }
 }
 
 #[test]

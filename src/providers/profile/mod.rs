@@ -21,8 +21,7 @@ pub use set::{ProfileSet, Section, Warning};
 /// `default`. A profile that was named and does not exist is an error; a missing `default`, or a
 /// profile that holds settings but nothing about credentials, is `Ok(None)`.
 ///
-/// A profile that says several things means the first of these; `role_arn` alone goes before its static
-/// keys because it is there for nothing else:
+/// A profile that says several things means the first of these:
 ///
 /// | Settings | |
 /// |---|---|
@@ -33,6 +32,10 @@ pub use set::{ProfileSet, Section, Warning};
 /// | `login_session` | a session that somebody began on a console |
 /// | `credential_process` | what a command writes |
 /// | `aws_access_key_id`, `aws_secret_access_key`, `aws_session_token`, `aws_account_id` | static keys |
+///
+/// This version gets nothing yet from containers, instances, IAM Identity Center, login sessions and
+/// commands: a profile that begins there is an error of kind
+/// [`Unsupported`](ProviderErrorKind::Unsupported).
 ///
 /// A role may also have `role_session_name`, `external_id`, `duration_seconds` and `mfa_serial`; who
 /// [can be asked](ProfileProvider::with_mfa) for the code of that device must be said. STS is asked in the
