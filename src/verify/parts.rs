@@ -7,7 +7,7 @@ use percent_encoding::percent_decode;
 use super::{Error, Place, Refusal, names::SignedNames};
 use crate::{
     Algorithm, Head, Payload, Rules, Timestamp,
-    bytes::{any, is_same_secret, split, split_text},
+    bytes::{any, find, is_same_secret, split, split_text},
     canonical::query,
     head::trim_blanks,
     rules::ContentSha256,
@@ -118,43 +118,8 @@ impl<'a> Parts<'a> {
         let place = Place::Header;
         let value = str::from_utf8(value)
             .map_err(|_| malformed(place, "the Authorization header is not text"))?;
-        let Some((algorithm, fields)) = Algorithm::split_from(trim_text(value)) else {
-            return Err(malformed(
-                place,
-                format!("the Authorization header does not begin with {}", Algorithm::HmacSha256),
-            ));
-        };
-        let (mut credential, mut signed_headers, mut signature) = (None, None, None);
-        let mut rest = Some(fields);
-        while let Some(fields) = rest {
-            let (field, behind) = split_text(fields, b',');
-            rest = behind;
-            let field = trim_text(field);
-            let (slot, name) = match field.as_bytes().first() {
-                Some(b'C') => (&mut credential, "Credential"),
-                Some(b'S') if field.starts_with("SignedHeaders") => {
-                    (&mut signed_headers, "SignedHeaders")
-                }
-                _ => (&mut signature, "Signature"),
-            };
-            let Some(value) = field.strip_prefix(name).and_then(|rest| rest.strip_prefix('='))
-            else {
-                let message = "the Authorization header holds an unknown part";
-                return Err(malformed(place, message));
-            };
-            if slot.replace(value).is_some() {
-                let message = format!("the Authorization header holds {name} twice");
-                return Err(Error::new(Refusal::Ambiguous, place, message));
-            }
-        }
-        let (Some(credential), Some(signed_headers), Some(signature)) =
-            (credential, signed_headers, signature)
-        else {
-            return Err(malformed(
-                place,
-                "the Authorization header lacks one of Credential, SignedHeaders and Signature",
-            ));
-        };
+        let fields = usual_fields(value).map_or_else(|| fields(value), Ok)?;
+        let Fields { algorithm, credential, signed_headers, signature } = fields;
         let credential = Credential::from_text(place, algorithm, credential)?;
         let signed = SignedNames::new(place, Cow::Borrowed(signed_headers))?;
         // A `date` header counts where there is no x-amz-date, if it is signed.
@@ -278,12 +243,81 @@ impl<'a> Parts<'a> {
     }
 }
 
+/// What stands in an Authorization header.
+#[derive(Debug, PartialEq)]
+struct Fields<'a> {
+    algorithm: Algorithm,
+    credential: &'a str,
+    signed_headers: &'a str,
+    signature: &'a str,
+}
+
+/// The fields of a header that is written as the SDKs write it, a blank behind each comma and the
+/// signature of an HMAC last. Of all others [`fields`] makes the same or an error.
+fn usual_fields(value: &str) -> Option<Fields<'_>> {
+    let fields = value.strip_prefix("AWS4-HMAC-SHA256 Credential=")?;
+    let (fields, signature) = fields.split_at_checked(fields.len().checked_sub(64)?)?;
+    let (credential, fields) = split_text(fields.strip_suffix(", Signature=")?, b',');
+    let signed_headers = fields?.strip_prefix(" SignedHeaders=")?;
+    // Otherwise there is one more field, or blanks to trim.
+    let is_odd = |byte| (byte == b',') | (byte == b' ') | (byte == b'\t');
+    let is_usual = !any(signed_headers.as_bytes(), is_odd)
+        && !any(signature.as_bytes(), is_odd)
+        && !credential.ends_with([' ', '\t']);
+    let algorithm = Algorithm::HmacSha256;
+    is_usual.then_some(Fields { algorithm, credential, signed_headers, signature })
+}
+
+fn fields(value: &str) -> Result<Fields<'_>, Error> {
+    let place = Place::Header;
+    let Some((algorithm, fields)) = Algorithm::split_from(trim_text(value)) else {
+        return Err(malformed(
+            place,
+            format!("the Authorization header does not begin with {}", Algorithm::HmacSha256),
+        ));
+    };
+    let (mut credential, mut signed_headers, mut signature) = (None, None, None);
+    let mut rest = Some(fields);
+    while let Some(fields) = rest {
+        let (field, behind) = split_text(fields, b',');
+        rest = behind;
+        let field = trim_text(field);
+        let (slot, name) = match field.as_bytes().first() {
+            Some(b'C') => (&mut credential, "Credential"),
+            Some(b'S') if field.starts_with("SignedHeaders") => {
+                (&mut signed_headers, "SignedHeaders")
+            }
+            _ => (&mut signature, "Signature"),
+        };
+        let Some(value) = field.strip_prefix(name).and_then(|rest| rest.strip_prefix('=')) else {
+            let message = "the Authorization header holds an unknown part";
+            return Err(malformed(place, message));
+        };
+        if slot.replace(value).is_some() {
+            let message = format!("the Authorization header holds {name} twice");
+            return Err(Error::new(Refusal::Ambiguous, place, message));
+        }
+    }
+    let (Some(credential), Some(signed_headers), Some(signature)) =
+        (credential, signed_headers, signature)
+    else {
+        return Err(malformed(
+            place,
+            "the Authorization header lacks one of Credential, SignedHeaders and Signature",
+        ));
+    };
+    Ok(Fields { algorithm, credential, signed_headers, signature })
+}
+
 impl<'a> Credential<'a> {
     pub(crate) fn from_text(
         place: Place,
         algorithm: Algorithm,
         text: &'a str,
     ) -> Result<Credential<'a>, Error> {
+        if let Some(usual) = Credential::usual(algorithm, text, "/", is_control) {
+            return Ok(usual);
+        }
         let mut parts = [""; 5];
         let mut rest = Some(text);
         for part in &mut parts[..parts_of(algorithm)] {
@@ -299,6 +333,11 @@ impl<'a> Credential<'a> {
         algorithm: Algorithm,
         value: Value<'a>,
     ) -> Result<Credential<'a>, Error> {
+        if let Ok(text) = str::from_utf8(value.raw)
+            && let Some(usual) = Credential::usual(algorithm, text, "%2F", is_odd_in_query)
+        {
+            return Ok(usual);
+        }
         let mut parts = [const { Cow::Borrowed("") }; 5];
         let mut rest = Some(value.raw);
         for part in &mut parts[..parts_of(algorithm)] {
@@ -309,6 +348,41 @@ impl<'a> Credential<'a> {
         let is_text = |part: &Cow<'_, str>| !any(part.as_bytes(), |byte| byte.is_ascii_control());
         let is_whole = rest.is_none() && parts.iter().all(is_text);
         Credential::new(place, algorithm, parts, is_whole)
+    }
+
+    /// A Credential like nearly all, its parts found by where they stand: no part is empty or holds a byte
+    /// that is odd or begins a `slash`.
+    #[inline]
+    fn usual(
+        algorithm: Algorithm,
+        text: &'a str,
+        slash: &str,
+        is_odd: impl Fn(u8) -> bool,
+    ) -> Option<Credential<'a>> {
+        let until_slash = |text: &'a str| {
+            let place = find(text.as_bytes(), slash.as_bytes()[0])?;
+            let (part, rest) = text.split_at_checked(place)?;
+            Some((part, rest.strip_prefix(slash)?))
+        };
+        let (rest, terminator) =
+            text.split_at_checked(text.len().checked_sub(TERMINATOR.len())?)?;
+        let (id, rest) = until_slash(rest.strip_suffix(slash)?)?;
+        let (date, rest) = rest.split_at_checked(8)?;
+        let (region, service) = until_slash(rest.strip_prefix(slash)?)?;
+        let has_slash = |part: &str| find(part.as_bytes(), slash.as_bytes()[0]).is_some();
+        let is_usual = algorithm.names_region()
+            && ![id, region, service].iter().any(|part| part.is_empty())
+            && !has_slash(date)
+            && !has_slash(service)
+            && terminator == TERMINATOR
+            && !any(text.as_bytes(), is_odd);
+        is_usual.then_some(Credential {
+            access_key_id: Cow::Borrowed(id),
+            date: Cow::Borrowed(date),
+            region: Cow::Borrowed(region),
+            service: Cow::Borrowed(service),
+            terminator: Cow::Borrowed(terminator),
+        })
     }
 
     fn new(
@@ -332,6 +406,18 @@ impl<'a> Credential<'a> {
         Ok(Credential { access_key_id, date, region, service, terminator })
     }
 }
+
+/// Whether no part of a Credential holds the byte.
+fn is_control(byte: u8) -> bool {
+    byte.is_ascii_control()
+}
+
+/// The same, or it is a slash or a space in a query, if it stands there unescaped.
+fn is_odd_in_query(byte: u8) -> bool {
+    is_control(byte) | (byte == b'/') | (byte == b'+')
+}
+
+const TERMINATOR: &str = "aws4_request";
 
 /// How many parts a Credential has.
 fn parts_of(algorithm: Algorithm) -> usize {
@@ -523,4 +609,79 @@ fn trim_text(text: &str) -> &str {
 
 pub(super) fn malformed(place: Place, message: impl Into<Cow<'static, str>>) -> Error {
     Error::new(Refusal::Malformed, place, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, prelude::*, sample::select};
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_usual_header_has_the_fields_of_any_other(value in text_of(FIELDS, 9)) {
+            let value = format!("AWS4-HMAC-SHA256 Credential={value}");
+            if let Some(usual) = usual_fields(&value) {
+                prop_assert_eq!(Ok(usual), fields(&value).map_err(|error| error.to_string()));
+            }
+        }
+
+        #[test]
+        fn a_usual_credential_has_the_parts_of_any_other(text in text_of(CREDENTIALS, 12)) {
+            let kinds: [(&str, fn(u8) -> bool); 2] = [("/", is_control), ("%2F", is_odd_in_query)];
+            for (slash, is_odd) in kinds {
+                let text = text.replace('|', slash) + slash + "aws4_request";
+                let usual = Credential::usual(Algorithm::HmacSha256, &text, slash, is_odd);
+                let Some(Credential { access_key_id, date, region, service, terminator }) = usual
+                else {
+                    continue;
+                };
+                let usual = [access_key_id, date, region, service, terminator];
+                prop_assert!(usual.iter().map(|part| &**part).eq(text.split(slash)), "{text:?}");
+                prop_assert!(!usual.iter().any(|part| part.is_empty()), "{text:?}");
+                prop_assert!(!text.contains(char::is_control), "{text:?}");
+                prop_assert!(slash == "/" || !usual.concat().contains(['/', '%', '+']), "{text:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_sdks_write_is_usual() {
+        let signature = "0".repeat(64);
+        let value = format!(
+            "AWS4-HMAC-SHA256 Credential=AKID/20150830/us-east-1/s3/aws4_request, \
+             SignedHeaders=host;x-amz-date, Signature={signature}"
+        );
+        let fields = usual_fields(&value).expect("usual");
+        assert_eq!((fields.signed_headers, fields.signature), ("host;x-amz-date", &*signature));
+        let (algorithm, text) = (fields.algorithm, fields.credential);
+        assert!(Credential::usual(algorithm, text, "/", is_control).is_some());
+        let text = text.replace('/', "%2F");
+        assert!(Credential::usual(algorithm, &text, "%2F", is_odd_in_query).is_some());
+    }
+
+    fn text_of(pieces: &'static [&'static str], most: usize) -> impl Strategy<Value = String> {
+        vec(select(pieces), 0..most).prop_map(|pieces| pieces.concat())
+    }
+
+    const FIELDS: &[&str] = &[
+        "AKID/20150830/us-east-1/s3/aws4_request",
+        ", SignedHeaders=",
+        ", SignedHeaders=host",
+        ";x-amz-date",
+        ", Signature=",
+        ", Signature=",
+        "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+        "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcde",
+        "0123456789abcdef0123456789abcdef",
+        "f",
+        ",",
+        " ",
+        "\t",
+        "é",
+        "=",
+    ];
+
+    const CREDENTIALS: &[&str] =
+        &["AKID", "20150830", "s3", "|", "|", "|", "/", "%2F", "%2f", "%", "+", "\n", "é", "1"];
 }
