@@ -7,7 +7,7 @@ use percent_encoding::percent_decode;
 use super::{Error, Place, Refusal, names::SignedNames};
 use crate::{
     Algorithm, Head, Payload, Rules, Timestamp,
-    bytes::{any, find, is_same_secret, split, split_text},
+    bytes::{any, any_run, find, is_same_secret, split, split_text},
     canonical::query,
     head::trim_blanks,
     rules::ContentSha256,
@@ -520,7 +520,12 @@ struct Parameters<'a> {
 impl<'a> Parameters<'a> {
     fn collect(query: &'a [u8]) -> Result<Parameters<'a>, Error> {
         let mut all = Parameters::default();
-        let may_be = |piece: &&[u8]| matches!(piece.first(), Some(b'X' | b'%'));
+        let may_begin = |byte| (byte == b'X') | (byte == b'%');
+        let may_be = |piece: &&[u8]| piece.first().is_some_and(|&byte| may_begin(byte));
+        // Most queries hold none, which can be told of many bytes at once.
+        if !may_be(&query) && !any_run(query, |[a, b]| (a == b'&') & may_begin(b)) {
+            return Ok(all);
+        }
         for (name, raw) in split(query, b'&').filter(may_be).map(query::halves) {
             let slot = match all.slot(name) {
                 None if name.contains(&b'%') => all.slot(&Value::encoded(name).decode()),
