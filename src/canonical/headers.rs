@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use super::encode;
-use crate::bytes::{any_run, lower, split};
+use crate::bytes::{any_run, lower, split_at};
 
 /// The headers that a signature covers, sorted by name; repeats keep their order.
 ///
@@ -63,13 +63,26 @@ impl<'a> Lines<'a> {
         let lines = self.as_mut_slice();
         let (mut read, mut kept) = (0, 0);
         let mut all_there = true;
-        for name in split(names.as_bytes(), b';').map(Name::new) {
+        let mut rest = Some(names.as_bytes());
+        while let Some(names) = rest {
             let before = kept;
+            let name = match lines.get(read) {
+                // Most often the next name is the next line's.
+                Some(line) if is_first(line.name.text, names) => {
+                    rest = names.get(line.name.text.len() + 1..);
+                    lines[kept] = *line;
+                    (kept, read) = (kept + 1, read + 1);
+                    lines[kept - 1].name
+                }
+                _ => {
+                    let (name, behind) = split_at(names, b';');
+                    rest = behind;
+                    Name::new(name)
+                }
+            };
             while let Some(line) = lines.get(read) {
                 if line.name == name {
-                    if kept < read {
-                        lines[kept] = *line;
-                    }
+                    lines[kept] = *line;
                     kept += 1;
                 } else if line.name < name {
                     left_out(line.name.text);
@@ -165,19 +178,24 @@ impl<'a> Lines<'a> {
 
 impl<'a> Name<'a> {
     pub(crate) fn new(text: &'a [u8]) -> Name<'a> {
-        let first = match text.first_chunk() {
-            Some(first) => *first,
-            // Names hold no NUL, so what a short one is filled up with sorts before any byte of a
-            // longer one.
-            None => {
-                let order =
-                    text.iter().rev().fold(0, |order, &byte| order >> 8 | u64::from(byte) << 56);
-                order.to_be_bytes()
+        // Names hold no NUL, so what a short one is filled up with sorts before any byte of a longer one.
+        let first = match (text.first_chunk(), text.first_chunk(), text.last_chunk()) {
+            (Some(eight), _, _) => u64::from_be_bytes(*eight),
+            (None, Some(first), Some(last)) => {
+                // The last four overlap with the first four, or stand right behind them.
+                let last = u64::from(u32::from_be_bytes(*last)) << (64 - 8 * text.len());
+                u64::from(u32::from_be_bytes(*first)) << 32 | last
             }
+            _ => text.iter().rev().fold(0, |order, &byte| order >> 8 | u64::from(byte) << 56),
         };
-        let order = u64::from_be_bytes(lower(first));
+        let order = u64::from_be_bytes(lower(first.to_be_bytes()));
         Name { order, text }
     }
+}
+
+/// Whether `name`, as it is written, is the first of `names`, between which stands `;`.
+fn is_first(name: &[u8], names: &[u8]) -> bool {
+    matches!(names.get(name.len()), None | Some(b';')) && names.starts_with(name)
 }
 
 impl Ord for Name<'_> {
