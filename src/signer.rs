@@ -500,6 +500,7 @@ impl Signer {
             own_query,
             leave_out: query::is_of_signature,
             lines,
+            names: None,
             payload: payload.as_bytes(),
             rules: self.rules,
             path_form: PathForm::Canonical,

@@ -29,6 +29,8 @@ pub(crate) struct Request<'a> {
     /// Which parameters of the query are no part of what is signed, by their canonical names.
     pub(crate) leave_out: fn(&[u8]) -> bool,
     pub(crate) lines: &'a Lines<'a>,
+    /// The names of the lines, if they are at hand as [`Lines::write_names`] writes them.
+    pub(crate) names: Option<&'a [u8]>,
     pub(crate) payload: &'a [u8],
     pub(crate) rules: Rules,
     pub(crate) path_form: PathForm,
@@ -77,9 +79,14 @@ impl Request<'_> {
             layout.left_out = query::write(self.query, self.own_query, self.leave_out, spare, out)?;
             Ok(())
         })?;
-        let names = &mut spare.bytes;
-        room(names, self.lines.bound());
-        self.lines.write_names(names);
+        let names = match self.names {
+            Some(names) => names,
+            None => {
+                room(&mut spare.bytes, self.lines.bound());
+                self.lines.write_names(&mut spare.bytes);
+                &spare.bytes
+            }
+        };
         layout.headers = part(out, |out| {
             self.lines.write(names, out);
             Ok(())

@@ -198,12 +198,15 @@ impl<'a> Claim<'a> {
         let (place, uniform) = (self.parts.place, self.verifier.is_uniform);
         let payload = self.payload.or(body).unwrap_or(Payload::EMPTY);
         let mut lines = Lines::new();
-        let (all_there, unsigned) = self.select(&mut lines);
+        let names = self.parts.signed.sorted();
+        let (all_there, unsigned) = self.select(&names, &mut lines);
         let structure = self.check_headers(unsigned);
         // Before the key is looked at, so that the answer says nothing of the key.
         let structure = if uniform { Ok(structure?) } else { structure };
+        // Those that have no line are not written.
+        let names = all_there.then_some(names.as_bytes());
         let (matches, steps) =
-            self.compare(known.as_ref(), payload, &lines, &mut scratch.buffers)?;
+            self.compare(known.as_ref(), payload, &lines, names, &mut scratch.buffers)?;
         let matches = matches && all_there;
         let expected_token = known.and_then(|known| known.session_token);
         let has_token = match (self.parts.token, expected_token) {
@@ -302,6 +305,7 @@ impl<'a> Claim<'a> {
         known: Option<&Known<'_>>,
         payload: Payload,
         lines: &Lines<'_>,
+        names: Option<&[u8]>,
         buffers: &mut Buffers,
     ) -> Result<(bool, Option<Steps>), Error> {
         let place = self.parts.place;
@@ -316,6 +320,7 @@ impl<'a> Claim<'a> {
             own_query: b"",
             leave_out,
             lines,
+            names,
             payload: payload.as_bytes(),
             rules: self.rules,
             path_form: PathForm::Canonical,
@@ -367,9 +372,9 @@ impl<'a> Claim<'a> {
         }
     }
 
-    /// Collects the headers that the signature names, sorted; whether all of them are there, and an
-    /// `x-amz-*` header that is not named and must be.
-    fn select(&self, lines: &mut Lines<'a>) -> (bool, Option<&'a [u8]>) {
+    /// Collects the headers of these names, which are those that the signature names, sorted; whether all
+    /// of them are there, and an `x-amz-*` header that is not named and must be.
+    fn select(&self, names: &str, lines: &mut Lines<'a>) -> (bool, Option<&'a [u8]>) {
         lines.push(b"host", self.host);
         self.head.headers.for_each_checked(|name, value| {
             if !is_name(name, "host") && !is_name(name, "authorization") {
@@ -390,7 +395,7 @@ impl<'a> Claim<'a> {
                 unsigned = Some(name);
             }
         };
-        let all_there = lines.keep(&self.parts.signed.sorted(), left_out);
+        let all_there = lines.keep(names, left_out);
         (all_there, unsigned)
     }
 }
