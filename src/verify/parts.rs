@@ -259,8 +259,8 @@ fn usual_fields(value: &str) -> Option<Fields<'_>> {
     let (fields, signature) = fields.split_at_checked(fields.len().checked_sub(64)?)?;
     let (credential, fields) = split_text(fields.strip_suffix(", Signature=")?, b',');
     let signed_headers = fields?.strip_prefix(" SignedHeaders=")?;
-    // Otherwise there is one more field, or blanks to trim.
-    let is_odd = |byte| (byte == b',') | (byte == b' ') | (byte == b'\t');
+    // Otherwise there may be one more field, or blanks to trim.
+    let is_odd = |byte| byte <= b',';
     let is_usual = !any(signed_headers.as_bytes(), is_odd)
         && !any(signature.as_bytes(), is_odd)
         && !credential.ends_with([' ', '\t']);
