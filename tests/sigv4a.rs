@@ -8,7 +8,6 @@ use std::{
 use countersign::{
     Algorithm, Credentials, ErrorKind, Head, Headers, KeyCache, Payload, Presign, Rules, Scope,
     Scratch, Signer, SigningKey as HmacKey,
-    chunked::{ChunkSigner, Chunks},
     sigv4a::{self, SigningKey, VerifyingKey},
     verify::{self, Cause, Dialect, Known, Place, ReceivedBody, Refusal, Verified, Verifier},
 };
@@ -757,44 +756,6 @@ fn sixty_signatures_that_the_crt_made_verify() {
     }
     println!("{count} signatures, {accepted} of them over our canonical request");
     assert_eq!((count, accepted), (60, 60));
-}
-
-#[test]
-fn bodies_in_chunks_are_signed_and_verified_by_hmac_alone() {
-    let sign = |payload| {
-        let mut request = http::Request::put("https://b.s3.amazonaws.com/k").body("").unwrap();
-        sigv4a::signer("*", "s3").sign(&mut request, payload, &keys(), now()).unwrap();
-        refusal_of_head(&request)
-    };
-    // Neither SigV4A's own chunks, nor those of another algorithm behind such a head.
-    for payload in [
-        Payload::Streaming,
-        Payload::StreamingTrailer,
-        Payload::StreamingEcdsa,
-        Payload::StreamingEcdsaTrailer,
-    ] {
-        let expected = match payload {
-            Payload::StreamingTrailer => Refusal::MalformedTrailer,
-            _ => Refusal::UnsupportedPayload,
-        };
-        assert_eq!(sign(payload), Some(expected), "{payload:?}");
-    }
-    assert_eq!(sign(Payload::Unsigned), None);
-
-    let head = Head::parse(b"PUT", b"https://b.s3.amazonaws.com/k", Headers::Pairs(&[])).unwrap();
-    let (keys, mut scratch) = (keys(), Scratch::new());
-    let signer = sigv4a::signer("*", "s3");
-    let signed = signer.sign_head(head, Payload::Streaming, &keys, now(), &mut scratch).unwrap();
-    let error = ChunkSigner::new(&signed, Chunks::signed(4)).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::UnsupportedPayload);
-    assert!(error.to_string().contains("SigV4A"), "{error}");
-}
-
-fn refusal_of_head(request: &http::Request<&str>) -> Option<Refusal> {
-    let (verifier, key) = (verifier(), key());
-    let claim = verifier.claim(Head::from(request), now()).unwrap();
-    let verdict = claim.verify(Some(Known::new(&key)), None, &mut Scratch::new());
-    verdict.map(drop).err().map(|error| error.refusal())
 }
 
 #[test]
