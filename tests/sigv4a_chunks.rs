@@ -263,7 +263,7 @@ fn every_change_of_a_byte_is_refused() {
             // Of digits one or the other, for most bytes are digits, and to verify takes its time.
             let others = match (was.is_ascii_hexdigit(), position.is_multiple_of(2)) {
                 (true, true) => &[was ^ 1][..],
-                (true, false) => &[b'*'],
+                (true, false) => b"*",
                 (false, _) => &[was ^ 1, b'*'],
             };
             for &other in others.iter().filter(|&&other| other != was) {

@@ -633,7 +633,8 @@ mod tests {
 
         #[test]
         fn a_usual_credential_has_the_parts_of_any_other(text in text_of(CREDENTIALS, 12)) {
-            let kinds: [(&str, fn(u8) -> bool); 2] = [("/", is_control), ("%2F", is_odd_in_query)];
+            type IsOdd = fn(u8) -> bool;
+            let kinds: [(&str, IsOdd); 2] = [("/", is_control), ("%2F", is_odd_in_query)];
             for (slash, is_odd) in kinds {
                 let text = text.replace('|', slash) + slash + "aws4_request";
                 let usual = Credential::usual(Algorithm::HmacSha256, &text, slash, is_odd);
