@@ -25,12 +25,18 @@ mod chain;
 mod endpoint;
 mod environment;
 mod error;
+mod exchange;
+#[cfg(feature = "login")]
+mod login;
 mod ports;
 mod profile;
 mod region;
+mod session;
 mod skew;
+mod sso;
 mod sts;
 mod system;
+mod token;
 
 use std::{any, fmt::Debug, future, pin::Pin, sync::Arc};
 
@@ -41,6 +47,8 @@ pub use chain::{Chain, NoCredentials};
 pub use endpoint::{Endpoint, EndpointService, Endpoints};
 pub use environment::EnvironmentProvider;
 pub use error::{ProviderError, ProviderErrorKind};
+#[cfg(feature = "login")]
+pub use login::LoginProvider;
 pub use ports::{
     Clock, CommandLimits, CommandOutput, Commands, Env, Files, HttpClient, HttpError,
     HttpErrorKind, HttpLimits, Platform, Ports, Random, Resolver,
@@ -51,11 +59,13 @@ pub use profile::{
 };
 pub use region::RegionChain;
 pub use skew::Skew;
+pub use sso::{SsoProvider, SsoTokenProvider};
 pub use sts::{
     AssumeRole, AssumeRoleProvider, AssumeRoleWithSaml, AssumeRoleWithWebIdentity, FederationToken,
     FederationTokenProvider, MfaPrompt, SamlProvider, SessionToken, SessionTokenProvider, Sts,
     WebIdentityProvider,
 };
+pub use token::{ProvideToken, Token, TokenChain};
 
 /// A future behind a pointer, so that a trait that returns it can be used as `dyn`.
 ///

@@ -4,8 +4,11 @@ mod cached;
 mod cached_model;
 mod endpoints;
 mod local;
+#[cfg(feature = "login")]
+mod login;
 mod profiles;
 mod skew;
+mod sso;
 mod sts;
 mod system;
 mod world;

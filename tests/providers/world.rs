@@ -3,6 +3,8 @@
 use std::{
     collections::HashMap,
     future::ready,
+    io,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::{Duration, SystemTime},
 };
@@ -10,9 +12,10 @@ use std::{
 use bytes::Bytes;
 use countersign::{
     Head, Headers,
-    providers::{BoxFuture, Clock, HttpClient, HttpError, HttpErrorKind, HttpLimits, Ports},
+    providers::{BoxFuture, Clock, Files, HttpClient, HttpError, HttpErrorKind, HttpLimits, Ports},
 };
 use http::{Request, Response};
+use serde_json::Value;
 
 /// Runs a future to its end, on this thread alone.
 pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
@@ -97,6 +100,43 @@ impl HttpClient for Servers {
         let answer = answer(&request);
         asked.push((request, limits));
         Box::pin(ready(answer))
+    }
+}
+
+/// A disk that the world shares with other processes, which may be full.
+#[derive(Clone, Default)]
+pub(crate) struct Disk(Arc<Mutex<(HashMap<PathBuf, Vec<u8>>, bool)>>);
+
+impl Disk {
+    pub(crate) fn put(&self, path: &str, contents: impl Into<Vec<u8>>) {
+        self.0.lock().unwrap().0.insert(path.into(), contents.into());
+    }
+
+    pub(crate) fn remove(&self, path: &str) {
+        self.0.lock().unwrap().0.remove(Path::new(path));
+    }
+
+    pub(crate) fn json(&self, path: &str) -> Value {
+        serde_json::from_slice(&self.0.lock().unwrap().0[Path::new(path)]).unwrap()
+    }
+
+    pub(crate) fn is_full(&self, yes: bool) {
+        self.0.lock().unwrap().1 = yes;
+    }
+}
+
+impl Files for Disk {
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        self.0.lock().unwrap().0.get(path).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn replace(&self, path: &Path, contents: &[u8]) -> io::Result<()> {
+        let (files, is_full) = &mut *self.0.lock().unwrap();
+        if *is_full {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        files.insert(path.to_owned(), contents.to_owned());
+        Ok(())
     }
 }
 

@@ -289,7 +289,7 @@ impl CredentialSource {
 /// With an account and a role it is about credentials; with neither, about a bearer token alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SsoSettings {
-    profile: String,
+    profile: Option<String>,
     session: Option<String>,
     region: String,
     start_url: String,
@@ -297,6 +297,56 @@ pub struct SsoSettings {
 }
 
 impl SsoSettings {
+    /// Settings named in code: the region of the portal, and where a user signs in. The token is the one
+    /// that is kept for the start URL, and nothing is said of a role.
+    ///
+    /// ```
+    /// use countersign::providers::SsoSettings;
+    ///
+    /// let settings = SsoSettings::new("eu-west-1", "https://cats.awsapps.com/start")
+    ///     .with_session("cats")
+    ///     .with_role("123456789012", "Audit");
+    /// assert_eq!(settings.role_name(), Some("Audit"));
+    /// ```
+    pub fn new(region: impl Into<String>, start_url: impl Into<String>) -> SsoSettings {
+        SsoSettings {
+            profile: None,
+            session: None,
+            region: region.into(),
+            start_url: start_url.into(),
+            account_and_role: None,
+        }
+    }
+
+    /// What a profile says; `Ok(None)` if it says nothing of IAM Identity Center.
+    ///
+    /// # Errors
+    /// A profile that is not there, or that says half of what is needed.
+    pub fn from_profile(
+        profiles: &ProfileSet,
+        profile: &str,
+    ) -> Result<Option<SsoSettings>, ProviderError> {
+        let section =
+            profiles.profile(profile).ok_or_else(|| not_there(profiles, profile, None))?;
+        SsoSettings::of(profiles, section)
+    }
+
+    /// The same settings with a session's name, for which the token is kept.
+    #[must_use]
+    pub fn with_session(self, name: impl Into<String>) -> SsoSettings {
+        SsoSettings { session: Some(name.into()), ..self }
+    }
+
+    /// The same settings with the account and the name of the role in it.
+    #[must_use]
+    pub fn with_role(
+        self,
+        account_id: impl Into<String>,
+        role_name: impl Into<String>,
+    ) -> SsoSettings {
+        SsoSettings { account_and_role: Some((account_id.into(), role_name.into())), ..self }
+    }
+
     fn of(profiles: &ProfileSet, section: &Section) -> Result<Option<SsoSettings>, ProviderError> {
         let own = |name| filled(section, name);
         let profile = section.name().escape_debug();
@@ -346,15 +396,15 @@ impl SsoSettings {
         Ok(Some(SsoSettings {
             region: needed(region, SSO_REGION)?,
             start_url: needed(start_url, SSO_START_URL)?,
-            profile: section.name().to_owned(),
+            profile: Some(section.name().to_owned()),
             session: session.map(str::to_owned),
             account_and_role,
         }))
     }
 
-    /// The profile that says so.
-    pub fn profile(&self) -> &str {
-        &self.profile
+    /// The profile that says so; `None` if code does.
+    pub fn profile(&self) -> Option<&str> {
+        self.profile.as_deref()
     }
 
     /// The `[sso-session]`, if there is one.

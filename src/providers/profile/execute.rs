@@ -6,9 +6,12 @@ use super::{
     NAME, ProfileProvider, ProfileSet,
     chain::{CredentialSource, ProfileBase, ProfileChain},
 };
+#[cfg(feature = "login")]
+use crate::providers::LoginProvider;
 use crate::providers::{
     AssumeRoleProvider, Endpoint, EndpointService, Endpoints, EnvironmentProvider,
-    ProvideCredentials, ProviderError, ProviderErrorKind, RegionChain, Sts, WebIdentityProvider,
+    ProvideCredentials, ProviderError, ProviderErrorKind, RegionChain, SsoProvider, Sts,
+    WebIdentityProvider,
 };
 
 impl ProfileProvider {
@@ -71,25 +74,26 @@ impl ProfileProvider {
             ProfileBase::Source { source: CredentialSource::Environment, .. } => {
                 Arc::new(EnvironmentProvider::new(ports))
             }
-            ProfileBase::Sso(settings) if settings.account_id().is_none() => {
-                let message = format!(
-                    "the profile `{}` names neither sso_account_id nor sso_role_name: selected profile \
-                     will resolve an access token instead of credentials",
-                    settings.profile().escape_debug()
-                );
-                return Err(ProviderError::new(
-                    NAME,
-                    ProviderErrorKind::InvalidConfiguration,
-                    message,
-                ));
-            }
             ProfileBase::Source { profile, source } => {
                 return Err(unsupported(
                     profile,
                     &format!("credential_source = {}", source.as_str()),
                 ));
             }
-            ProfileBase::Sso(settings) => return Err(unsupported(settings.profile(), "SSO")),
+            ProfileBase::Sso(settings) => {
+                let endpoints = Endpoints::load(ports, profiles, selected)?;
+                Arc::new(SsoProvider::new(ports, settings.clone()).with_endpoints(endpoints))
+            }
+            #[cfg(feature = "login")]
+            ProfileBase::Login { profile, session } => {
+                let endpoints = Endpoints::load(ports, profiles, selected)?;
+                let provider = LoginProvider::new(ports, session)?.with_endpoints(endpoints);
+                Arc::new(match self.region(profiles, selected, profile).await? {
+                    Some(region) => provider.with_region(region),
+                    None => provider,
+                })
+            }
+            #[cfg(not(feature = "login"))]
             ProfileBase::Login { profile, .. } => {
                 return Err(unsupported(profile, "login_session"));
             }
@@ -99,8 +103,7 @@ impl ProfileProvider {
         })
     }
 
-    /// STS for a role of this profile: in the region that code or environment name, else that of the
-    /// role's profile, else that of the one that was selected; by the selected one's settings.
+    /// STS for a role of this profile, by the selected one's settings.
     async fn sts(&self, profiles: &ProfileSet, selected: &str, profile: &str) -> Sts {
         // Where STS is matters only to who has something to ask it with.
         Sts::found(&self.ports, self.endpoint(profiles, selected, profile).await)
@@ -112,16 +115,27 @@ impl ProfileProvider {
         selected: &str,
         profile: &str,
     ) -> Result<Endpoint, ProviderError> {
-        let regions = RegionChain::of_profile(&self.ports, self.clone());
-        let region = match regions.before_profiles()? {
-            Some(region) => Some(region),
-            None => match profiles.region(profile).or_else(|| profiles.region(selected)) {
-                Some(region) => Some(region.to_owned()),
-                None => regions.provide().await?,
-            },
-        };
+        let region = self.region(profiles, selected, profile).await?;
         let endpoints = Endpoints::load(&self.ports, profiles, selected)?;
         endpoints.find(EndpointService::Sts, region.as_deref())
+    }
+
+    /// The region that code or environment name, else that of this profile, else that of the one that was
+    /// selected.
+    async fn region(
+        &self,
+        profiles: &ProfileSet,
+        selected: &str,
+        profile: &str,
+    ) -> Result<Option<String>, ProviderError> {
+        let regions = RegionChain::of_profile(&self.ports, self.clone());
+        if let Some(region) = regions.before_profiles()? {
+            return Ok(Some(region));
+        }
+        match profiles.region(profile).or_else(|| profiles.region(selected)) {
+            Some(region) => Ok(Some(region.to_owned())),
+            None => regions.provide().await,
+        }
     }
 }
 
