@@ -101,6 +101,7 @@
 //! - `body`: bodies in chunks, signed or verified, as [`http_body::Body`](https://docs.rs/http-body).
 //! - `checksums`: the checksums that travel behind a body in chunks.
 //! - `eventstream`: event streams, whose messages are signed one by one.
+//! - `login`: credentials of sessions that somebody began on a console. Brings `providers`.
 //! - `post`: forms with which a browser uploads to S3, signed and verified.
 //! - `providers`: credentials from the environment and the shared files, kept and renewed in time.
 //! - `reqwest`: [`SignRequest`] for `reqwest::Request`, and with `providers` an HTTP client for these. TLS

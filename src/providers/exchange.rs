@@ -39,7 +39,7 @@ pub(super) enum Failure {
 impl Exchange<'_> {
     /// Asks once. Who keeps credentials has its own pauses between attempts.
     pub(super) async fn ask(&self, request: Request<Bytes>) -> Result<Document, Failure> {
-        let place = request.uri().authority().map(|host| host.to_string()).unwrap_or_default();
+        let place = request.uri().authority().map(ToString::to_string).unwrap_or_default();
         let mut limits = HttpLimits::new(TIMEOUT).with_connect(CONNECT);
         limits.max_body = MOST_ANSWER;
         let response = self.ports.http().send(request, limits).await.map_err(|error| {

@@ -12,6 +12,7 @@ use countersign::providers::{
     SsoSettings, SsoTokenProvider, Token, TokenChain,
 };
 use http::{Request, Response};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{
@@ -321,6 +322,60 @@ fn an_expired_token_whose_grant_is_over_is_refused() {
         assert_eq!(world.disk.json(FILE), session(Duration::ZERO));
         no_secret(&error);
     }
+}
+
+proptest! {
+    #[test]
+    fn nothing_that_is_answered_or_lies_in_the_file_breaks_anything(
+        status in 200..600_u16,
+        body in bodies(),
+        held in bodies(),
+    ) {
+        let said = body.clone();
+        let world = World::new(session(MINUTE), move |_| answer(status, said.clone()));
+        for held in [session(HOUR).to_string().into(), session(Duration::ZERO).to_string().into(), held] {
+            world.disk.put(FILE, held);
+            if let Err(error) = run(world.provider().provide()) {
+                no_secret(&error);
+            }
+        }
+    }
+}
+
+/// Bytes, or JSON that looks like what is expected.
+fn bodies() -> impl Strategy<Value = Vec<u8>> {
+    let name = prop::sample::select(vec![
+        "roleCredentials",
+        "accessKeyId",
+        "expiration",
+        "expiresIn",
+        "expiresAt",
+        "accessToken",
+        "error",
+        "message",
+        "__type",
+        "refreshToken",
+    ]);
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<u64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        Just(json!("secret-token")),
+        Just(json!("2015-08-30T13:36:00UTC")),
+        ".{0,20}".prop_map(Value::from),
+    ];
+    let json = leaf.prop_recursive(3, 16, 4, move |inner| {
+        let fields = prop::collection::hash_map(name.clone(), inner, 0..4);
+        fields.prop_map(|fields| {
+            Value::Object(
+                fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+            )
+        })
+    });
+    prop_oneof![
+        prop::collection::vec(any::<u8>(), 0..64),
+        json.prop_map(|json| json.to_string().into_bytes()),
+    ]
 }
 
 // Other processes.

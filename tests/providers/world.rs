@@ -105,7 +105,9 @@ impl HttpClient for Servers {
 
 /// A disk that the world shares with other processes, which may be full.
 #[derive(Clone, Default)]
-pub(crate) struct Disk(Arc<Mutex<(HashMap<PathBuf, Vec<u8>>, bool)>>);
+pub(crate) struct Disk(Arc<Mutex<(Contents, bool)>>);
+
+type Contents = HashMap<PathBuf, Vec<u8>>;
 
 impl Disk {
     pub(crate) fn put(&self, path: &str, contents: impl Into<Vec<u8>>) {
