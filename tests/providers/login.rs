@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::{
     local::chain_of,
-    world::{Disk, Hands, Servers, answer, ports, refused, run},
+    world::{Disk, Hands, Servers, Slow, answer, ports, refused, run},
 };
 use crate::support::at;
 
@@ -223,6 +223,17 @@ fn what_another_process_renewed_meanwhile_goes_before_ones_own() {
         assert_eq!(credentials.access_key_id(), "ASIAOTHER");
         assert_eq!(world.disk.json(FILE), others);
     }
+}
+
+#[test]
+fn those_who_ask_at_once_renew_once() {
+    let world = World::holding(session(Duration::ZERO));
+    let provider = at_home(&world.ports.clone().with_http(Slow(world.servers.clone())));
+    let both = run(async { tokio::join!(provider.provide(), provider.provide()) });
+    for credentials in [both.0, both.1] {
+        assert_eq!(credentials.unwrap().unwrap().access_key_id(), "ASIANEW");
+    }
+    assert_eq!(world.servers.asked().len(), 1);
 }
 
 #[test]

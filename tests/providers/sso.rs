@@ -7,9 +7,9 @@ use std::{
 
 use bytes::Bytes;
 use countersign::providers::{
-    BoxFuture, Chain, HttpClient, HttpError, HttpLimits, Platform, Ports, ProfileProvider,
-    ProfileSet, ProvideCredentials, ProvideToken, ProviderError, ProviderErrorKind, SsoProvider,
-    SsoSettings, SsoTokenProvider, Token, TokenChain,
+    Chain, HttpError, Platform, Ports, ProfileProvider, ProfileSet, ProvideCredentials,
+    ProvideToken, ProviderError, ProviderErrorKind, SsoProvider, SsoSettings, SsoTokenProvider,
+    Token, TokenChain,
 };
 use http::{Request, Response};
 use proptest::prelude::*;
@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use super::{
     local::chain_of,
     profiles::Machine,
-    world::{Disk, Hands, Servers, answer, ports, refused, run},
+    world::{Disk, Hands, Servers, Slow, answer, ports, refused, run},
 };
 use crate::support::{at, external_data};
 
@@ -464,22 +464,6 @@ fn those_who_ask_at_once_renew_once() {
         assert_eq!(token.unwrap().unwrap().text(), "new-token");
     }
     assert_eq!(world.servers.asked().len(), 1);
-}
-
-/// Servers that answer a turn later.
-struct Slow(Servers);
-
-impl HttpClient for Slow {
-    fn send(
-        &self,
-        request: Request<Bytes>,
-        limits: HttpLimits,
-    ) -> BoxFuture<'_, Result<Response<Bytes>, HttpError>> {
-        Box::pin(async move {
-            tokio::task::yield_now().await;
-            self.0.send(request, limits).await
-        })
-    }
 }
 
 #[test]

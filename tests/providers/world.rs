@@ -103,6 +103,22 @@ impl HttpClient for Servers {
     }
 }
 
+/// Servers that answer a turn later.
+pub(crate) struct Slow(pub(crate) Servers);
+
+impl HttpClient for Slow {
+    fn send(
+        &self,
+        request: Request<Bytes>,
+        limits: HttpLimits,
+    ) -> BoxFuture<'_, Result<Response<Bytes>, HttpError>> {
+        Box::pin(async move {
+            tokio::task::yield_now().await;
+            self.0.send(request, limits).await
+        })
+    }
+}
+
 /// A disk that the world shares with other processes, which may be full.
 #[derive(Clone, Default)]
 pub(crate) struct Disk(Arc<Mutex<(Contents, bool)>>);
