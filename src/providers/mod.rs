@@ -21,11 +21,13 @@
 //! ```
 
 mod cached;
+mod call;
 mod chain;
 mod endpoint;
 mod environment;
 mod error;
 mod exchange;
+mod express;
 #[cfg(feature = "login")]
 mod login;
 mod ports;
@@ -47,6 +49,7 @@ pub use chain::{Chain, NoCredentials};
 pub use endpoint::{Endpoint, EndpointService, Endpoints};
 pub use environment::EnvironmentProvider;
 pub use error::{ProviderError, ProviderErrorKind};
+pub use express::{S3ExpressProvider, S3ExpressSessions};
 #[cfg(feature = "login")]
 pub use login::LoginProvider;
 pub use ports::{

@@ -3,6 +3,7 @@
 mod cached;
 mod cached_model;
 mod endpoints;
+mod express;
 mod local;
 #[cfg(feature = "login")]
 mod login;

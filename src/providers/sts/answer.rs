@@ -1,4 +1,4 @@
-//! What STS answers, in XML.
+//! What STS answers, in XML; and S3, where it gives credentials too.
 
 use quick_xml::{
     Reader,
@@ -11,14 +11,15 @@ use crate::{Credentials, Timestamp};
 /// The credentials that the answer to an action grants; the error says what was seen instead, and none of
 /// it.
 pub(super) fn credentials(action: &str, body: &[u8]) -> Result<Credentials, String> {
-    let (response, result) = (format!("{action}Response"), format!("{action}Result"));
-    let inside = |path: &[String]| match path {
-        [first, second, rest @ ..] if *first == response && *second == result => {
-            Field::of_result(rest)
-        }
-        _ => None,
-    };
-    let mut texts = Texts::read(body, inside)?;
+    credentials_in(&[&format!("{action}Response"), &format!("{action}Result")], body)
+}
+
+/// The same of an answer whose result stands in these elements, one in the other.
+pub(in crate::providers) fn credentials_in(
+    place: &[&str],
+    body: &[u8],
+) -> Result<Credentials, String> {
+    let mut texts = Texts::read(body, |path| Field::of_result(within(place, path)?))?;
     let at = texts.take(Field::Expiration)?;
     let at: Timestamp = at.parse().map_err(|_| "its Expiration is no time".to_owned())?;
     let credentials =
@@ -34,7 +35,7 @@ pub(super) fn credentials(action: &str, body: &[u8]) -> Result<Credentials, Stri
 }
 
 /// An answer that grants nothing, and says why.
-pub(super) struct Failure {
+pub(in crate::providers) struct Failure {
     code: String,
     message: String,
 }
@@ -42,13 +43,12 @@ pub(super) struct Failure {
 impl Failure {
     /// Reads the body of an error; `None` if it cannot be read.
     pub(super) fn parse(body: &[u8]) -> Option<Failure> {
-        let inside = |path: &[String]| match path {
-            [first, second, rest @ ..] if first == "ErrorResponse" && second == "Error" => {
-                Field::of_error(rest)
-            }
-            _ => None,
-        };
-        let mut texts = Texts::read(body, inside).ok()?;
+        Failure::parse_in(&["ErrorResponse", "Error"], body)
+    }
+
+    /// Reads an error that stands in these elements, one in the other.
+    pub(in crate::providers) fn parse_in(place: &[&str], body: &[u8]) -> Option<Failure> {
+        let mut texts = Texts::read(body, |path| Field::of_error(within(place, path)?)).ok()?;
         let code = texts.take(Field::Code).ok()?;
         let is_code = |byte: u8| byte.is_ascii_alphanumeric() || b"._-:".contains(&byte);
         if code.len() > LONGEST_CODE || !code.bytes().all(is_code) {
@@ -58,34 +58,45 @@ impl Failure {
         Some(Failure { code: code.to_string(), message: message.to_string() })
     }
 
-    pub(super) fn is_one_of(&self, codes: &[&str]) -> bool {
+    pub(in crate::providers) fn is_one_of(&self, codes: &[&str]) -> bool {
         codes.iter().any(|code| bare(code) == bare(&self.code))
     }
 
     /// The error as SDKs name it, which for some is not the code.
-    pub(super) fn name(&self) -> String {
+    pub(in crate::providers) fn name(&self) -> String {
         let suffix = if MODELLED.contains(&&*self.code) { "Exception" } else { "" };
         format!("{}{suffix}", self.code)
     }
 
     /// The service's words, shortened and with control characters escaped; without them if they hold what
     /// nobody should read.
-    pub(super) fn message_without(&self, is_secret: impl Fn(&str) -> bool) -> String {
+    pub(in crate::providers) fn message_without(&self, is_secret: impl Fn(&str) -> bool) -> String {
         if is_secret(&self.message) {
             return "the message is left out, for it repeats a secret".to_owned();
         }
-        let message = self.message.trim();
-        let mut shown: String = message.chars().take(LONGEST_MESSAGE).collect();
-        if shown.len() < message.len() {
-            shown.push('…');
-        }
-        // Quotes stay as they are: only what could disturb a terminal or a log is escaped.
-        let escape = |char: char| match char.is_control() {
-            true => char.escape_default().collect(),
-            false => String::from(char),
-        };
-        shown.chars().map(escape).collect()
+        shown(&self.message)
     }
+}
+
+/// What a service says, shortened and with control characters escaped.
+pub(in crate::providers) fn shown(message: &str) -> String {
+    let message = message.trim();
+    let mut shown: String = message.chars().take(LONGEST_MESSAGE).collect();
+    if shown.len() < message.len() {
+        shown.push('…');
+    }
+    // Quotes stay as they are: only what could disturb a terminal or a log is escaped.
+    let escape = |char: char| match char.is_control() {
+        true => char.escape_default().collect(),
+        false => String::from(char),
+    };
+    shown.chars().map(escape).collect()
+}
+
+/// The rest of a path that leads on from a place.
+fn within<'p>(place: &[&str], path: &'p [String]) -> Option<&'p [String]> {
+    let (first, rest) = path.split_at_checked(place.len())?;
+    (first == place).then_some(rest)
 }
 
 /// What is read of an answer.

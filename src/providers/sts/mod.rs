@@ -1,6 +1,6 @@
 //! The security token service: credentials for credentials, for a web identity or for an assertion.
 
-mod answer;
+pub(super) mod answer;
 mod form;
 mod mfa;
 mod providers;
@@ -22,6 +22,7 @@ use super::{
 use crate::{Credentials, Payload, Signer};
 
 pub use mfa::MfaPrompt;
+pub(super) use providers::from_base;
 pub use providers::{
     AssumeRoleProvider, FederationTokenProvider, SamlProvider, SessionTokenProvider,
     WebIdentityProvider,
@@ -412,7 +413,7 @@ fn is_the_servers(status: StatusCode) -> bool {
 }
 
 /// Whether a text holds a secret of these credentials.
-fn gives_away(credentials: &Credentials, text: &str) -> bool {
+pub(super) fn gives_away(credentials: &Credentials, text: &str) -> bool {
     let secrets = [Some(credentials.secret_access_key()), credentials.session_token()];
     secrets.into_iter().flatten().any(|secret| !secret.is_empty() && text.contains(secret))
 }

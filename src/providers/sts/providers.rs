@@ -403,7 +403,7 @@ impl ProvideCredentials for FederationTokenProvider {
 }
 
 /// The credentials to ask with. Without them there is nothing to fall back on: somebody meant to ask.
-async fn from_base(
+pub(in crate::providers) async fn from_base(
     base: &dyn ProvideCredentials,
     provider: &'static str,
 ) -> Result<Credentials, ProviderError> {
