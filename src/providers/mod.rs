@@ -33,6 +33,8 @@ mod login;
 mod ports;
 mod profile;
 mod region;
+#[cfg(feature = "roles-anywhere")]
+mod roles_anywhere;
 mod session;
 mod skew;
 mod sso;
@@ -61,6 +63,8 @@ pub use profile::{
     ProfileSet, Section, SsoSettings, Warning,
 };
 pub use region::RegionChain;
+#[cfg(feature = "roles-anywhere")]
+pub use roles_anywhere::{RolesAnywhere, RolesAnywhereProvider};
 pub use skew::Skew;
 pub use sso::{SsoProvider, SsoTokenProvider};
 pub use sts::{
