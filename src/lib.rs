@@ -106,6 +106,7 @@
 //! - `providers`: credentials from the environment and the shared files, kept and renewed in time.
 //! - `reqwest`: [`SignRequest`] for `reqwest::Request`, and with `providers` an HTTP client for these. TLS
 //!   stays your choice.
+//! - `roles-anywhere`: credentials for an X.509 certificate, from IAM Roles Anywhere. Brings `providers`.
 //! - `sigv4a`: signatures that hold in more regions than one, made and verified by ECDSA.
 //! - `tower`: layers that sign around a client, or verify around a server. Brings `body` and `providers`.
 //!

@@ -8,6 +8,8 @@ mod local;
 #[cfg(feature = "login")]
 mod login;
 mod profiles;
+#[cfg(feature = "roles-anywhere")]
+mod roles_anywhere;
 mod skew;
 mod sso;
 mod sts;
