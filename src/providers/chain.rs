@@ -3,19 +3,21 @@
 use std::{error, fmt, sync::Arc};
 
 use super::{
-    BoxFuture, EnvironmentProvider, MfaPrompt, Ports, ProfileProvider, ProvideCredentials,
-    ProviderError, WebIdentityProvider, environment, sts,
+    BoxFuture, ContainerProvider, EnvironmentProvider, InstanceProvider, MfaPrompt, Ports,
+    ProfileProvider, ProvideCredentials, ProviderError, WebIdentityProvider, environment, sts,
 };
 use crate::Credentials;
 
 /// The providers that AWS tools ask, in the order in which they ask them: the environment, then the
-/// selected profile of the shared files, then the role of a web identity.
+/// selected profile of the shared files, the role of a web identity, then the agent of the container and the
+/// metadata service of the EC2 instance that this runs in.
 ///
 /// The first that has credentials answers. Only `Ok(None)` moves on to the next; an error stops the
 /// chain, for what comes after it are other credentials than the ones that were configured.
 ///
 /// Keys in the environment win over `AWS_PROFILE`. A profile [named in code](Chain::with_profile)
-/// wins over keys and web identities in the environment, which are then not looked at.
+/// wins over keys and web identities in the environment, which are then not looked at. Container and
+/// instance still are, if the profile says nothing of credentials.
 ///
 /// ```
 /// use std::{collections::HashMap, path::PathBuf};
@@ -58,10 +60,12 @@ impl Chain {
     }
 
     fn around(ports: &Ports, profile: ProfileProvider, left_out: &'static [&'static str]) -> Chain {
-        let in_order: [Arc<dyn ProvideCredentials>; 3] = [
+        let in_order: [Arc<dyn ProvideCredentials>; 5] = [
             Arc::new(EnvironmentProvider::new(ports)),
             Arc::new(profile.clone()),
             Arc::new(WebIdentityProvider::new(ports)),
+            Arc::new(ContainerProvider::new(ports)),
+            Arc::new(InstanceProvider::of_profile(ports, profile.clone())),
         ];
         let is_asked = |provider: &Arc<_>| !left_out.contains(&ProvideCredentials::name(provider));
         let providers = in_order.into_iter().filter(is_asked).collect();
@@ -107,7 +111,8 @@ impl Chain {
     ///
     /// let explanation = Chain::standard(&Ports::empty()).explain();
     /// let providers: Vec<&str> = explanation.reasons().map(|(provider, _)| provider).collect();
-    /// assert_eq!(providers, ["environment", "profile", "web identity"]);
+    /// let all = ["environment", "profile", "web identity", "container", "instance"];
+    /// assert_eq!(providers, all);
     /// ```
     pub fn explain(&self) -> NoCredentials {
         let left_out = self.left_out.iter().map(|name| {

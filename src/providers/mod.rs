@@ -1,5 +1,5 @@
-//! Where credentials come from: the environment, the shared files, and the chain that asks them in
-//! turn.
+//! Where credentials come from: the environment, the shared files, the agents of containers, the metadata
+//! service of EC2 instances, processes that print them, and the chain that asks them in turn.
 //!
 //! A provider has three answers, and a caller should keep them apart:
 //! - `Ok(Some(credentials))`: here they are;
@@ -23,14 +23,18 @@
 mod cached;
 mod call;
 mod chain;
+mod container;
+mod document;
 mod endpoint;
 mod environment;
 mod error;
 mod exchange;
 mod express;
+mod instance;
 #[cfg(feature = "login")]
 mod login;
 mod ports;
+mod process;
 mod profile;
 mod region;
 #[cfg(feature = "roles-anywhere")]
@@ -48,16 +52,19 @@ use crate::Credentials;
 
 pub use cached::Cached;
 pub use chain::{Chain, NoCredentials};
+pub use container::ContainerProvider;
 pub use endpoint::{Endpoint, EndpointService, Endpoints};
 pub use environment::EnvironmentProvider;
 pub use error::{ProviderError, ProviderErrorKind};
 pub use express::{S3ExpressProvider, S3ExpressSessions};
+pub use instance::{EndpointMode, InstanceProvider};
 #[cfg(feature = "login")]
 pub use login::LoginProvider;
 pub use ports::{
     Clock, CommandLimits, CommandOutput, Commands, Env, Files, HttpClient, HttpError,
     HttpErrorKind, HttpLimits, Platform, Ports, Random, Resolver,
 };
+pub use process::ProcessProvider;
 pub use profile::{
     CredentialSource, ProfileBase, ProfileChain, ProfileFiles, ProfileProvider, ProfileRole,
     ProfileSet, Section, SsoSettings, Warning,

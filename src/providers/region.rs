@@ -1,10 +1,10 @@
 //! Which region to sign for.
 
-use super::{BoxFuture, Ports, ProfileProvider, ProviderError};
+use super::{BoxFuture, InstanceProvider, Ports, ProfileProvider, ProviderError};
 
 /// The places that may name a region, in the order in which they count: code, `AWS_REGION`,
-/// `AWS_DEFAULT_REGION`, the selected profile's `region`, and that of the profiles it builds upon
-/// (`source_profile`).
+/// `AWS_DEFAULT_REGION`, the selected profile's `region`, that of the profiles it builds upon
+/// (`source_profile`), and the [metadata service](InstanceProvider::region) of an EC2 instance.
 ///
 /// A profile that does not exist names no region. That it is missing is the credential
 /// [`Chain`](super::Chain)'s business, which may do without it.
@@ -38,6 +38,7 @@ pub struct RegionChain {
     ports: Ports,
     region: Option<String>,
     profile: ProfileProvider,
+    instance: InstanceProvider,
 }
 
 impl RegionChain {
@@ -48,13 +49,16 @@ impl RegionChain {
 
     /// The standard chain with the profile that this provider selects, of the files that it reads.
     pub(super) fn of_profile(ports: &Ports, profile: ProfileProvider) -> RegionChain {
-        RegionChain { ports: ports.clone(), region: None, profile }
+        let instance = InstanceProvider::of_profile(ports, profile.clone());
+        RegionChain { ports: ports.clone(), region: None, profile, instance }
     }
 
     /// The same places with the profile named here instead of `AWS_PROFILE`.
     #[must_use]
     pub fn with_profile(self, name: impl Into<String>) -> RegionChain {
-        RegionChain { profile: self.profile.with_name(name), ..self }
+        let profile = self.profile.with_name(name);
+        let instance = InstanceProvider::of_profile(&self.ports, profile.clone());
+        RegionChain { profile, instance, ..self }
     }
 
     /// The same places with a region that goes before all others.
@@ -66,9 +70,24 @@ impl RegionChain {
     /// The first region that is named; `Ok(None)` if none is.
     ///
     /// # Errors
-    /// A shared file that cannot be parsed, or a variable that is not UTF-8.
+    /// A shared file that cannot be parsed, a variable that is not UTF-8, or settings of the metadata service
+    /// that are wrong. That the service does not answer, or not well, is none: it is the last to be asked, and
+    /// a region that nobody wrote down.
     pub fn provide(&self) -> BoxFuture<'_, Result<Option<String>, ProviderError>> {
-        Box::pin(async { self.find() })
+        Box::pin(async {
+            let Some(region) = self.find()? else { return self.of_instance().await };
+            Ok(Some(region))
+        })
+    }
+
+    async fn of_instance(&self) -> Result<Option<String>, ProviderError> {
+        match self.instance.region().await {
+            Err(error) if error.kind().is_transient() => {
+                tracing::warn!(%error, "the region of the instance is not known");
+                Ok(None)
+            }
+            found => found,
+        }
     }
 
     fn find(&self) -> Result<Option<String>, ProviderError> {

@@ -16,6 +16,7 @@ use std::{
 
 use futures_timer::Delay;
 use tokio::sync::oneshot;
+use zeroize::Zeroizing;
 
 use super::{
     BoxFuture, Clock, CommandLimits, CommandOutput, Commands, Env, Files, Platform, Ports, Random,
@@ -159,7 +160,7 @@ fn watch(child: &mut Child, limits: CommandLimits) -> io::Result<CommandOutput> 
         }
     };
     if status.success() {
-        return Ok(CommandOutput::success(zeroize::Zeroizing::new(written)));
+        return Ok(CommandOutput::success(written));
     }
     // A child of its own may hold the other end open; what it would say is not worth the wait.
     let said = stderr.recv_timeout(left().min(Duration::from_secs(1)));
@@ -172,19 +173,41 @@ fn watch(child: &mut Child, limits: CommandLimits) -> io::Result<CommandOutput> 
 fn reader(
     stream: Option<impl Read + Send + 'static>,
     limit: usize,
-) -> io::Result<mpsc::Receiver<Said>> {
+) -> io::Result<mpsc::Receiver<Written>> {
     let (sender, receiver) = mpsc::channel();
-    let mut stream = stream.ok_or(io::ErrorKind::BrokenPipe)?;
+    let stream = stream.ok_or(io::ErrorKind::BrokenPipe)?;
     thread::Builder::new().name("countersign".to_owned()).spawn(move || {
-        let mut written = Vec::new();
-        let read = stream.by_ref().take(limit as u64).read_to_end(&mut written);
-        let rest = read.and_then(|_| io::copy(&mut stream, &mut io::sink()));
-        let _ = sender.send(rest.map(|rest| (written, rest == 0)));
+        let _ = sender.send(read(stream, limit));
     })?;
     Ok(receiver)
 }
 
-/// What was read, and whether that was all.
-type Said = io::Result<(Vec<u8>, bool)>;
+/// What is read may be a secret: each place where a part of it was is wiped.
+fn read(mut stream: impl Read, limit: usize) -> Written {
+    let mut written = Zeroizing::new(Vec::with_capacity(PIECE));
+    let mut piece = Zeroizing::new([0; PIECE]);
+    let mut is_all = true;
+    loop {
+        let length = match stream.read(&mut *piece) {
+            Ok(0) => return Ok((written, is_all)),
+            Ok(length) => length,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        let kept = length.min(limit - written.len());
+        is_all &= kept == length;
+        if written.capacity() - written.len() < kept {
+            // A vector that grows by itself leaves what it held where it was.
+            let mut longer = Zeroizing::new(Vec::with_capacity(2 * (written.len() + kept)));
+            longer.extend_from_slice(&written);
+            written = longer;
+        }
+        written.extend_from_slice(&piece[..kept]);
+    }
+}
 
+/// The beginning of what was written, and whether it is all of it.
+type Written = io::Result<(Zeroizing<Vec<u8>>, bool)>;
+
+const PIECE: usize = 4096;
 const MOST_STDERR: usize = 4096;

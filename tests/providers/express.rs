@@ -24,10 +24,7 @@ use countersign::{
 use http::{Request, Response};
 use proptest::prelude::*;
 
-use super::{
-    local::chain_of,
-    world::{Hands, Servers, answer, head_of, refused, run},
-};
+use super::world::{Hands, Servers, answer, chain_of, head_of, refused, run};
 use crate::support::at;
 
 #[test]

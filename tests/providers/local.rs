@@ -1,8 +1,7 @@
 //! Credentials and regions of this machine: the environment, the shared files, and their order.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    error::Error,
+    collections::{BTreeMap, HashMap},
     ffi::OsString,
     fs, io,
     path::{Path, PathBuf},
@@ -23,6 +22,7 @@ use countersign::{
 use proptest::{collection, prelude::*};
 use serde_json::Value;
 
+use super::world::chain_of;
 use crate::support::external_data;
 
 // The environment.
@@ -515,12 +515,19 @@ fn a_chain_that_found_nothing_says_what_each_provider_looked_at() {
     assert!(ready(chain.provide()).unwrap().is_none());
     let explanation = chain.explain();
     let reasons: Vec<_> = explanation.reasons().collect();
-    let [("environment", environment), ("profile", profile), ("web identity", web_identity)] =
-        reasons[..]
+    let [
+        ("environment", environment),
+        ("profile", profile),
+        ("web identity", web_identity),
+        ("container", container),
+        ("instance", instance),
+    ] = reasons[..]
     else {
         panic!("{reasons:?}")
     };
     assert!(web_identity.contains("AWS_WEB_IDENTITY_TOKEN_FILE"), "{web_identity}");
+    assert!(container.contains("AWS_CONTAINER_CREDENTIALS_FULL_URI"), "{container}");
+    assert!(instance.contains("http://169.254.169.254"), "{instance}");
     assert!(environment.contains("AWS_ACCESS_KEY_ID"), "{environment}");
     assert!(profile.contains("no profile `default`"), "{profile}");
     assert!(profile.contains("/home/cat/.aws/credentials"), "{profile}");
@@ -708,160 +715,6 @@ fn nine_published_file_locations_are_found() {
     assert_eq!(cases.len(), 9);
 }
 
-#[test]
-fn published_chain_scenarios_that_need_no_more_than_keys_pass() {
-    let Some(data) = smithy("default-credential-provider-chain") else {
-        return;
-    };
-    let folder = data.join("aws-config/default-credential-provider-chain");
-    for name in CHAIN {
-        let (ports, expected) = scenario(&folder.join(name));
-        let chain = Chain::standard(&ports);
-        check(name, &chain, &|| chain.explain().to_string(), &expected);
-    }
-    assert_eq!(CHAIN.len() + CHAIN_LATER.len(), 29);
-    assert_eq!(
-        entries(&folder),
-        CHAIN.iter().chain(&CHAIN_LATER).map(ToString::to_string).collect()
-    );
-}
-
-#[test]
-fn published_profile_scenarios_that_need_no_more_than_keys_pass() {
-    let Some(data) = smithy("profile-provider") else {
-        return;
-    };
-    let folder = data.join("aws-config/profile-provider");
-    for name in PROFILE {
-        let (ports, expected) = scenario(&folder.join(name));
-        let provider = ProfileProvider::new(&ports);
-        let absence = || format!("the credential provider was not enabled: {}", provider.absence());
-        check(name, &provider, &absence, &expected);
-    }
-    assert_eq!(PROFILE.len() + PROFILE_LATER.len(), 18);
-    assert_eq!(
-        entries(&folder),
-        PROFILE.iter().chain(&PROFILE_LATER).map(ToString::to_string).collect()
-    );
-}
-
-/// The scenarios that the environment and static keys are enough for.
-const CHAIN: [&str; 7] = [
-    "environment_variables",
-    "environment_variables_blank",
-    "imds_disabled",
-    "prefer_environment",
-    "profile_name",
-    "profile_static_keys",
-    "profile_static_keys_case_insensitive",
-];
-
-/// The scenarios that wait for the providers they need.
-const CHAIN_LATER: [&str; 22] = [
-    "e2e_fips_and_dual_stack_sso",
-    "ecs_assume_role",
-    "ecs_credentials",
-    "ecs_credentials_invalid_profile",
-    "eks_pod_identity_credentials",
-    "eks_pod_identity_no_token_file",
-    "imds_assume_role",
-    "imds_config_with_no_creds",
-    "imds_default_chain_error",
-    "imds_default_chain_retries",
-    "imds_default_chain_success",
-    "imds_no_iam_role",
-    "imds_token_fail",
-    "profile_overrides_web_identity",
-    "sso_assume_role",
-    "sso_no_token_file",
-    "sso_server_error",
-    "web_identity_source_profile_no_env",
-    "web_identity_token_env",
-    "web_identity_token_invalid_jwt",
-    "web_identity_token_profile",
-    "web_identity_token_source_profile",
-];
-
-const PROFILE: [&str; 2] = ["empty_config", "invalid_config"];
-
-const PROFILE_LATER: [&str; 16] = [
-    "assume_role_override_global_env_url",
-    "assume_role_override_global_profile_url",
-    "assume_role_override_service_env_url",
-    "assume_role_override_service_profile_url",
-    "credential_process",
-    "credential_process_account_id_fallback",
-    "credential_process_failure",
-    "credential_process_invalid",
-    "e2e_assume_role",
-    "e2e_fips_and_dual_stack_sts",
-    "invalid_sso_credentials_config",
-    "region_override",
-    "retry_on_error",
-    "sso_credentials",
-    "sso_override_global_env_url",
-    "sso_token",
-];
-
-fn check(
-    name: &str,
-    provider: &dyn ProvideCredentials,
-    absence: &dyn Fn() -> String,
-    expected: &Value,
-) {
-    let answer = ready(provider.provide());
-    if let Some(part) = expected["ErrorContains"].as_str() {
-        let text = match answer {
-            Ok(None) => absence(),
-            Ok(Some(credentials)) => panic!("{name}: {credentials:?}"),
-            Err(error) => chain_of(&error),
-        };
-        assert!(text.contains(part), "{name}: {text}");
-        return;
-    }
-    let credentials = answer.unwrap().unwrap_or_else(|| panic!("{name}: {}", absence()));
-    let expected = |key: &str| expected["Ok"][key].as_str();
-    let secret = credentials.secret_access_key();
-    assert_eq!(Some(credentials.access_key_id()), expected("access_key_id"), "{name}");
-    assert_eq!(Some(secret), expected("secret_access_key"), "{name}");
-    assert_eq!(credentials.session_token(), expected("session_token"), "{name}");
-    assert_eq!(credentials.account_id(), expected("account_id"), "{name}");
-    assert_eq!(credentials.expires_at(), None, "{name}");
-    assert!(!format!("{provider:?}{credentials:?}").contains(secret), "{name}");
-}
-
-/// The world of a scenario, and its expected result.
-fn scenario(folder: &Path) -> (Ports, Value) {
-    let root = folder.join("fs");
-    let ports = Ports::empty()
-        .with_env(env_of(&json(&folder.join("env.json"))))
-        .with_files(files_under(&root, &root))
-        .with_platform(Platform::Unix);
-    (ports, json(&folder.join("test-case.json"))["result"].clone())
-}
-
-/// The files of a folder as if it were `/`; a folder that is not there is empty.
-fn files_under(root: &Path, folder: &Path) -> HashMap<PathBuf, Vec<u8>> {
-    let Ok(entries) = fs::read_dir(folder) else {
-        return HashMap::new();
-    };
-    let paths = entries.map(|entry| entry.unwrap().path());
-    paths
-        .flat_map(|path| match path.is_dir() {
-            true => files_under(root, &path),
-            false => {
-                let seen = Path::new("/").join(path.strip_prefix(root).unwrap());
-                HashMap::from([(seen, fs::read(&path).unwrap())])
-            }
-        })
-        .collect()
-}
-
-fn entries(folder: &Path) -> BTreeSet<String> {
-    let entries = fs::read_dir(folder).unwrap();
-    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
-}
-
 fn env_of(json: &Value) -> HashMap<String, String> {
     serde_json::from_value(json.clone()).unwrap()
 }
@@ -931,17 +784,6 @@ fn table(profiles: &ProfileSet) -> BTreeMap<String, BTreeMap<String, String>> {
 fn row(section: &countersign::providers::Section) -> (String, BTreeMap<String, String>) {
     let properties = section.properties().map(|(name, value)| (name.to_owned(), value.to_owned()));
     (section.name().to_owned(), properties.collect())
-}
-
-/// An error with all that caused it, as a program would print it.
-pub(super) fn chain_of(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text += &format!(": {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// What a future that never waits comes to.

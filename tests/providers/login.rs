@@ -15,10 +15,7 @@ use http::{Request, Response};
 use p256::ecdsa::{Signature, VerifyingKey, signature::Verifier};
 use serde_json::{Value, json};
 
-use super::{
-    local::chain_of,
-    world::{Disk, Hands, Servers, Slow, answer, ports, refused, run},
-};
+use super::world::{Disk, Hands, Servers, Slow, answer, chain_of, ports, refused, run};
 use crate::support::at;
 
 #[test]

@@ -2,14 +2,18 @@
 
 mod cached;
 mod cached_model;
+mod container;
 mod endpoints;
 mod express;
+mod instance;
 mod local;
 #[cfg(feature = "login")]
 mod login;
+mod process;
 mod profiles;
 #[cfg(feature = "roles-anywhere")]
 mod roles_anywhere;
+mod scenarios;
 mod skew;
 mod sso;
 mod sts;

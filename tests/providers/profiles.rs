@@ -19,10 +19,7 @@ use countersign::{
 use http::{Request, Response};
 use serde_json::{Value, json};
 
-use super::{
-    local::chain_of,
-    world::{Hands, Servers, answer, head_of, ports, run},
-};
+use super::world::{Hands, Servers, answer, chain_of, head_of, ports, run};
 use crate::support::{at, external_data};
 
 // The description.

@@ -24,10 +24,7 @@ use rcgen::{CertificateParams, KeyPair, SerialNumber};
 use ring::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
 use sha2::{Digest, Sha256};
 
-use super::{
-    local::chain_of,
-    world::{Hands, Servers, answer, refused, run},
-};
+use super::world::{Hands, Servers, answer, chain_of, refused, run};
 use crate::support::at;
 
 // What is sent.

@@ -16,9 +16,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{
-    local::chain_of,
     profiles::Machine,
-    world::{Disk, Hands, Servers, Slow, answer, ports, refused, run},
+    world::{Disk, Hands, Servers, Slow, answer, chain_of, ports, refused, run},
 };
 use crate::support::{at, external_data};
 

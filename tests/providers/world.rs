@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    error::Error,
     future::ready,
     io,
     path::{Path, PathBuf},
@@ -178,4 +179,15 @@ pub(crate) fn head_of(request: &Request<Bytes>) -> Head<'_> {
         query: request.uri().query().map(str::as_bytes),
         headers: Headers::Map(request.headers()),
     }
+}
+
+/// An error with all that caused it, as a program would print it.
+pub(crate) fn chain_of(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text += &format!(": {error}");
+        cause = error.source();
+    }
+    text
 }

@@ -16,7 +16,6 @@ mod man;
 mod options;
 mod post_policy;
 mod presign;
-mod process_json;
 mod raw_http;
 mod request;
 mod sign;

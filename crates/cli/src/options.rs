@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 use crate::{
     body,
     failure::{Failure, with_sources},
-    host, process_json,
+    host,
 };
 
 /// Who signs, where, when and how.
@@ -182,13 +182,7 @@ impl Ambient<'_> {
     /// The credentials: from the file named, or from wherever the user keeps them.
     pub(crate) fn credentials(&self) -> Result<Credentials, Failure> {
         if let Some(path) = &self.options.credentials_file {
-            let text = Zeroizing::new(body::read_text(path)?);
-            return process_json::parse(&text).map_err(|problem| {
-                Failure::credentials(format_args!(
-                    "the credentials in `{}` {problem}",
-                    path.display()
-                ))
-            });
+            return read_credentials(path);
         }
         let chain = Chain::standard(&self.ports);
         let chain = match &self.options.profile {
@@ -211,6 +205,15 @@ impl Ambient<'_> {
         pollster::block_on(chain.provide())
             .map_err(|error| Failure::credentials(with_sources(&error)))
     }
+}
+
+/// The credentials in a file, as a `credential_process` prints them.
+pub(crate) fn read_credentials(path: &Path) -> Result<Credentials, Failure> {
+    let text = Zeroizing::new(body::read_text(path)?);
+    Credentials::from_process_json(&text).map_err(|error| {
+        let path = path.display();
+        Failure::credentials(format_args!("the credentials in `{path}` cannot be read: {error}"))
+    })
 }
 
 /// What the signature is asked to say of the body.

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use super::{
-    NAME, ProfileProvider, ProfileSet,
+    ProfileProvider, ProfileSet,
     chain::{CredentialSource, ProfileBase, ProfileChain},
 };
 #[cfg(feature = "login")]
 use crate::providers::LoginProvider;
 use crate::providers::{
-    AssumeRoleProvider, Endpoint, EndpointService, Endpoints, EnvironmentProvider,
-    ProvideCredentials, ProviderError, ProviderErrorKind, RegionChain, SsoProvider, Sts,
-    WebIdentityProvider,
+    AssumeRoleProvider, ContainerProvider, Endpoint, EndpointService, Endpoints,
+    EnvironmentProvider, InstanceProvider, ProcessProvider, ProvideCredentials, ProviderError,
+    RegionChain, SsoProvider, Sts, WebIdentityProvider,
 };
 
 impl ProfileProvider {
@@ -74,11 +74,11 @@ impl ProfileProvider {
             ProfileBase::Source { source: CredentialSource::Environment, .. } => {
                 Arc::new(EnvironmentProvider::new(ports))
             }
-            ProfileBase::Source { profile, source } => {
-                return Err(unsupported(
-                    profile,
-                    &format!("credential_source = {}", source.as_str()),
-                ));
+            ProfileBase::Source { source: CredentialSource::EcsContainer, .. } => {
+                Arc::new(ContainerProvider::new(ports))
+            }
+            ProfileBase::Source { source: CredentialSource::Ec2InstanceMetadata, .. } => {
+                Arc::new(InstanceProvider::of_profile(ports, self.clone()))
             }
             ProfileBase::Sso(settings) => {
                 let endpoints = Endpoints::load(ports, profiles, selected)?;
@@ -97,8 +97,12 @@ impl ProfileProvider {
             ProfileBase::Login { profile, .. } => {
                 return Err(unsupported(profile, "login_session"));
             }
-            ProfileBase::Process { profile, .. } => {
-                return Err(unsupported(profile, "credential_process"));
+            ProfileBase::Process { command, account_id, .. } => {
+                let provider = ProcessProvider::new(ports, command.as_str());
+                Arc::new(match account_id {
+                    Some(account_id) => provider.with_account_id(account_id),
+                    None => provider,
+                })
             }
         })
     }
@@ -139,10 +143,12 @@ impl ProfileProvider {
     }
 }
 
+#[cfg(not(feature = "login"))]
 fn unsupported(profile: &str, setting: &str) -> ProviderError {
     let message = format!(
         "the profile `{}` gets its credentials by {setting}, which this version does not do",
         profile.escape_debug()
     );
-    ProviderError::new(NAME, ProviderErrorKind::Unsupported, message)
+    let kind = crate::providers::ProviderErrorKind::Unsupported;
+    ProviderError::new(super::NAME, kind, message)
 }

@@ -33,8 +33,7 @@ pub use set::{ProfileSet, Section, Warning};
 /// | `credential_process` | what a command writes |
 /// | `aws_access_key_id`, `aws_secret_access_key`, `aws_session_token`, `aws_account_id` | static keys |
 ///
-/// This version gets nothing yet from containers, instances, IAM Identity Center, login sessions and
-/// commands: a profile that begins there is an error of kind
+/// A profile that begins with a login session takes feature `login`; without it that is an error of kind
 /// [`Unsupported`](ProviderErrorKind::Unsupported).
 ///
 /// A role may also have `role_session_name`, `external_id`, `duration_seconds` and `mfa_serial`; who

@@ -1,19 +1,16 @@
 //! The keys that requests are verified against.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use countersign::{
     Credentials,
     verify::{Claim, Key},
 };
-use zeroize::Zeroizing;
 
 use crate::{
-    body,
     failure::Failure,
     keys,
-    options::{Ambient, SigningOptions},
-    process_json,
+    options::{Ambient, SigningOptions, read_credentials},
 };
 
 pub(super) struct Keys {
@@ -31,7 +28,7 @@ impl Keys {
         }
         let mut known: Vec<Credentials> = Vec::new();
         for path in files {
-            let credentials = read(path)?;
+            let credentials = read_credentials(path)?;
             let id = credentials.access_key_id();
             if known.iter().any(|other| other.access_key_id() == id) {
                 return Err(Failure::input(format_args!(
@@ -61,11 +58,4 @@ impl Keys {
     pub(super) fn ids(&self) -> impl Iterator<Item = &str> {
         self.known.iter().map(Credentials::access_key_id)
     }
-}
-
-fn read(path: &Path) -> Result<Credentials, Failure> {
-    let text = Zeroizing::new(body::read_text(path)?);
-    process_json::parse(&text).map_err(|problem| {
-        Failure::credentials(format_args!("the credentials in `{}` {problem}", path.display()))
-    })
 }

@@ -1,0 +1,319 @@
+//! Whole machines, as others recorded them: an environment, files, and what the network answered.
+
+use std::{
+    collections::{BTreeSet, HashMap, VecDeque},
+    error::Error,
+    fmt::Display,
+    fs, io,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+    time::{Duration, SystemTime},
+};
+
+use bytes::Bytes;
+use countersign::{
+    Credentials,
+    providers::{
+        Chain, Files, HttpError, HttpErrorKind, Platform, Ports, ProfileProvider,
+        ProvideCredentials, ProviderError,
+    },
+};
+use http::{Request, Response};
+use serde_json::Value;
+
+use super::world::{Hands, Servers, answer, run};
+use crate::support::{at, external_data};
+
+#[test]
+fn the_chain_finds_what_others_find_on_the_machines_that_they_recorded() {
+    let failures = each("default-credential-provider-chain", 29, |machine| {
+        let chain = Chain::standard(&machine.ports);
+        machine.check(&chain, &|| chain.explain().to_string())
+    });
+    expect(failures, &CHAIN_LATER);
+}
+
+#[test]
+fn profiles_give_what_others_get_on_the_machines_that_they_recorded() {
+    let failures = each("profile-provider", 18, |machine| {
+        let provider = ProfileProvider::new(&machine.ports);
+        machine.check(&provider, &|| format!("{NOTHING}: {}", provider.absence()))
+    });
+    expect(failures, &PROFILE_LATER);
+}
+
+#[test]
+fn tokens_wait_for_who_provides_them() {
+    let failures = each("default-token-provider-chain", 3, |_| Err("nobody provides it".into()));
+    expect(failures, &TOKEN_LATER);
+}
+
+/// Machines that wait for providers of other kinds: roles, web identities, SSO, and the hand that leads a
+/// profile to the provider it names.
+const CHAIN_LATER: [&str; 14] = [
+    "e2e_fips_and_dual_stack_sso",
+    "ecs_assume_role",
+    "imds_assume_role",
+    "imds_no_iam_role",
+    "imds_token_fail",
+    "profile_overrides_web_identity",
+    "sso_assume_role",
+    "sso_no_token_file",
+    "sso_server_error",
+    "web_identity_source_profile_no_env",
+    "web_identity_token_env",
+    "web_identity_token_invalid_jwt",
+    "web_identity_token_profile",
+    "web_identity_token_source_profile",
+];
+
+const PROFILE_LATER: [&str; 16] = [
+    "assume_role_override_global_env_url",
+    "assume_role_override_global_profile_url",
+    "assume_role_override_service_env_url",
+    "assume_role_override_service_profile_url",
+    "credential_process",
+    "credential_process_account_id_fallback",
+    "credential_process_failure",
+    "credential_process_invalid",
+    "e2e_assume_role",
+    "e2e_fips_and_dual_stack_sts",
+    "invalid_sso_credentials_config",
+    "region_override",
+    "retry_on_error",
+    "sso_credentials",
+    "sso_override_global_env_url",
+    "sso_token",
+];
+
+const TOKEN_LATER: [&str; 3] = ["profile_keys", "profile_keys_case_insensitive", "profile_name"];
+
+type Failures = Option<Vec<(String, String)>>;
+
+/// Runs all machines of a folder; what failed, by name and with the reason. `None` without the data.
+fn each(
+    folder: &str,
+    count: usize,
+    mut check: impl FnMut(&Machine) -> Result<(), String>,
+) -> Failures {
+    let data = external_data(folder)?;
+    let folder = data.with_file_name("credentials/smithy-rs/aws-config").join(folder);
+    let entries = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{folder:?}: {error}"));
+    let names: BTreeSet<String> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    assert_eq!(names.len(), count, "{folder:?}");
+    let failures: Vec<_> = names
+        .into_iter()
+        .filter_map(|name| {
+            let failure = check(&Machine::load(&folder.join(&name))).err()?;
+            Some((name, failure))
+        })
+        .collect();
+    println!("{}: {} of {count} pass", folder.display(), count - failures.len());
+    Some(failures)
+}
+
+/// Those that wait fail, and no others: who makes one pass takes it off the list.
+fn expect(failures: Failures, later: &[&str]) {
+    let Some(failures) = failures else { return };
+    for (name, failure) in &failures {
+        println!("{name}: {failure}");
+    }
+    let failed: Vec<&str> = failures.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(failed, later, "{failures:#?}");
+}
+
+/// A recorded machine.
+struct Machine {
+    ports: Ports,
+    network: Network,
+    expected: Value,
+}
+
+impl Machine {
+    fn load(folder: &Path) -> Machine {
+        let env: HashMap<String, String> =
+            serde_json::from_value(json(&folder.join("env.json"))).unwrap();
+        let traffic = folder.join("http-traffic.json");
+        let network = Network::of(if traffic.exists() { json(&traffic) } else { Value::Null });
+        // The commands of profiles are real ones, for a real shell.
+        let ports = Ports::system()
+            .with_env(env)
+            .with_files(Mounted(folder.join("fs")))
+            .with_clock(Hands::at(at("20090101T000000Z")))
+            .with_resolver(HashMap::<String, Vec<IpAddr>>::new())
+            .with_random(|bytes: &mut [u8]| bytes.fill(7))
+            .with_platform(Platform::Unix)
+            .with_http(network.servers());
+        let expected = json(&folder.join("test-case.json"))["result"].take();
+        Machine { ports, network, expected }
+    }
+
+    fn check(
+        &self,
+        provider: &dyn ProvideCredentials,
+        absence: &dyn Fn() -> String,
+    ) -> Result<(), String> {
+        let answer = run(provider.provide());
+        if let Ok(Some(found)) = &answer {
+            let shown = format!("{provider:?} {found:?} {}", absence());
+            assert!(!shown.contains(found.secret_access_key()), "a secret is shown");
+        }
+        self.network.all_as_recorded()?;
+        let text = match (&self.expected["Ok"], answer) {
+            (Value::Null, Ok(Some(found))) => return Err(format!("found {found:?}")),
+            (Value::Null, Ok(None)) => absence(),
+            (Value::Null, Err(error)) => format!("{FAILURE}: {}", told(&error)),
+            (expected, Ok(Some(found))) => return compare(&found, expected),
+            (_, Ok(None)) => return Err(absence()),
+            (_, Err(error)) => return Err(told(&error)),
+        };
+        let part = self.expected["ErrorContains"].as_str().unwrap();
+        if text.contains(part) { Ok(()) } else { Err(format!("`{text}` lacks `{part}`")) }
+    }
+}
+
+fn compare(found: &Credentials, expected: &Value) -> Result<(), String> {
+    let same = |what: &str, found: Option<&str>| match expected[what].as_str() {
+        text if text == found => Ok(()),
+        text => Err(format!("{what}: {found:?} instead of {text:?}")),
+    };
+    same("access_key_id", Some(found.access_key_id()))?;
+    same("secret_access_key", Some(found.secret_access_key()))?;
+    same("session_token", found.session_token())?;
+    same("account_id", found.account_id())?;
+    let expiry = expected["expiry"].as_u64();
+    let expiry = expiry.map(|seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+    match found.expires_at() {
+        at if at == expiry => Ok(()),
+        at => Err(format!("expiry: {at:?} instead of {expiry:?}")),
+    }
+}
+
+/// An error with all that caused it, as those who recorded tell it: without the names of providers. Which
+/// of the two [leads](FAILURE) a text has, ours say by their type.
+fn told(error: &(dyn Error + 'static)) -> String {
+    let mut parts = Vec::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let text = error.to_string();
+        let name =
+            error.downcast_ref::<ProviderError>().map(|error| format!("{}: ", error.provider()));
+        let part = name.and_then(|name| text.strip_prefix(&name).map(str::to_owned));
+        parts.push(part.unwrap_or(text));
+        next = error.source();
+    }
+    parts.join(": ")
+}
+
+const FAILURE: &str = "an error occurred while loading credentials";
+const NOTHING: &str = "the credential provider was not enabled";
+
+/// What the network was asked and answered, in order.
+#[derive(Clone)]
+struct Network(Arc<Mutex<Recording>>);
+
+struct Recording {
+    left: VecDeque<Exchange>,
+    problems: Vec<String>,
+}
+
+#[derive(Default)]
+struct Exchange {
+    request: Value,
+    response: Value,
+    body: String,
+}
+
+impl Network {
+    fn of(traffic: Value) -> Network {
+        let mut left: Vec<Exchange> = Vec::new();
+        for event in traffic["events"].as_array().into_iter().flatten() {
+            let number = event["connection_id"].as_u64().unwrap() as usize;
+            left.resize_with(left.len().max(number + 1), Exchange::default);
+            let (exchange, action) = (&mut left[number], &event["action"]);
+            if let Some(request) = action["Request"].get("request") {
+                exchange.request = request.clone();
+            } else if let Some(response) = action["Response"].get("response") {
+                exchange.response = response["Ok"].clone();
+            } else if action["Data"]["direction"] == "Response" {
+                exchange.body += action["Data"]["data"]["Utf8"].as_str().unwrap();
+            }
+        }
+        Network(Arc::new(Mutex::new(Recording { left: left.into(), problems: Vec::new() })))
+    }
+
+    fn servers(&self) -> Servers {
+        let network = self.clone();
+        Servers::answering(move |request| network.0.lock().unwrap().answer(request))
+    }
+
+    fn all_as_recorded(&self) -> Result<(), String> {
+        let recording = self.0.lock().unwrap();
+        let left = recording
+            .left
+            .iter()
+            .map(|exchange| format!("{} was not asked", exchange.request["uri"].as_str().unwrap()));
+        let problems: Vec<String> = recording.problems.iter().cloned().chain(left).collect();
+        if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) }
+    }
+}
+
+impl Recording {
+    fn answer(&mut self, request: &Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        // Those who recorded did not know of these paths yet, as their instances did not.
+        if request.uri().path().contains("/security-credentials-extended/") {
+            return answer(404, "");
+        }
+        match self.next(request) {
+            Ok(response) => Ok(response),
+            Err(problem) => {
+                self.problems.push(problem);
+                Err(HttpError::new(HttpErrorKind::Failed, "that was not recorded"))
+            }
+        }
+    }
+
+    fn next(&mut self, request: &Request<Bytes>) -> Result<Response<Bytes>, String> {
+        let Some(next) = self.left.pop_front() else {
+            return Err(format!("nobody recorded {} {}", request.method(), request.uri()));
+        };
+        same("method", request.method(), next.request["method"].as_str())?;
+        same("URI", request.uri(), next.request["uri"].as_str())?;
+        for name in ["content-type", "x-aws-ec2-metadata-token"] {
+            let found = request.headers().get(name).map(|value| value.to_str().unwrap());
+            same(name, found.unwrap_or_default(), next.request["headers"][name][0].as_str())?;
+        }
+        let mut response =
+            Response::builder().status(next.response["status"].as_u64().unwrap() as u16);
+        for (name, values) in next.response["headers"].as_object().unwrap() {
+            for value in values.as_array().unwrap() {
+                response = response.header(name, value.as_str().unwrap());
+            }
+        }
+        Ok(response.body(next.body.into()).unwrap())
+    }
+}
+
+fn same(what: &str, found: impl Display, recorded: Option<&str>) -> Result<(), String> {
+    let (found, recorded) = (found.to_string(), recorded.unwrap_or_default());
+    match found == recorded {
+        true => Ok(()),
+        false => Err(format!("{what}: `{found}` instead of `{recorded}`")),
+    }
+}
+
+/// A folder that stands for `/`. What is not there is missing in the operating system's own words.
+struct Mounted(PathBuf);
+
+impl Files for Mounted {
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        fs::read(self.0.join(path.strip_prefix("/").unwrap_or(path)))
+    }
+}
+
+fn json(path: &Path) -> Value {
+    let text = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_slice(&text).unwrap()
+}
