@@ -1,25 +1,25 @@
 //! Profiles that build upon others, and the roles on the way.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::HashMap,
     fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, Mutex},
 };
 
 use bytes::Bytes;
 use countersign::{
     providers::{
-        Chain, CredentialSource, Files, HttpError, MfaPrompt, Platform, Ports, ProfileBase,
-        ProfileChain, ProfileFiles, ProfileProvider, ProfileRole, ProfileSet, ProvideCredentials,
-        ProviderError, ProviderErrorKind, RegionChain,
+        Chain, CredentialSource, HttpError, MfaPrompt, Platform, Ports, ProfileBase, ProfileChain,
+        ProfileFiles, ProfileProvider, ProfileRole, ProfileSet, ProvideCredentials, ProviderError,
+        ProviderErrorKind, RegionChain,
     },
     verify::Verifier,
 };
 use http::{Request, Response};
 use serde_json::{Value, json};
 
-use super::world::{Hands, Servers, answer, chain_of, head_of, ports, run};
+use super::world::{Hands, Servers, answer, head_of, ports, refused, run};
 use crate::support::{at, external_data};
 
 // The description.
@@ -342,166 +342,6 @@ fn a_broken_chain_stops_the_search_for_credentials() {
     }
 }
 
-// Whole machines, as others publish them.
-
-#[test]
-fn published_machines_assume_the_roles_that_their_profiles_name() {
-    let Some(data) = external_data("the machines of profiles") else {
-        return;
-    };
-    let folder = data.with_file_name("credentials/smithy-rs/aws-config");
-    for name in BY_PROFILE {
-        let machine = Machine::load(&folder.join("profile-provider").join(name));
-        machine.check(&ProfileProvider::new(&machine.ports));
-    }
-    for name in BY_CHAIN {
-        let machine = Machine::load(&folder.join("default-credential-provider-chain").join(name));
-        machine.check(&Chain::standard(&machine.ports));
-    }
-    println!("{} machines", BY_PROFILE.len() + BY_CHAIN.len());
-}
-
-const BY_PROFILE: [&str; 8] = [
-    "assume_role_override_global_env_url",
-    "assume_role_override_global_profile_url",
-    "assume_role_override_service_env_url",
-    "assume_role_override_service_profile_url",
-    "e2e_assume_role",
-    "e2e_fips_and_dual_stack_sts",
-    "region_override",
-    "retry_on_error",
-];
-
-const BY_CHAIN: [&str; 6] = [
-    "profile_overrides_web_identity",
-    "web_identity_source_profile_no_env",
-    "web_identity_token_env",
-    "web_identity_token_invalid_jwt",
-    "web_identity_token_profile",
-    "web_identity_token_source_profile",
-];
-
-/// A recorded machine: its environment, its files, and what the network answered.
-pub(super) struct Machine {
-    name: String,
-    pub(super) ports: Ports,
-    servers: Servers,
-    recorded: Vec<Recorded>,
-    pub(super) expected: Value,
-}
-
-struct Recorded {
-    method: String,
-    uri: String,
-    content_type: Option<String>,
-    status: u16,
-    body: String,
-}
-
-impl Machine {
-    pub(super) fn load(folder: &Path) -> Machine {
-        let json = |name: &str| -> Value {
-            let text =
-                fs::read(folder.join(name)).unwrap_or_else(|error| panic!("{folder:?}: {error}"));
-            serde_json::from_slice(&text).unwrap()
-        };
-        let variables: HashMap<String, String> = serde_json::from_value(json("env.json")).unwrap();
-        let recorded = match folder.join("http-traffic.json").exists() {
-            true => recorded(&json("http-traffic.json")),
-            false => Vec::new(),
-        };
-        let mut answers: VecDeque<_> =
-            recorded.iter().map(|one| answer(one.status, one.body.clone())).collect();
-        let servers = Servers::answering(move |request| {
-            answers.pop_front().unwrap_or_else(|| panic!("nobody recorded {request:?}"))
-        });
-        let ports = Ports::empty()
-            .with_env(variables)
-            .with_files(Mounted(folder.join("fs")))
-            .with_clock(Hands::at(at("20210810T003833Z")))
-            .with_http(servers.clone())
-            .with_platform(Platform::Unix);
-        let expected = json("test-case.json")["result"].take();
-        Machine { name: folder.display().to_string(), ports, servers, recorded, expected }
-    }
-
-    pub(super) fn check(&self, provider: &dyn ProvideCredentials) {
-        let name = &self.name;
-        match (run(provider.provide()), self.expected["ErrorContains"].as_str()) {
-            (Ok(Some(found)), None) => {
-                let seconds = found.expires_at().map(|at| {
-                    at.duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap().as_secs()
-                });
-                let found = json!({
-                    "access_key_id": found.access_key_id(),
-                    "secret_access_key": found.secret_access_key(),
-                    "session_token": found.session_token(),
-                    "account_id": found.account_id(),
-                    "expiry": seconds,
-                });
-                assert_eq!(found, self.expected["Ok"], "{name}");
-            }
-            (Err(error), Some(expected)) => {
-                assert!(chain_of(&error).contains(expected), "{name}: {}", chain_of(&error));
-            }
-            (found, _) => panic!("{name}: {found:?}"),
-        }
-        let asked = self.servers.take();
-        assert_eq!(asked.len(), self.recorded.len(), "{name}");
-        for ((request, _), recorded) in asked.iter().zip(&self.recorded) {
-            assert_eq!(request.method(), recorded.method.as_str(), "{name}");
-            let uri: http::Uri = recorded.uri.parse().unwrap();
-            assert_eq!(in_order(request.uri()), in_order(&uri), "{name}");
-            let content_type = request.headers().get("content-type");
-            let content_type = content_type.map(|value| value.to_str().unwrap());
-            assert_eq!(content_type, recorded.content_type.as_deref(), "{name}");
-        }
-    }
-}
-
-/// An address with its query in order, for recordings have it in more orders than one.
-fn in_order(uri: &http::Uri) -> (String, Vec<&str>) {
-    let place = uri.to_string();
-    let mut query: Vec<&str> = uri.query().unwrap_or_default().split('&').collect();
-    query.sort_unstable();
-    (place.split('?').next().unwrap().to_owned(), query)
-}
-
-/// The exchanges of a recording, in order.
-fn recorded(traffic: &Value) -> Vec<Recorded> {
-    let mut exchanges: Vec<Recorded> = Vec::new();
-    for event in traffic["events"].as_array().unwrap() {
-        let action = &event["action"];
-        let at = event["connection_id"].as_u64().unwrap() as usize;
-        if let Some(request) = action["Request"]["request"].as_object() {
-            assert_eq!(at, exchanges.len(), "one request on each connection");
-            exchanges.push(Recorded {
-                method: request["method"].as_str().unwrap().to_owned(),
-                uri: request["uri"].as_str().unwrap().to_owned(),
-                content_type: request["headers"]["content-type"][0].as_str().map(str::to_owned),
-                status: 0,
-                body: String::new(),
-            });
-        }
-        if let Some(response) = action["Response"]["response"]["Ok"].as_object() {
-            exchanges[at].status = response["status"].as_u64().unwrap() as u16;
-        }
-        if action["Data"]["direction"] == "Response" {
-            exchanges[at].body += action["Data"]["data"]["Utf8"].as_str().unwrap();
-        }
-    }
-    exchanges
-}
-
-/// A folder as the root of a file system.
-struct Mounted(PathBuf);
-
-impl Files for Mounted {
-    fn read(&self, path: &Path) -> std::io::Result<Vec<u8>> {
-        fs::read(self.0.join(path.strip_prefix("/").unwrap_or(path)))
-    }
-}
-
 // The world around.
 
 /// A home directory, and an STS that grants `ASIA1`, `ASIA2` and so on.
@@ -514,6 +354,10 @@ impl World {
     fn of(config: &str, variables: &[(&str, &str)]) -> World {
         let count = Arc::new(Mutex::new(0));
         let servers = Servers::answering(move |request| {
+            // No instance of EC2: nobody answers for its region.
+            if request.uri().host() == Some("169.254.169.254") {
+                return refused();
+            }
             *count.lock().unwrap() += 1;
             grant(request, *count.lock().unwrap())
         });

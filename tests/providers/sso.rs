@@ -15,11 +15,8 @@ use http::{Request, Response};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{
-    profiles::Machine,
-    world::{Disk, Hands, Servers, Slow, answer, chain_of, ports, refused, run},
-};
-use crate::support::{at, external_data};
+use super::world::{Disk, Hands, Servers, Slow, answer, chain_of, ports, refused, run};
+use crate::support::at;
 
 // Credentials.
 
@@ -531,45 +528,6 @@ fn a_profile_without_a_session_gives_no_token() {
     let fixed = Token::new("fixed").with_expires_at(now());
     assert_eq!(run(fixed.provide_token()).unwrap().unwrap().text(), "fixed");
 }
-
-// Whole machines, as others publish them.
-
-#[test]
-fn published_machines_use_the_sessions_that_their_profiles_name() {
-    let Some(data) = external_data("the machines of sessions") else {
-        return;
-    };
-    let folder = data.with_file_name("credentials/smithy-rs/aws-config");
-    for name in BY_PROFILE {
-        let machine = Machine::load(&folder.join("profile-provider").join(name));
-        machine.check(&ProfileProvider::new(&machine.ports));
-    }
-    for name in BY_CHAIN {
-        let machine = Machine::load(&folder.join("default-credential-provider-chain").join(name));
-        machine.check(&Chain::standard(&machine.ports));
-    }
-    for name in BY_TOKEN_CHAIN {
-        let machine = Machine::load(&folder.join("default-token-provider-chain").join(name));
-        let token = run(TokenChain::standard(&machine.ports).provide_token()).unwrap().unwrap();
-        let expected = &machine.expected["Ok"];
-        assert_eq!(token.text(), expected["token"], "{name}");
-        let expires_at = at(&expected["expiration"].as_str().unwrap().replace(['-', ':'], ""));
-        assert_eq!(token.expires_at(), Some(expires_at), "{name}");
-    }
-    println!("{} machines", BY_PROFILE.len() + BY_CHAIN.len() + BY_TOKEN_CHAIN.len());
-}
-
-const BY_PROFILE: [&str; 4] = [
-    "invalid_sso_credentials_config",
-    "sso_credentials",
-    "sso_override_global_env_url",
-    "sso_token",
-];
-
-const BY_CHAIN: [&str; 4] =
-    ["e2e_fips_and_dual_stack_sso", "sso_assume_role", "sso_no_token_file", "sso_server_error"];
-
-const BY_TOKEN_CHAIN: [&str; 3] = ["profile_keys", "profile_keys_case_insensitive", "profile_name"];
 
 // The world around.
 

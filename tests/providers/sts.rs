@@ -285,7 +285,8 @@ fn nothing_is_sent_that_sts_could_only_refuse() {
 fn what_signs_needs_a_region_and_what_does_not_may_do_without() {
     let action = "AssumeRoleWithWebIdentity";
     let world = World::answering([granted(action, "AssumedRoleUser")]);
-    let sts = Sts::new(&world.ports.clone().with_env(HashMap::<String, String>::new()));
+    let nowhere = HashMap::from([("AWS_EC2_METADATA_DISABLED", "true")]);
+    let sts = Sts::new(&world.ports.clone().with_env(nowhere));
     let error = run(sts.assume_role(&base(), &AssumeRole::new(ROLE))).unwrap_err();
     assert!(error.to_string().contains("Missing Region"), "{error}");
     let here = sts.with_endpoint_url("http://localhost:4566");
