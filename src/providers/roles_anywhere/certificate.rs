@@ -104,7 +104,8 @@ mod tests {
                 "730750818665451459101842416358141509827966271487",
             ),
         ] {
-            assert_eq!(decimal(&hex::decode(hex).unwrap()).as_deref(), Some(expected), "{hex}");
+            let bytes = hex::decode(hex).expect("the table holds pairs of digits");
+            assert_eq!(decimal(&bytes).as_deref(), Some(expected), "{hex}");
         }
         assert_eq!(decimal(&[0x80]), None);
     }
