@@ -242,6 +242,54 @@ fn a_presigned_url_holds_until_it_expires_and_not_before_its_date() {
 }
 
 #[test]
+fn a_url_may_hold_longer_than_any_clock_tells() {
+    let endless = Verifier::new().with_clock_skew(Duration::MAX).with_longest_expiry(Duration::MAX);
+    let mut request = presigned("sts", "https://sts.amazonaws.com/");
+    set_query(&mut request, |query| query.replace("&X-Amz-Expires=600", ""));
+    assert!(endless.claim(Head::from(&request), now()).is_ok());
+    let mut request = presigned("s3", "https://b.s3.amazonaws.com/k");
+    set_query(&mut request, |query| query.replace("=600", &format!("={}", u64::MAX)));
+    assert!(endless.claim(Head::from(&request), now()).is_ok());
+}
+
+#[test]
+fn a_hash_that_another_client_named_in_a_url_is_replaced_with_its_signature() {
+    for payload in ["UNSIGNED-PAYLOAD", "0".repeat(64).leak()] {
+        let stale = format!("?X-Amz-Content-Sha256={payload}");
+        let request = presigned("s3", &format!("https://b.s3.amazonaws.com/k{stale}&a=b"));
+        verify(&request).unwrap();
+        assert!(request.uri().query().unwrap().starts_with("a=b&X-Amz-Algorithm"), "{request:?}");
+        let url = format!("https://sts.amazonaws.com/{stale}");
+        verify(&presigned("sts", &url)).unwrap();
+        verify(&signed("sts", &url, "meow")).unwrap();
+    }
+}
+
+#[test]
+fn names_of_headers_may_be_as_long_as_they_like() {
+    let long = "a".repeat(1 << 20);
+    for (names, expected) in [
+        (format!("host;x-amz-date;{long};{long}"), "names a header twice"),
+        (format!("{long};{long}b;host;x-amz-date"), "signature we calculated"),
+    ] {
+        let authorization = format!(
+            "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/us-east-1/iam/aws4_request, \
+             SignedHeaders={names}, Signature={}",
+            "0".repeat(64)
+        );
+        let headers: [(&[u8], &[u8]); 4] = [
+            (b"host", b"iam.amazonaws.com"),
+            (b"x-amz-date", b"20150830T123600Z"),
+            (b"authorization", authorization.as_bytes()),
+            (long.as_bytes(), b""),
+        ];
+        let head = Head::parse(b"GET", b"/", Headers::Pairs(&headers)).unwrap();
+        let error = verify_at(&Verifier::new(), head, b"", &keys(), now()).unwrap_err();
+        assert!(error.to_string().contains(expected), "{:.300}", error.to_string());
+    }
+}
+
+#[test]
 fn a_presigned_urls_life_is_from_one_second_to_a_week() {
     for life in ["0", "-1", "604801", "x", "", "1.5", "+600", "99999999999999999999"] {
         let mut request = presigned("s3", "https://b.s3.amazonaws.com/k");

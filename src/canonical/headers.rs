@@ -201,15 +201,19 @@ fn is_first(name: &[u8], names: &[u8]) -> bool {
 impl Ord for Name<'_> {
     #[inline]
     fn cmp(&self, other: &Self) -> Ordering {
-        let order = self.order.cmp(&other.order);
-        if order.is_ne() {
-            return order;
-        }
-        match (self.text.get(8..), other.text.get(8..)) {
-            (Some(rest), Some(other)) if !rest.is_empty() && !other.is_empty() => {
-                Name::new(rest).cmp(&Name::new(other))
+        let (mut a, mut b) = (*self, *other);
+        // No call to itself: names may be as long as a request.
+        loop {
+            let order = a.order.cmp(&b.order);
+            if order.is_ne() {
+                return order;
             }
-            _ => self.text.len().cmp(&other.text.len()),
+            match (a.text.get(8..), b.text.get(8..)) {
+                (Some(rest), Some(other)) if !rest.is_empty() && !other.is_empty() => {
+                    (a, b) = (Name::new(rest), Name::new(other));
+                }
+                _ => return a.text.len().cmp(&b.text.len()),
+            }
         }
     }
 }

@@ -17,7 +17,6 @@ use super::{
 use crate::{
     Algorithm, Head, Payload, Rules, Scope, Scratch, Timestamp,
     canonical::{self, Buffers, Lines, PathForm, query, room},
-    sha256,
 };
 
 /// What a request says of its own signature: parsed, and not believed.
@@ -63,9 +62,8 @@ impl<'a> Claim<'a> {
         let parts = Parts::parse(head, &found)?;
         let place = parts.place;
         let refuse = |refusal, message| Error::new(refusal, place, message);
-        let Credential { date, region, service, terminator, .. } = &parts.credential;
         verifier.check_algorithm(&parts)?;
-        let rules = verifier.rules.unwrap_or_else(|| Rules::for_service(service));
+        let rules = verifier.rules.unwrap_or_else(|| Rules::for_service(&parts.credential.service));
         let host = head.host(found.host).map_err(|error| malformed(place, error.to_string()))?;
         canonical::check_escapes(head, rules)
             .map_err(|error| malformed(place, error.to_string()))?;
@@ -74,26 +72,10 @@ impl<'a> Claim<'a> {
         let expires = parts.expiry(rules, verifier.longest_expiry)?;
         let region_set = match parts.algorithm.names_region() {
             true => None,
-            false => Some(region_set::claimed(head, &parts)?),
+            false => Some(region_set::claimed(&parts)?),
         };
 
-        if **terminator != *"aws4_request" || *date.as_bytes() != at.as_bytes()[..8] {
-            return Err(refuse(
-                Refusal::WrongScope,
-                "the credential scope does not end in aws4_request, or is of another day than the \
-                 timestamp",
-            ));
-        }
-        let is_there = |wanted: &String| match &region_set {
-            Some(set) => region_set::holds(set, wanted),
-            None => wanted == region,
-        };
-        if !verifier.region.as_ref().is_none_or(is_there) {
-            return Err(refuse(Refusal::WrongScope, "the credential scope is of another region"));
-        }
-        if verifier.services.as_ref().is_some_and(|wanted| !wanted.iter().any(|w| w == service)) {
-            return Err(refuse(Refusal::WrongScope, "the credential scope is of another service"));
-        }
+        verifier.check_scope(place, &parts.credential, at, region_set.as_deref())?;
 
         let signed_at = SystemTime::from(at);
         let skew = verifier.clock_skew;
@@ -118,7 +100,7 @@ impl<'a> Claim<'a> {
             (Place::Query, expires) if behind > expires.unwrap_or(skew) => {
                 return Err(refuse(Refusal::Expired, "Request has expired"));
             }
-            (Place::Query, expires) => Some(signed_at + expires.unwrap_or(skew)),
+            (Place::Query, expires) => signed_at.checked_add(expires.unwrap_or(skew)),
         };
         Ok(Claim { verifier, head, rules, parts, region_set, at, expires_at, payload, host })
     }
@@ -238,7 +220,8 @@ impl<'a> Claim<'a> {
                 return Err(refuse(Refusal::UnsignedPayload, message));
             }
             _ => {
-                let message = "bodies of signed events are not verified by this version";
+                let message = "the body is an event stream, and this server takes none: the messages of one are \
+                               verified by Claim::verify_events";
                 return Err(refuse(Refusal::UnsupportedPayload, message));
             }
         }
@@ -336,14 +319,7 @@ impl<'a> Claim<'a> {
             let layout = request
                 .write(text, &mut buffers.spare)
                 .map_err(|error| malformed(place, error.to_string()))?;
-            let hash = sha256::hex(&sha256::digest(text));
-            text.extend_from_slice(self.parts.algorithm.as_str().as_bytes());
-            text.push(b'\n');
-            text.extend_from_slice(self.at.as_bytes());
-            text.push(b'\n');
-            scope.write(text);
-            text.push(b'\n');
-            text.extend_from_slice(&hash);
+            canonical::write_string_to_sign(self.parts.algorithm, self.at, &scope, text);
             let string_to_sign = &text[layout.end..];
             matches |= key.is_signature(string_to_sign, &self.parts.signature);
             // A second form that is no other would have the same signature.
@@ -451,7 +427,8 @@ impl<'a> Verified<'a> {
         self.at
     }
 
-    /// The moment from which a presigned URL is refused; `None` for a request signed in its headers.
+    /// The moment from which a presigned URL is refused; `None` for a request signed in its headers, and for a
+    /// URL that holds longer than any clock can tell.
     pub fn expires_at(&self) -> Option<SystemTime> {
         self.expires_at
     }
