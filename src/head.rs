@@ -75,7 +75,7 @@ impl<'a> Head<'a> {
         Ok(Head { method, https, authority, path, query, headers })
     }
 
-    /// The value that is signed as `host`, and whether a Host header holds it.
+    /// The value that is signed as `host`.
     pub(crate) fn host(&self, header: Option<&'a [u8]>) -> Result<&'a [u8], Error> {
         let authority = self.authority.map(without_userinfo).filter(|text| !text.is_empty());
         let is_bad = |byte| (byte <= b' ') | (byte >= 0x7f);

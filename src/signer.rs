@@ -298,7 +298,7 @@ impl Signer {
         let authorization = buffers.write_authorization(algorithm, credentials, &signature);
         Ok(Signed {
             form: Form {
-                algorithm: self.algorithm(),
+                algorithm,
                 buffers,
                 signature,
                 at,
@@ -516,21 +516,12 @@ impl Signer {
         );
         let capacity = text.capacity();
         let layout = request.write(text, spare)?;
-        let hash = sha256::hex(&sha256::digest(text));
         let start = text.len();
-        text.extend_from_slice(self.algorithm().as_str().as_bytes());
-        text.push(b'\n');
-        text.extend_from_slice(at.as_bytes());
-        text.push(b'\n');
-        let scope_start = text.len();
-        scope.write(text);
-        let scope_end = text.len();
-        text.push(b'\n');
-        text.extend_from_slice(&hash);
+        let scope_at = canonical::write_string_to_sign(self.algorithm(), at, &scope, text);
         let end = text.len();
         let with = match &self.asymmetric {
             None => {
-                let key = self.key(credentials, scope, &text[scope_start..scope_end], remembered);
+                let key = self.key(credentials, scope, &text[scope_at.clone()], remembered);
                 let hex = sha256::hex(&key.sign(&text[start..]));
                 text.extend_from_slice(&hex);
                 SignedWith::Hmac(key)
@@ -542,12 +533,8 @@ impl Signer {
             }
         };
         debug_assert_eq!(text.capacity(), capacity, "a buffer that grows leaves a token behind");
-        let signature = Signature {
-            layout,
-            string_to_sign: start..end,
-            scope: scope_start..scope_end,
-            hex: end..text.len(),
-        };
+        let signature =
+            Signature { layout, string_to_sign: start..end, scope: scope_at, hex: end..text.len() };
         Ok((signature, with))
     }
 

@@ -106,7 +106,8 @@ AUTH_HEADERS = frozenset(
 )
 AUTH_PARAMETERS = frozenset(
     b"X-Amz-Algorithm X-Amz-Credential X-Amz-Date X-Amz-Expires X-Amz-SignedHeaders"
-    b" X-Amz-Security-Token X-Amz-Signature X-Amz-S3session-Token X-Amz-Region-Set".split()
+    b" X-Amz-Security-Token X-Amz-Signature X-Amz-S3session-Token X-Amz-Region-Set"
+    b" X-Amz-Content-Sha256".split()
 )
 
 PAYLOAD_LINES = {
@@ -1402,7 +1403,11 @@ RESIGN = (
         presigned("other-case-is-another-parameter", "x-amz-date is the caller's own parameter.",
                   f"{HOST}/?x-amz-date=1&X-AMZ-DATE=2&X-Amz-date=3"),
         presigned("similar-parameters-stay", "So is any other X-Amz- parameter.",
-                  f"{HOST}/?X-Amz-Target=1&X-Amz-Dates=2&X-Amz-Content-Sha256=3"),
+                  f"{HOST}/?X-Amz-Target=1&X-Amz-Dates=2"),
+        presigned("hash-of-another-signature-goes",
+                  "A verifier would read X-Amz-Content-Sha256 as the hash of the body.",
+                  f"{HOST}/?X-Amz-Content-Sha256=UNSIGNED-PAYLOAD&a=b",
+                  differs={BOTO: "keeps-old-parameters", CRT: "keeps-old-parameters"}),
         presigned("untouched-byte-for-byte", "Without any of them the text stays as written.",
                   f"{HOST}/?a=1&&b=%7e&=x&c+d&e=%2f",
                   differs={BOTO: "empty-pieces", CRT: "empty-pieces plus"}),

@@ -358,6 +358,11 @@ fn only_s3_and_what_signs_by_its_rules_takes_forms() {
     let verifier = Verifier::new().with_rules(Rules::S3).with_services(["my-store"]);
     assert!(form.verify_by(&verifier, &keys(), at(NOW)).is_ok());
     assert_eq!(post(Signer::new("", "s3")).unwrap_err().kind(), ErrorKind::InvalidScope);
+    #[cfg(feature = "sigv4a")]
+    {
+        let error = post(countersign::sigv4a::signer("*", "s3")).unwrap_err();
+        assert!(error.to_string().contains("no POST form is signed by AWS4-ECDSA"), "{error}");
+    }
     let session = keys().with_session_token("t").with_s3_express_session(true);
     let error = Signer::new("us-east-1", "s3").post(URL, &policy(), &session, at(NOW)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidCredentials);

@@ -17,7 +17,9 @@ pub(crate) use path::{PathForm, normalize};
 pub use scratch::Scratch;
 pub(crate) use scratch::{Buffers, Remembered, Spare, room};
 
-use crate::{Error, ErrorKind, Head, Rules, head::is_token};
+use crate::{
+    Algorithm, Error, ErrorKind, Head, Rules, Timestamp, head::is_token, scope::Scope, sha256,
+};
 
 /// What goes into a canonical request.
 pub(crate) struct Request<'a> {
@@ -99,6 +101,26 @@ impl Request<'_> {
         layout.end = out.len();
         Ok(layout)
     }
+}
+
+/// Appends the string to sign of the canonical request that `text` holds, and tells where its scope stands.
+pub(crate) fn write_string_to_sign(
+    algorithm: Algorithm,
+    at: Timestamp,
+    scope: &Scope<'_>,
+    text: &mut Vec<u8>,
+) -> Range<usize> {
+    let hash = sha256::hex(&sha256::digest(text));
+    text.extend_from_slice(algorithm.as_str().as_bytes());
+    text.push(b'\n');
+    text.extend_from_slice(at.as_bytes());
+    text.push(b'\n');
+    let start = text.len();
+    scope.write(text);
+    let end = text.len();
+    text.push(b'\n');
+    text.extend_from_slice(&hash);
+    start..end
 }
 
 /// Whether path and query hold no `%` that is an error in them.

@@ -198,8 +198,9 @@ pub(crate) const SECURITY_TOKEN: &str = "X-Amz-Security-Token";
 pub(crate) const SIGNATURE: &str = "X-Amz-Signature";
 pub(crate) const SIGNED_HEADERS: &str = "X-Amz-SignedHeaders";
 
-const OF_SIGNATURE: [&str; 9] = [
+const OF_SIGNATURE: [&str; 10] = [
     ALGORITHM,
+    CONTENT_SHA256,
     CREDENTIAL,
     DATE,
     EXPIRES,

@@ -1,9 +1,8 @@
 //! What a form says of its own signature.
 
-use std::{fmt, hint::black_box, time::SystemTime};
+use std::{fmt, time::SystemTime};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::{
@@ -13,10 +12,11 @@ use super::{
 };
 use crate::{
     Algorithm, Rules, Scope, Timestamp,
-    bytes::is_same_secret,
-    sha256,
     verify::{
-        Error, Known, Place, Refusal, Verifier, error::MISMATCH, key::AnyKey, parts::Credential,
+        Error, Known, Place, Refusal, Verifier,
+        error::MISMATCH,
+        key::AnyKey,
+        parts::{Credential, Value},
     },
 };
 
@@ -129,20 +129,13 @@ impl<'a> PostClaim<'a> {
     pub fn verify(self, known: Option<Known<'_>>) -> Result<(Upload<'a>, LengthCheck), Error> {
         let uniform = self.verifier.is_uniform;
         // The same work as for a key that is known, and never a match.
-        let found = known.as_ref().and_then(|known| match known.key {
-            AnyKey::Asymmetric(_) => None,
-            AnyKey::Hmac(key) => Some(key),
-        });
-        let key = found.unwrap_or(&self.verifier.stand_in);
-        let expected = sha256::hex(&key.sign(self.policy));
-        let matches = bool::from(expected[..].ct_eq(self.signature)) && found.is_some();
+        let found = known.map(|known| known.key).filter(|key| matches!(key, AnyKey::Hmac(_)));
+        let key = found.unwrap_or(AnyKey::Hmac(&self.verifier.stand_in));
+        let matches = key.is_signature(self.policy, self.signature) & found.is_some();
         let expected_token = known.and_then(|known| known.session_token);
-        let has_token = match (self.session_token(), expected_token) {
-            (None, None) => true,
-            (Some(token), Some(expected)) => is_same_secret(token, expected.0.as_bytes()),
-            // As long as for a token that differs in its last byte.
-            (Some(token), None) => is_same_secret(token, black_box(token)) & false,
-            (None, Some(_)) => false,
+        let has_token = match self.session_token() {
+            None => expected_token.is_none(),
+            Some(token) => Value::header(token).is(expected_token.map(|expected| expected.0)),
         };
         if known.is_none() {
             let message = "The AWS access key Id you provided does not exist in our records.";
@@ -159,24 +152,12 @@ impl<'a> PostClaim<'a> {
     }
 
     fn check_scope(&self) -> Result<(), Error> {
-        let Credential { date, region, service, terminator, .. } = &self.credential;
-        let refuse = |message| Err(refuse(Refusal::WrongScope, message));
-        if **terminator != *"aws4_request" || **date != *self.at.date() {
-            return refuse(
-                "the credential scope does not end in aws4_request, or is of another day than the \
-                 timestamp",
-            );
-        }
-        if self.verifier.region.as_ref().is_some_and(|wanted| wanted != region) {
-            return refuse("the credential scope is of another region");
-        }
-        let services = self.verifier.services.as_ref();
-        if services.is_some_and(|wanted| !wanted.iter().any(|w| w == service)) {
-            return refuse("the credential scope is of another service");
-        }
+        self.verifier.check_scope(Place::Query, &self.credential, self.at, None)?;
+        let service = &self.credential.service;
         let rules = self.verifier.rules.unwrap_or_else(|| Rules::for_service(service));
         if !rules.presigns_unsigned() {
-            return refuse("the credential scope is of a service that takes no POST forms");
+            let message = "the credential scope is of a service that takes no POST forms";
+            return Err(refuse(Refusal::WrongScope, message));
         }
         Ok(())
     }

@@ -57,6 +57,9 @@ impl Signer {
                 self.service()
             )));
         }
+        if self.algorithm() != Algorithm::HmacSha256 {
+            return Err(invalid(format!("no POST form is signed by {}", self.algorithm())));
+        }
         if credentials.is_s3_express_session() {
             let message = "the session credentials of S3 Express sign no POST form";
             return Err(Error::new(ErrorKind::InvalidCredentials, message));

@@ -52,7 +52,7 @@ impl AnyKey<'_> {
     }
 
     /// Whether `signature`, as it was received, is this key's for a string to sign.
-    pub(super) fn is_signature(self, string_to_sign: &[u8], signature: &[u8]) -> bool {
+    pub(crate) fn is_signature(self, string_to_sign: &[u8], signature: &[u8]) -> bool {
         match self {
             AnyKey::Asymmetric(key) => key.is_signature(string_to_sign, signature),
             AnyKey::Hmac(key) => is_same_secret(&sha256::hex(&key.sign(string_to_sign)), signature),

@@ -67,10 +67,10 @@ use std::{
 
 use self::{
     key::AnyKey,
-    parts::{Parts, malformed},
+    parts::{Credential, Parts, malformed},
 };
 use crate::{
-    Algorithm, Head, Rules, SigningKey,
+    Algorithm, Head, Rules, SigningKey, Timestamp,
     asymmetric::AsymmetricKey,
     chunked::{CHUNK_LIMIT, Checksums},
 };
@@ -275,6 +275,36 @@ impl Verifier {
         }
         let message = format!("signatures by {} are not accepted here", parts.algorithm);
         Err(malformed(parts.place, message))
+    }
+
+    /// Whether a credential is one for this verifier, and of the day of the timestamp. The region is that of
+    /// the scope, or one that the set holds.
+    pub(crate) fn check_scope(
+        &self,
+        place: Place,
+        credential: &Credential<'_>,
+        at: Timestamp,
+        region_set: Option<&str>,
+    ) -> Result<(), Error> {
+        let Credential { date, region, service, terminator, .. } = credential;
+        let refuse = |message| Err(Error::new(Refusal::WrongScope, place, message));
+        if **terminator != *"aws4_request" || **date != *at.date() {
+            return refuse(
+                "the credential scope does not end in aws4_request, or is of another day than the \
+                 timestamp",
+            );
+        }
+        let is_there = |wanted: &String| match region_set {
+            Some(set) => region_set::holds(set, wanted),
+            None => wanted == region,
+        };
+        if !self.region.as_ref().is_none_or(is_there) {
+            return refuse("the credential scope is of another region");
+        }
+        if self.services.as_ref().is_some_and(|wanted| !wanted.iter().any(|w| w == service)) {
+            return refuse("the credential scope is of another service");
+        }
+        Ok(())
     }
 
     /// What does the work of a key where there is none.

@@ -4,7 +4,7 @@ use std::{borrow::Cow, hint::black_box, time::Duration};
 
 use percent_encoding::percent_decode;
 
-use super::{Error, Place, Refusal, names::SignedNames};
+use super::{Error, Place, Refusal, names::SignedNames, region_set};
 use crate::{
     Algorithm, Head, Payload, Rules, Timestamp,
     bytes::{any, any_run, find, is_same_secret, split, split_text},
@@ -24,6 +24,7 @@ pub(super) struct Parts<'a> {
     date: Option<Value<'a>>,
     expires: Option<Value<'a>>,
     content_sha256: Option<Value<'a>>,
+    pub(super) region_set: Option<Value<'a>>,
 }
 
 /// `AKID/20150830/us-east-1/iam/aws4_request`, taken apart; the region is empty where the algorithm's
@@ -45,11 +46,12 @@ pub(super) struct Found<'a> {
     date: Option<&'a [u8]>,
     token: Option<&'a [u8]>,
     content_sha256: Option<&'a [u8]>,
+    region_set: Option<&'a [u8]>,
 }
 
 /// The value of a header or of a query parameter, as it was received.
 #[derive(Clone, Copy)]
-pub(super) struct Value<'a> {
+pub(crate) struct Value<'a> {
     raw: &'a [u8],
     is_encoded: bool,
 }
@@ -66,6 +68,7 @@ impl<'a> Found<'a> {
                 () if is("x-amz-date") => &mut found.amz_date,
                 () if is("date") => &mut found.date,
                 () if is("x-amz-content-sha256") => &mut found.content_sha256,
+                () if is(region_set::HEADER) => &mut found.region_set,
                 () if is("x-amz-security-token") || is("x-amz-s3session-token") => &mut found.token,
                 () => return Ok(()),
             };
@@ -125,6 +128,7 @@ impl<'a> Parts<'a> {
         // A `date` header counts where there is no x-amz-date, if it is signed.
         let date = found.amz_date.or_else(|| found.date.filter(|_| signed.has_date));
         let hash = found.content_sha256.filter(|_| signed.has_content_sha256);
+        let region_set = found.region_set.filter(|_| signed.has(region_set::HEADER));
         Ok(Parts {
             place,
             algorithm,
@@ -134,6 +138,7 @@ impl<'a> Parts<'a> {
             date: date.map(Value::header),
             expires: None,
             content_sha256: hash.map(Value::header).or(parameters.content_sha256),
+            region_set: region_set.map(Value::header),
             signed,
         })
     }
@@ -163,6 +168,7 @@ impl<'a> Parts<'a> {
             date: Some(needed(parameters.date, query::DATE)?),
             expires: parameters.expires,
             content_sha256: hash.map(Value::header).or(parameters.content_sha256),
+            region_set: parameters.region_set,
             signed,
         })
     }
@@ -270,7 +276,7 @@ fn usual_fields(value: &str) -> Option<Fields<'_>> {
 
 fn fields(value: &str) -> Result<Fields<'_>, Error> {
     let place = Place::Header;
-    let Some((algorithm, fields)) = Algorithm::split_from(trim_text(value)) else {
+    let Some((algorithm, fields)) = Algorithm::split_from(value.trim_matches(BLANKS)) else {
         return Err(malformed(
             place,
             format!("the Authorization header does not begin with {}", Algorithm::HmacSha256),
@@ -281,7 +287,7 @@ fn fields(value: &str) -> Result<Fields<'_>, Error> {
     while let Some(fields) = rest {
         let (field, behind) = split_text(fields, b',');
         rest = behind;
-        let field = trim_text(field);
+        let field = field.trim_matches(BLANKS);
         let (slot, name) = match field.as_bytes().first() {
             Some(b'C') => (&mut credential, "Credential"),
             Some(b'S') if field.starts_with("SignedHeaders") => {
@@ -438,7 +444,7 @@ fn split_at_slash(text: &[u8]) -> (Value<'_>, Option<&[u8]>) {
 }
 
 impl<'a> Value<'a> {
-    pub(super) fn header(raw: &'a [u8]) -> Value<'a> {
+    pub(crate) fn header(raw: &'a [u8]) -> Value<'a> {
         Value { raw, is_encoded: false }
     }
 
@@ -463,7 +469,7 @@ impl<'a> Value<'a> {
 
     /// Whether the value is this one, in a time that depends on the value itself and takes as long where
     /// none is expected.
-    pub(super) fn is(self, expected: Option<&str>) -> bool {
+    pub(crate) fn is(self, expected: Option<&str>) -> bool {
         let expected = expected.map(str::as_bytes);
         let (mut is_same, mut len) = (true, 0);
         let mut compare = |run: &[u8]| {
@@ -515,6 +521,7 @@ struct Parameters<'a> {
     signature: Option<Value<'a>>,
     token: Option<Value<'a>>,
     content_sha256: Option<Value<'a>>,
+    region_set: Option<Value<'a>>,
 }
 
 impl<'a> Parameters<'a> {
@@ -551,6 +558,7 @@ impl<'a> Parameters<'a> {
             () if is(query::SIGNATURE) => &mut self.signature,
             () if is(query::SECURITY_TOKEN) || is(query::S3_SESSION_TOKEN) => &mut self.token,
             () if is(query::CONTENT_SHA256) => &mut self.content_sha256,
+            () if is(query::REGION_SET) => &mut self.region_set,
             () => return None,
         })
     }
@@ -604,13 +612,7 @@ pub(super) fn is_name(name: &[u8], other: &str) -> bool {
     *name == *other.as_bytes() || name.eq_ignore_ascii_case(other.as_bytes())
 }
 
-/// Text without the SP and HTAB around it.
-fn trim_text(text: &str) -> &str {
-    let is_no_blank = |byte: &u8| !matches!(byte, b' ' | b'\t');
-    let start = text.bytes().position(|byte| is_no_blank(&byte)).unwrap_or(text.len());
-    let end = text.bytes().rposition(|byte| is_no_blank(&byte)).map_or(start, |last| last + 1);
-    &text[start..end]
-}
+pub(super) const BLANKS: [char; 2] = [' ', '\t'];
 
 pub(super) fn malformed(place: Place, message: impl Into<Cow<'static, str>>) -> Error {
     Error::new(Refusal::Malformed, place, message)

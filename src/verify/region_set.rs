@@ -2,49 +2,24 @@
 
 use std::borrow::Cow;
 
-use percent_encoding::percent_decode;
-
 use super::{
-    Error, Place, Refusal,
-    parts::{Parts, Value, malformed},
+    Error, Place,
+    parts::{BLANKS, Parts, malformed},
 };
-use crate::{Head, canonical::query};
+use crate::canonical::query;
 
 /// The region set of a claim whose scope names no region: the signed header, or the query parameter.
-pub(super) fn claimed<'a>(head: Head<'a>, parts: &Parts<'a>) -> Result<Cow<'a, str>, Error> {
-    let place = parts.place;
-    let (mut found, mut is_twice) = (None, false);
-    match place {
-        Place::Header if parts.signed.has(HEADER) => {
-            head.headers.for_each_checked(|name, value| {
-                if name.eq_ignore_ascii_case(HEADER.as_bytes()) {
-                    is_twice |= found.replace(Value::header(value)).is_some();
-                }
-            });
-        }
-        Place::Header => {}
-        Place::Query => {
-            for (name, value) in query::pieces(head.query.unwrap_or_default()) {
-                if percent_decode(name).eq(query::REGION_SET.bytes()) {
-                    is_twice |= found.replace(Value::encoded(value)).is_some();
-                }
-            }
-        }
-    }
-    let name = if place == Place::Header { HEADER } else { query::REGION_SET };
-    if is_twice {
-        let message = format!("the request holds `{name}` twice");
-        return Err(Error::new(Refusal::Ambiguous, place, message));
-    }
-    let Some(value) = found else {
-        return Err(malformed(place, format!("the request carries no signed {name}")));
-    };
-    value.text().ok_or_else(|| malformed(place, format!("{name} is not text")))
+pub(super) fn claimed<'a>(parts: &Parts<'a>) -> Result<Cow<'a, str>, Error> {
+    let name = if parts.place == Place::Header { HEADER } else { query::REGION_SET };
+    let bad = |message: String| malformed(parts.place, message);
+    let missing = || bad(format!("the request carries no signed {name}"));
+    let value = parts.region_set.ok_or_else(missing)?;
+    value.text().ok_or_else(|| bad(format!("{name} is not text")))
 }
 
 /// Whether a set like `us-east-1,eu-*` holds the region.
 pub(super) fn holds(set: &str, region: &str) -> bool {
-    set.split(',').any(|pattern| matches(pattern.trim_matches([' ', '\t']), region))
+    set.split(',').any(|pattern| matches(pattern.trim_matches(BLANKS), region))
 }
 
 /// Whether the pattern, in which a `*` stands for anything, is the whole of `text`.
@@ -66,7 +41,7 @@ fn matches(pattern: &str, text: &str) -> bool {
     text.ends_with(end)
 }
 
-const HEADER: &str = "x-amz-region-set";
+pub(super) const HEADER: &str = "x-amz-region-set";
 
 #[cfg(test)]
 mod tests {

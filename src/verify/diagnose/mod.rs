@@ -181,7 +181,7 @@ impl fmt::Display for Diagnosis {
         }
         if self.trials == 0 {
             return f.write_str(
-                "The signature is not the 64 hexadecimal digits that one is, so no key makes it.",
+                "The signature is not hexadecimal digits as its algorithm writes them, so no key makes it.",
             );
         }
         write!(

@@ -66,7 +66,9 @@ impl<'w, 'r> Check<'w, 'r> {
             let (signature, written) = signature(text)?;
             return Some((Check::Hmac { signature, keys: HashMap::new() }, written));
         };
-        let is_hex = text.len().is_multiple_of(2) && text.iter().all(u8::is_ascii_hexdigit);
+        let is_hex = !text.is_empty()
+            && text.len().is_multiple_of(2)
+            && text.iter().all(u8::is_ascii_hexdigit);
         let is_upper = text.iter().any(u8::is_ascii_uppercase);
         let check = Check::Asymmetric {
             signature: text.to_ascii_lowercase(),
