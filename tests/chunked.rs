@@ -220,6 +220,15 @@ fn other_codings_stand_behind_ours() {
 }
 
 #[test]
+fn the_length_that_is_signed_is_not_contradicted_by_http_s_own_chunks() {
+    let mut request = put();
+    request.headers_mut().insert("transfer-encoding", "chunked".parse().unwrap());
+    drop(sign(&mut request, 9));
+    assert_eq!(header(request.headers(), "transfer-encoding"), [""; 0]);
+    assert_eq!(header(request.headers(), "content-length").len(), 1);
+}
+
+#[test]
 fn signing_again_replaces_all_of_it() {
     let mut request = put();
     request.headers_mut().insert("content-encoding", "gzip".parse().unwrap());

@@ -230,12 +230,9 @@ impl Chunks {
         let mut encoding = CODING.to_vec();
         head.headers.for_each(|name, value| {
             if name.eq_ignore_ascii_case(CONTENT_ENCODING.as_bytes()) {
-                let codings = value.split(|&byte| byte == b',').map(trim_blanks);
-                for coding in codings {
-                    if !coding.is_empty() && !coding.eq_ignore_ascii_case(CODING) {
-                        encoding.push(b',');
-                        encoding.extend_from_slice(coding);
-                    }
+                for coding in other_codings(value) {
+                    encoding.push(b',');
+                    encoding.extend_from_slice(coding);
                 }
             }
             Ok(())
@@ -265,7 +262,8 @@ impl Chunks {
     /// assert!(Chunks::signed(9).replaced_headers().any(|name| name == "x-amz-trailer"));
     /// ```
     pub fn replaced_headers(&self) -> impl Iterator<Item = &'static str> + use<> {
-        [CONTENT_ENCODING, CONTENT_LENGTH, DECODED_LENGTH, TRAILER].into_iter()
+        // HTTP's own chunks would contradict the length, which is signed.
+        [CONTENT_ENCODING, CONTENT_LENGTH, DECODED_LENGTH, TRAILER, TRANSFER_ENCODING].into_iter()
     }
 
     /// How long the last chunk and what is behind it are on the wire, if the trailers can be sent.
@@ -370,6 +368,14 @@ impl Trailer {
     }
 }
 
+/// The codings of a content-encoding header but for that of the chunks.
+pub(crate) fn other_codings(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value
+        .split(|&byte| byte == b',')
+        .map(trim_blanks)
+        .filter(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(CODING))
+}
+
 /// What stands between a chunk's length and its signature.
 pub(super) const CHUNK_SIGNATURE: &str = ";chunk-signature=";
 
@@ -384,6 +390,7 @@ const CONTENT_LENGTH: &str = "content-length";
 
 const DECODED_LENGTH: &str = "x-amz-decoded-content-length";
 
+const TRANSFER_ENCODING: &str = "transfer-encoding";
 const TRAILER: &str = "x-amz-trailer";
 
 const USUAL: usize = 64 << 10;

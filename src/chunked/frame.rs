@@ -1,5 +1,7 @@
 //! The line before each chunk.
 
+use super::chunks::CHUNK_SIGNATURE;
+
 /// What a chunk says of itself.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Size<'l> {
@@ -28,7 +30,7 @@ pub(super) fn size(line: &[u8], signature_len: usize) -> Result<Size<'_>, &'stat
         };
     }
     let signature = extension
-        .strip_prefix(EXTENSION)
+        .strip_prefix(CHUNK_SIGNATURE.as_bytes())
         .ok_or("has no `;chunk-signature=` behind its size, or something else")?;
     if signature.len() != signature_len {
         return Err("has a signature of another length than signatures have");
@@ -40,11 +42,9 @@ pub(super) fn size(line: &[u8], signature_len: usize) -> Result<Size<'_>, &'stat
 pub(super) const fn longest(signature_len: usize) -> usize {
     match signature_len {
         0 => MOST_DIGITS + 2,
-        _ => MOST_DIGITS + EXTENSION.len() + signature_len + 2,
+        _ => MOST_DIGITS + CHUNK_SIGNATURE.len() + signature_len + 2,
     }
 }
-
-const EXTENSION: &[u8] = b";chunk-signature=";
 
 /// As many as a number of 64 bits has.
 const MOST_DIGITS: usize = 16;

@@ -32,7 +32,7 @@
 
 mod buffer;
 mod checksum;
-mod chunks;
+pub(crate) mod chunks;
 mod frame;
 mod request;
 mod sign;

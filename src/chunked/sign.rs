@@ -25,8 +25,9 @@ use crate::{
 /// [`ChunkSigner::new`].
 #[must_use = "a request whose head is signed for chunks is refused without them"]
 pub struct ChunkSigner {
-    /// The chain of signatures; `None` for chunks that are not signed.
-    chain: Option<SigningChain>,
+    /// The chain of signatures; `None` for chunks that are not signed. In a box, for who is moved leaves
+    /// copies behind that nobody wipes.
+    chain: Option<Box<SigningChain>>,
     form: Form,
     trailers: Vec<Trailer>,
     chunk_size: usize,
@@ -127,7 +128,7 @@ impl ChunkSigner {
                     SignedWith::Hmac(key) => Signs::Hmac((*key).clone()),
                 };
                 let (scope, seed) = (Scope::parse(signed.scope())?, signed.signature());
-                Some(SigningChain::new(key, signed.at(), &scope, seed.as_bytes()))
+                Some(Box::new(SigningChain::new(key, signed.at(), &scope, seed.as_bytes())))
             }
         };
         Ok(ChunkSigner {

@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::{Checksum, Checksums};
+use super::{Checksum, Checksums, chunks::SIGNATURE};
 use crate::{
-    head::is_token,
+    head::{is_token, trim_blanks},
     sha256,
     verify::{Error, Place, Refusal},
 };
@@ -65,7 +65,7 @@ impl Declared {
         let mut trailers: Vec<Trailer> = Vec::new();
         for name in names.split(|&byte| byte == b',') {
             let name = name.trim_ascii();
-            if !is_token(name) || name.eq_ignore_ascii_case(SIGNATURE) {
+            if !is_token(name) || name.eq_ignore_ascii_case(SIGNATURE.as_bytes()) {
                 return Err(malformed("x-amz-trailer holds what is no name of a trailer"));
             }
             let name = String::from_utf8_lossy(name).to_ascii_lowercase();
@@ -153,20 +153,13 @@ impl Declared {
 /// The signature of a trailer, if this is the line that holds it.
 pub(super) fn signature(line: &[u8]) -> Option<&[u8]> {
     let (name, value) = split(line).ok()?;
-    name.eq_ignore_ascii_case(SIGNATURE).then_some(value)
+    name.eq_ignore_ascii_case(SIGNATURE.as_bytes()).then_some(value)
 }
 
 /// Splits a line at its first colon; blanks around the value are no part of it.
 fn split(line: &[u8]) -> Result<(&[u8], &[u8]), &'static str> {
     let colon = line.iter().position(|&byte| byte == b':').ok_or("holds a line without a colon")?;
-    let (mut value, is_blank) = (&line[colon + 1..], |byte: &u8| matches!(byte, b' ' | b'\t'));
-    while let Some((_, rest)) = value.split_first().filter(|(first, _)| is_blank(first)) {
-        value = rest;
-    }
-    while let Some((_, rest)) = value.split_last().filter(|(last, _)| is_blank(last)) {
-        value = rest;
-    }
-    Ok((&line[..colon], value))
+    Ok((&line[..colon], trim_blanks(&line[colon + 1..])))
 }
 
 fn malformed(message: impl Into<Cow<'static, str>>) -> Error {
@@ -189,7 +182,6 @@ fn unsupported(name: &str) -> Error {
 }
 
 const CHECKSUM: &str = "x-amz-checksum-";
-const SIGNATURE: &[u8] = b"x-amz-trailer-signature";
 
 /// Names are compared with one another and with each line, so their number is bounded.
 const MOST_TRAILERS: usize = 16;

@@ -10,8 +10,9 @@ pub(super) struct Chain {
     service: Arc<str>,
     /// The last signature; before the first message, the request's own.
     last: [u8; 64],
-    /// The key of the day on which the last message was signed.
-    key: Option<([u8; 8], SigningKey)>,
+    /// The key of the day on which the last message was signed. In a box, for who is moved leaves copies
+    /// behind that nobody wipes.
+    key: Option<Box<([u8; 8], SigningKey)>>,
     string_to_sign: Vec<u8>,
 }
 
@@ -48,8 +49,8 @@ impl Chain {
         let text = &mut self.string_to_sign;
         write_string_to_sign(at, &scope, &self.last, &date.0, inner, text);
         let key = match &mut self.key {
-            Some((day, key)) if day == at.date().as_bytes() => key,
-            other => &other.insert((day_of(at), key_of(&scope)?)).1,
+            Some(kept) if kept.0 == at.date().as_bytes() => &kept.1,
+            other => &other.insert(Box::new((day_of(at), key_of(&scope)?))).1,
         };
         Some(key.sign(text))
     }

@@ -16,7 +16,7 @@ use std::{
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Request, Response, StatusCode,
-    header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName},
+    header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, TRANSFER_ENCODING},
     request::Parts,
 };
 use tower_layer::Layer;
@@ -29,6 +29,7 @@ use super::{
 };
 use crate::{
     Algorithm, Head, Payload, Scope, Scratch, Timestamp,
+    chunked::chunks::other_codings,
     verify::{BodyCheck, Claim, Dialect, Error, Key, Known, Verified, Verifier, Wire},
 };
 
@@ -515,14 +516,14 @@ where
 {
     headers.remove(CONTENT_LENGTH);
     if let Some(len) = http_body::Body::size_hint(body).exact() {
+        // A head that has both says two things of where the body ends.
+        headers.remove(TRANSFER_ENCODING);
         headers.insert(CONTENT_LENGTH, HeaderValue::from(len));
     }
     let codings: Vec<HeaderValue> = headers
         .get_all(CONTENT_ENCODING)
         .iter()
-        .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
-        .map(<[u8]>::trim_ascii)
-        .filter(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"aws-chunked"))
+        .flat_map(|value| other_codings(value.as_bytes()))
         .filter_map(|coding| HeaderValue::from_bytes(coding).ok())
         .collect();
     headers.remove(CONTENT_ENCODING);

@@ -13,7 +13,7 @@ use std::{
 
 use countersign::{
     Credentials, Head, Headers, KeyCache, Payload, Presign, Scope, Scratch, Signer, SigningKey,
-    chunked::{ChunkBuffer, ChunkVerifier},
+    chunked::{ChunkBuffer, ChunkSigner, ChunkVerifier, Chunks},
 };
 use countersign_allocations::watching::{Watching, leaks};
 use hmac::{Hmac, KeyInit, Mac};
@@ -174,6 +174,24 @@ fn what_verifies_chunks_leaves_no_key_when_it_is_dropped_or_fails() {
         });
         assert_eq!(found, 0);
     }
+}
+
+#[test]
+fn what_signs_chunks_leaves_no_key_wherever_it_was_moved() {
+    let found = leaks(&needles(), || {
+        let mut request =
+            http::Request::put("https://b.s3.amazonaws.com/k").body(()).expect("a request");
+        let credentials = Credentials::new("AKID", SECRET);
+        let signer = Signer::new("us-east-1", "iam").with_rules(countersign::Rules::S3);
+        let chunks = signer.sign_chunked(&mut request, Chunks::signed(4), &credentials, at());
+        let mut kept: Box<Option<ChunkSigner>> = Box::new(Some(chunks.expect("it can be signed")));
+        let mut out = ChunkBuffer::new();
+        let mut signer = kept.take().expect("it is there");
+        signer.push(b"meow", &mut out).expect("as long as was said");
+        signer.finish(&mut out).expect("as long as was said");
+        drop(kept);
+    });
+    assert_eq!(found, 0);
 }
 
 #[test]

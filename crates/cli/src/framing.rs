@@ -73,8 +73,7 @@ pub(crate) struct Changed {
 /// Sets on a request the headers that go with the body, in place of those of another.
 pub(crate) fn set_headers(request: &mut Request, chunks: &Chunks) -> Result<Changed, Failure> {
     let own = request.with_head(|head| Ok(chunks.headers(head)?.collect::<Vec<_>>()))?;
-    // HTTP's own chunks would contradict the length.
-    let replaced: Vec<_> = chunks.replaced_headers().chain(["transfer-encoding"]).collect();
+    let replaced: Vec<_> = chunks.replaced_headers().collect();
     request.headers.retain(|(name, _)| {
         !replaced.iter().any(|replaced| name.eq_ignore_ascii_case(replaced.as_bytes()))
     });
