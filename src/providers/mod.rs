@@ -23,6 +23,8 @@
 mod cached;
 mod call;
 mod chain;
+#[cfg(all(doctest, feature = "login", feature = "reqwest", feature = "roles-anywhere"))]
+mod chapters;
 mod container;
 mod document;
 mod endpoint;

@@ -1,0 +1,13 @@
+//! The examples in `docs/credentials`, as tests.
+#![doc = include_str!("../../docs/credentials/README.md")]
+#![doc = include_str!("../../docs/credentials/environment.md")]
+#![doc = include_str!("../../docs/credentials/profiles.md")]
+#![doc = include_str!("../../docs/credentials/sts.md")]
+#![doc = include_str!("../../docs/credentials/web-identity.md")]
+#![doc = include_str!("../../docs/credentials/sso.md")]
+#![doc = include_str!("../../docs/credentials/login.md")]
+#![doc = include_str!("../../docs/credentials/process.md")]
+#![doc = include_str!("../../docs/credentials/container.md")]
+#![doc = include_str!("../../docs/credentials/instance.md")]
+#![doc = include_str!("../../docs/credentials/roles-anywhere.md")]
+#![doc = include_str!("../../docs/credentials/s3-express.md")]
