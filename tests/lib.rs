@@ -8,6 +8,8 @@ mod body;
 mod chunk_verifier;
 mod chunked;
 mod diagnose;
+#[cfg(feature = "providers")]
+mod docs;
 #[cfg(feature = "eventstream")]
 mod eventstream;
 mod external;
