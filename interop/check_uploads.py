@@ -3,7 +3,7 @@
     check_uploads.py UPLOAD-CLIENT
 
 Each form, each checksum and each size that matters through `sign --jsonl`; a file of 256 MiB through
-`countersign curl` and through the program in `upload-client/`, in flat memory. What is stored must be
+`countersign curl` and through `reqwest-client/src/bin/upload.rs`, in flat memory. What is stored must be
 what was sent. Then bodies with one bit flipped, or with chunks moved: they must be refused and change
 nothing, but for what is in GAPS, which the servers let pass. Run it under servers.py.
 """

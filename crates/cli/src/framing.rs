@@ -5,7 +5,7 @@ use std::io::{self, BufReader, Read, Write};
 use bytes::Bytes;
 use clap::ValueEnum;
 use countersign::{
-    Payload,
+    Algorithm, Payload,
     checksums::by_name,
     chunked::{ChunkBuffer, ChunkSigner, Chunks},
 };
@@ -42,9 +42,13 @@ impl Checksum {
     }
 }
 
-/// Whether a body with this payload comes in chunks.
-pub(crate) fn is_chunked(payload: Payload) -> bool {
-    has_trailer(payload) || payload == Payload::Streaming
+/// The same payload as this algorithm signs chunks.
+pub(crate) fn by(payload: Payload, algorithm: Algorithm) -> Payload {
+    match (algorithm, payload) {
+        (Algorithm::EcdsaP256Sha256, Payload::Streaming) => Payload::StreamingEcdsa,
+        (Algorithm::EcdsaP256Sha256, Payload::StreamingTrailer) => Payload::StreamingEcdsaTrailer,
+        _ => payload,
+    }
 }
 
 /// Whether a checksum travels behind a body with this payload.

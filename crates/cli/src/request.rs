@@ -60,14 +60,14 @@ impl Request {
     ) -> Result<T, Failure> {
         let payload = match options.payload {
             Some(PayloadChoice::Given(payload))
-                if framing::is_chunked(payload) && !matches!(self.body, Body::None) =>
+                if payload.is_in_chunks() && !matches!(self.body, Body::None) =>
             {
                 return Err(Failure::input(
                     "what is printed has no room for a body in chunks: leave the body out to sign the \
                      head alone, or use `countersign curl` or `countersign sign --jsonl`",
                 ));
             }
-            Some(PayloadChoice::Given(payload)) => payload,
+            Some(PayloadChoice::Given(payload)) => framing::by(payload, signing.signer.algorithm()),
             Some(PayloadChoice::Hash) | None => self.body.hash()?,
         };
         let mut scratch = Scratch::new();
@@ -87,7 +87,7 @@ impl Request {
     ) -> Result<T, Failure> {
         let presign = Presign::expires_in(expires);
         let presign = match (options.payload, &self.body) {
-            (Some(PayloadChoice::Given(payload)), _) if framing::is_chunked(payload) => {
+            (Some(PayloadChoice::Given(payload)), _) if payload.is_in_chunks() => {
                 return Err(Failure::input(
                     "a body in chunks goes with a signature in headers: presign with `hash` or \
                      `unsigned`",

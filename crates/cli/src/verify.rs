@@ -13,8 +13,7 @@ use clap::{Args, ValueEnum};
 use countersign::{
     Credentials, Head, Payload, Rules, Scratch, Timestamp, checksums,
     verify::{
-        Diagnosis, Dialect, Error, Known, ReceivedBody, Verified, Verifier, claimed_service,
-        diagnose,
+        Diagnosis, Dialect, Error, ReceivedBody, Verified, Verifier, claimed_service, diagnose,
     },
 };
 use serde_json::{Map, Value};
@@ -23,7 +22,8 @@ use crate::{
     body::{Body, for_each_piece, print},
     explain::printable,
     failure::Failure,
-    jsonl, keys,
+    jsonl,
+    keys::{Derived, KeyOfClaim, Keys},
     options::{Ambient, RuleSwitch, SigningOptions},
     raw_http::RawRequest,
     sign::{RequestArgs, STDIN_TWICE},
@@ -103,7 +103,7 @@ impl VerifyCommand {
         }
         let RawRequest { mut request, .. } = self.request.parse()?;
         let credentials = self.wanted.credentials()?;
-        let keys = Keys::new([credentials.clone()].into_iter(), keys::Keys::default());
+        let keys = Keys::new([credentials.clone()], Derived::default());
         let hash = request.body.hash()?;
         let mut scratch = Scratch::new();
         let rules = |base| Ok(self.wanted.apply_rules(base));
@@ -201,22 +201,6 @@ impl Wanted {
     }
 }
 
-/// The keys that requests are checked against.
-pub(crate) struct Keys {
-    known: Vec<Credentials>,
-    derived: keys::Keys,
-}
-
-impl Keys {
-    pub(crate) fn new(known: impl Iterator<Item = Credentials>, derived: keys::Keys) -> Keys {
-        Keys { known: known.collect(), derived }
-    }
-
-    fn find(&self, access_key_id: &str) -> Option<&Credentials> {
-        self.known.iter().find(|known| known.access_key_id() == access_key_id)
-    }
-}
-
 /// What was found of a request.
 pub(crate) enum Outcome {
     Accepted(Accepted),
@@ -303,14 +287,8 @@ pub(crate) fn check<'b>(
     let verifier = wanted.verifier(head, rules)?;
     let refused = |error, payload| Outcome::Refused(Refused::new(&error, payload, dialect));
     let verified = verifier.claim(head, at).and_then(|claim| {
-        let credentials = keys.find(claim.access_key_id());
-        let key = credentials.map(|credentials| keys.derived.key(credentials, &claim));
-        let known = key.as_ref().zip(credentials).map(|(key, credentials)| {
-            match credentials.session_token() {
-                Some(token) => Known::new(&**key).with_session_token(token),
-                None => Known::new(&**key),
-            }
-        });
+        let key = keys.of_claim(&claim);
+        let known = key.as_ref().map(KeyOfClaim::as_known);
         let (verified, check) = claim.verify(known, Some(body.hash), scratch)?;
         Ok((Accepted::from(&verified), verified.payload(), check))
     });

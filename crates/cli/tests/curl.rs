@@ -49,6 +49,7 @@ fn every_failure_of_ours_has_the_code_125() {
         &["http://localhost/", "--region"],
         &["--payload", "nonsense", "http://localhost/"],
         &["-F", "a=b", "http://localhost/"],
+        &["--payload", "streaming", "--retry", "2", "-d", "x", "http://localhost/"],
     ] {
         let (code, printed, said) = outcome(curl(args), b"");
         assert_eq!(code, Some(125), "{args:?}: {said}");

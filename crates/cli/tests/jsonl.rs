@@ -49,6 +49,10 @@ fn a_bad_line_is_answered_and_the_stream_goes_on() {
             "unsupported",
         ),
         (
+            r#"{"id":1,"url":"https://h/","body":"x","payload":"streaming","as":"query","algorithm":"sigv4a"}"#,
+            "unsupported",
+        ),
+        (
             r#"{"id":1,"url":"https://h/","body":"x","payload":"streaming","trailer":"x-amz-checksum-crc32"}"#,
             "invalid_request",
         ),

@@ -8,7 +8,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use countersign::{Credentials, Head, Headers, Payload, Presign, Scratch, Signer, sigv4a};
+use countersign::{
+    Credentials, Head, Headers, Payload, Presign, Scope, Scratch, Signer, SigningKey, Timestamp,
+    sigv4a,
+};
 use serde_json::Value;
 
 use crate::support::{SECRET, TOKEN, countersign, forms_of_chunks, run, upload, upload_by};
@@ -278,6 +281,51 @@ fn a_body_in_chunks_is_verified_while_it_comes() {
         assert_eq!((answer.status, &verdict["cause_codes"]), (403, &serde_json::json!(["method"])));
         assert!(verdict.get("chunk").is_none(), "{verdict}");
     }
+}
+
+#[test]
+fn chunks_that_blanks_hide_are_verified_nevertheless() {
+    let mut endpoint = Listening::start(&[]);
+    let host = endpoint.address.clone();
+    let (credentials, at) = (credentials(), Timestamp::try_from(SystemTime::now()).unwrap());
+    let scope = Scope::new(at, "eu-west-1", "s3").unwrap();
+    let key = SigningKey::derive(credentials.secret_access_key(), &scope);
+    for blank in ["%20", "+", "%09"] {
+        let marker = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD";
+        let signed = |blank: &str| {
+            format!(
+                "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Content-Sha256={blank}{marker}\
+                 &X-Amz-Credential={}%2F{}&X-Amz-Date={at}&X-Amz-Expires=60\
+                 &X-Amz-Security-Token={}&X-Amz-SignedHeaders=host",
+                credentials.access_key_id(),
+                encoded(&scope.to_string()),
+                encoded(TOKEN),
+            )
+        };
+        let canonical = format!(
+            "PUT\n/k\n{}\nhost:{host}\n\nhost\n{marker}",
+            signed(&blank.replace('+', "%20"))
+        );
+        let hash = Payload::hash(canonical);
+        let text = format!("AWS4-HMAC-SHA256\n{at}\n{scope}\n{}", hash.line().as_str());
+        let signature: String =
+            key.sign(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+        let wire = format!(
+            "PUT /k?{}&X-Amz-Signature={signature} HTTP/1.1\r\nHost: {host}\r\n\
+             Content-Length: 4\r\n\r\nmeow",
+            signed(blank)
+        );
+        let (answer, verdict) = endpoint.ask(wire.as_bytes());
+        assert_eq!((answer.status, &verdict["code"]), (400, &"IncompleteBody".into()), "{verdict}");
+    }
+}
+
+/// A value of a query in its canonical form.
+fn encoded(text: &str) -> String {
+    let keep = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    text.bytes()
+        .map(|byte| if keep(byte) { char::from(byte).into() } else { format!("%{byte:02X}") })
+        .collect()
 }
 
 #[test]

@@ -143,7 +143,7 @@ impl Transfer {
         checksum: Checksum,
     ) -> Result<SignedTransfer, Failure> {
         if let Some(PayloadChoice::Given(payload)) = options.payload
-            && framing::is_chunked(payload)
+            && payload.is_in_chunks()
         {
             return self.frame(payload, checksum, signing);
         }
@@ -180,6 +180,11 @@ impl Transfer {
         checksum: Checksum,
         signing: &Signing,
     ) -> Result<SignedTransfer, Failure> {
+        if self.kept.iter().any(|option| option.starts_with(b"--retry")) {
+            return Err(Failure::input(
+                "`--retry` is refused: a body in chunks is read once and cannot be sent again",
+            ));
+        }
         let mut body = match &self.kind {
             Kind::Data => data::body_of(&self.data)?,
             Kind::Upload(file) => upload_of(file)?,

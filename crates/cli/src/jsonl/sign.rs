@@ -7,7 +7,7 @@ use std::{
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use countersign::{
-    Algorithm, Credentials, KeyCache, Payload, Presign, Scratch, Signer, Timestamp,
+    Algorithm, Credentials, KeyCache, Presign, Scratch, Signer, Timestamp,
     chunked::{ChunkSigner, Chunks},
 };
 use serde::Deserialize;
@@ -18,7 +18,7 @@ use super::{Answer, Body, overridden, request};
 use crate::{
     failure::Failure,
     framing::{self, Checksum},
-    options::{Ambient, Given, SigningOptions},
+    options::{Ambient, Given, PayloadChoice, SigningOptions},
     request::Request,
     signed::Signature,
 };
@@ -107,8 +107,8 @@ impl Coprocess<'_> {
             return Err(Failure::input("`region_set` goes with the algorithm `sigv4a`"));
         }
         let body = Body::of(line.body, line.body_base64, line.body_file)?;
-        let payload = PayloadField::parse(line.payload.as_deref())?;
-        let checksum = checksum(line.trailer.as_deref(), payload)?;
+        let choice = payload(line.payload.as_deref())?;
+        let checksum = checksum(line.trailer.as_deref(), choice)?;
         let mut request = request(line.method, line.url, line.headers);
         let at = match &line.time {
             Some(time) => SystemTime::from(time.parse::<Timestamp>()?),
@@ -136,11 +136,14 @@ impl Coprocess<'_> {
         let mut wire = None;
         let signature = match line.form.unwrap_or(Form::Headers) {
             Form::Headers => {
-                let framed = payload.framed(&body, checksum, signer.algorithm())?;
+                let framed = to_frame(choice, &body, checksum, signer.algorithm())?;
                 if let Some(framed) = &framed {
                     framing::set_headers(&mut request, &framed.chunks)?;
                 }
-                let payload = payload.by(signer.algorithm()).or_hash(&body)?;
+                let payload = match choice {
+                    PayloadChoice::Given(payload) => framing::by(payload, signer.algorithm()),
+                    PayloadChoice::Hash => body.hash()?,
+                };
                 request.with_head(|head| {
                     let signed = signer.sign_head(head, payload, &credentials, at, scratch)?;
                     if let Some(ToFrame { data, chunks }) = framed {
@@ -151,17 +154,20 @@ impl Coprocess<'_> {
             }
             Form::Query => {
                 let mut presign = Presign::expires_in(expiry(line.expires.as_ref())?);
-                match payload.by(signer.algorithm()) {
-                    PayloadField::Given(payload)
-                        if framing::is_chunked(payload) && !matches!(body, Body::None) =>
+                match choice {
+                    PayloadChoice::Given(payload)
+                        if payload.is_in_chunks() && !matches!(body, Body::None) =>
                     {
                         return Err(unsupported(
                             "a body in chunks goes with a signature in headers, not in the query",
                         ));
                     }
-                    PayloadField::Given(payload) => presign = presign.with_payload(payload),
-                    PayloadField::Hash if signer.rules().presigns_unsigned() => {}
-                    PayloadField::Hash => presign = presign.with_payload(body.hash()?),
+                    PayloadChoice::Given(payload) => {
+                        let payload = framing::by(payload, signer.algorithm());
+                        presign = presign.with_payload(payload);
+                    }
+                    PayloadChoice::Hash if signer.rules().presigns_unsigned() => {}
+                    PayloadChoice::Hash => presign = presign.with_payload(body.hash()?),
                 }
                 request.with_head(|head| {
                     let signed = signer.presign_head(head, presign, &credentials, at, scratch)?;
@@ -202,67 +208,28 @@ impl From<Keys> for Credentials {
 }
 
 /// What a line says of its payload.
-#[derive(Clone, Copy)]
-enum PayloadField {
-    Given(Payload),
-    Hash,
+fn payload(text: Option<&str>) -> Result<PayloadChoice, Failure> {
+    let Some(text) = text else { return Ok(PayloadChoice::Hash) };
+    let choice = text.to_ascii_lowercase().parse();
+    choice.map_err(|why| {
+        Failure::input(format_args!("the payload `{}` is not known: {why}", text.escape_debug()))
+    })
 }
 
-impl PayloadField {
-    /// The same as this algorithm signs chunks.
-    fn by(self, algorithm: Algorithm) -> PayloadField {
-        match (algorithm, self) {
-            (Algorithm::EcdsaP256Sha256, PayloadField::Given(Payload::Streaming)) => {
-                PayloadField::Given(Payload::StreamingEcdsa)
-            }
-            (Algorithm::EcdsaP256Sha256, PayloadField::Given(Payload::StreamingTrailer)) => {
-                PayloadField::Given(Payload::StreamingEcdsaTrailer)
-            }
-            _ => self,
-        }
+/// A body that is to be framed; `None` without a body, and for one that is sent as it is.
+fn to_frame<'b>(
+    choice: PayloadChoice,
+    body: &'b Body,
+    checksum: Checksum,
+    algorithm: Algorithm,
+) -> Result<Option<ToFrame<'b>>, Failure> {
+    let PayloadChoice::Given(payload) = choice else { return Ok(None) };
+    if !payload.is_in_chunks() {
+        return Ok(None);
     }
-
-    fn parse(text: Option<&str>) -> Result<PayloadField, Failure> {
-        match text {
-            None | Some("hash") => Ok(PayloadField::Hash),
-            Some("unsigned") => Ok(PayloadField::Given(Payload::Unsigned)),
-            Some("streaming") => Ok(PayloadField::Given(Payload::Streaming)),
-            Some("streaming-trailer") => Ok(PayloadField::Given(Payload::StreamingTrailer)),
-            Some("unsigned-trailer") => Ok(PayloadField::Given(Payload::StreamingUnsignedTrailer)),
-            Some(other) => Payload::from_line(&other.to_ascii_lowercase())
-                .filter(Payload::is_hash)
-                .map(PayloadField::Given)
-                .ok_or_else(|| {
-                    Failure::input(format_args!(
-                        "the payload `{}` is not known, nor is it 64 hexadecimal digits",
-                        other.escape_debug()
-                    ))
-                }),
-        }
-    }
-
-    /// A body that is to be framed; `None` without a body, and for one that is sent as it is.
-    fn framed<'b>(
-        self,
-        body: &'b Body,
-        checksum: Checksum,
-        algorithm: Algorithm,
-    ) -> Result<Option<ToFrame<'b>>, Failure> {
-        let PayloadField::Given(payload) = self else { return Ok(None) };
-        if !framing::is_chunked(payload) {
-            return Ok(None);
-        }
-        let Some(data) = body.bytes()? else { return Ok(None) };
-        let chunks = framing::chunks(payload, data.len() as u64, checksum);
-        Ok(chunks.map(|chunks| ToFrame { data, chunks: chunks.with_algorithm(algorithm) }))
-    }
-
-    fn or_hash(self, body: &Body) -> Result<Payload, Failure> {
-        match self {
-            PayloadField::Given(payload) => Ok(payload),
-            PayloadField::Hash => body.hash(),
-        }
-    }
+    let Some(data) = body.bytes()? else { return Ok(None) };
+    let chunks = framing::chunks(payload, data.len() as u64, checksum);
+    Ok(chunks.map(|chunks| ToFrame { data, chunks: chunks.with_algorithm(algorithm) }))
 }
 
 /// A body, and how it is framed.
@@ -272,9 +239,9 @@ struct ToFrame<'b> {
 }
 
 /// The checksum of a line's trailer.
-fn checksum(trailer: Option<&str>, payload: PayloadField) -> Result<Checksum, Failure> {
+fn checksum(trailer: Option<&str>, payload: PayloadChoice) -> Result<Checksum, Failure> {
     let Some(name) = trailer else { return Ok(Checksum::default()) };
-    if !matches!(payload, PayloadField::Given(payload) if framing::has_trailer(payload)) {
+    if !matches!(payload, PayloadChoice::Given(payload) if framing::has_trailer(payload)) {
         return Err(Failure::input(
             "a `trailer` goes with the payload `streaming-trailer` or `unsigned-trailer`",
         ));

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, time::SystemTime};
 
-use countersign::{Scratch, Timestamp};
+use countersign::{Credentials, Scratch, Timestamp};
 use serde::Deserialize;
 use serde_json::{Map, Value, value::RawValue};
 use zeroize::Zeroizing;
@@ -10,14 +10,14 @@ use zeroize::Zeroizing;
 use super::{Answer, Body, overridden, request};
 use crate::{
     failure::Failure,
-    keys,
-    verify::{Given, Keys, Outcome, Wanted, check},
+    keys::{Derived, Keys},
+    verify::{Given, Outcome, Wanted, check},
 };
 
 /// Verifies each line of standard input; what a line leaves open is as `wanted` says.
 pub(crate) fn run(wanted: &Wanted) -> Result<(), Failure> {
-    let mut coprocess =
-        Coprocess { wanted, derived: keys::Keys::default(), scratch: Scratch::new() };
+    let (known, derived) = (wanted.keys()?, Derived::default());
+    let mut coprocess = Coprocess { wanted, known, derived, scratch: Scratch::new() };
     super::run(|line| coprocess.answer(line))
 }
 
@@ -50,7 +50,9 @@ enum Secret {
 /// What lasts from line to line.
 struct Coprocess<'w> {
     wanted: &'w Wanted,
-    derived: keys::Keys,
+    /// Who is known besides those that a line names.
+    known: Option<Credentials>,
+    derived: Derived,
     scratch: Scratch,
 }
 
@@ -81,13 +83,13 @@ impl Coprocess<'_> {
                     (secret_access_key, session_token)
                 }
             };
-            let credentials = countersign::Credentials::new(id, secret.as_str());
+            let credentials = Credentials::new(id, secret.as_str());
             match token {
                 Some(token) => credentials.with_session_token(token.as_str()),
                 None => credentials,
             }
         });
-        let keys = Keys::new(keys.chain(self.wanted.keys()?), self.derived.clone());
+        let keys = Keys::new(keys.chain(self.known.clone()), self.derived.clone());
         let body = Given::new(body.hash()?, || body.reader());
         let wanted = self.wanted.clone().made_for(line.region, line.service);
         let overrides = line.rules.unwrap_or_default();

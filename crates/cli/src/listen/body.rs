@@ -13,10 +13,11 @@ pub(super) struct Reading {
     hasher: Sha256,
     len: u64,
     first: Vec<u8>,
-    chunks: Option<BodyCheck>,
-    /// What was wrong with the first chunk that was refused.
-    refused: Option<Error>,
+    chunks: Option<Chunks>,
 }
+
+/// What checks a body in chunks, or what was wrong with the first that was refused.
+type Chunks = Result<BodyCheck, Error>;
 
 /// A body that was read to its end.
 #[derive(Debug)]
@@ -24,20 +25,21 @@ pub(super) struct Body {
     hash: [u8; 32],
     len: u64,
     first: Vec<u8>,
-    refused: Option<Error>,
+    checked: Option<Option<Error>>,
 }
 
 impl Reading {
     /// Of a body in chunks, whose request is signed as it says.
     pub(super) fn in_chunks(check: BodyCheck) -> Reading {
-        Reading { chunks: Some(check), ..Reading::default() }
+        Reading { chunks: Some(Ok(check)), ..Reading::default() }
     }
 
     /// Takes the next piece.
     pub(super) fn push(&mut self, piece: &[u8]) {
-        if let Some(Err(error)) = self.chunks.as_mut().map(|chunks| chunks.push(piece)) {
-            self.chunks = None;
-            self.refused = Some(error);
+        if let Some(Ok(check)) = &mut self.chunks
+            && let Err(error) = check.push(piece)
+        {
+            self.chunks = Some(Err(error));
         }
         self.hasher.update(piece);
         self.len += piece.len() as u64;
@@ -46,13 +48,8 @@ impl Reading {
     }
 
     pub(super) fn finish(self) -> Body {
-        let unfinished = self.chunks.and_then(|chunks| chunks.finish().err());
-        Body {
-            hash: self.hasher.finalize().into(),
-            len: self.len,
-            first: self.first,
-            refused: self.refused.or(unfinished),
-        }
+        let checked = self.chunks.map(|chunks| chunks.and_then(BodyCheck::finish).err());
+        Body { hash: self.hasher.finalize().into(), len: self.len, first: self.first, checked }
     }
 }
 
@@ -70,9 +67,9 @@ impl Body {
         }
     }
 
-    /// Why not, if it came in chunks and one of them or what is behind them was refused.
-    pub(super) fn take_refused(&mut self) -> Option<Error> {
-        self.refused.take()
+    /// What was wrong with it, if it was verified chunk by chunk; `None` if it was not.
+    pub(super) fn take_checked(&mut self) -> Option<Option<Error>> {
+        self.checked.take()
     }
 
     /// How it begins.

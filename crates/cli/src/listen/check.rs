@@ -8,18 +8,20 @@ use std::{
 
 use countersign::{
     Payload, Scratch,
-    verify::{self, BodyCheck, Diagnosis, Error, Known, Verified, Verifier},
+    verify::{self, BodyCheck, Diagnosis, Error, Verified, Verifier},
 };
 
 use super::{
     answer::{Answer, Answerer},
     body::{Body, Reading},
-    keys::Keys,
     received::Received,
     record::{Cause, Difference, Record, Refused, Verdict},
     said::Said,
 };
-use crate::verify::{RefusedPart, payload_name};
+use crate::{
+    keys::{KeyOfClaim, Keys},
+    verify::{RefusedPart, payload_name},
+};
 
 /// Who is known, and what is accepted.
 pub(super) struct Endpoint {
@@ -62,7 +64,7 @@ impl Endpoint {
     pub(super) fn begin(&self, request: &Received, now: SystemTime) -> Reading {
         let marker = request.value("x-amz-content-sha256").unwrap_or_default();
         let in_query = request.parameter("X-Amz-Content-Sha256").unwrap_or_default();
-        if !marker.starts_with(STREAMING) && !in_query.as_bytes().starts_with(STREAMING) {
+        if !marker.starts_with(STREAMING) && !in_query.trim().as_bytes().starts_with(STREAMING) {
             return Reading::default();
         }
         match self.verify(request, None, now) {
@@ -80,14 +82,8 @@ impl Endpoint {
         request.with_head(|head| {
             let head = head.map_err(|error| Refusal::Head(error.to_string()))?;
             let claim = self.verifier.claim(head, now)?;
-            let credentials = self.keys.find(claim.access_key_id());
-            let key = credentials.map(|credentials| self.keys.derive(credentials, &claim));
-            let known = key.as_ref().zip(credentials).map(|(key, credentials)| {
-                match credentials.session_token() {
-                    Some(token) => Known::new(&**key).with_session_token(token),
-                    None => Known::new(&**key),
-                }
-            });
+            let key = self.keys.of_claim(&claim);
+            let known = key.as_ref().map(KeyOfClaim::as_known);
             let (verified, check) = claim.verify(known, body, &mut Scratch::new())?;
             Ok((verified.into_owned(), check))
         })
@@ -99,9 +95,12 @@ impl Endpoint {
         let mut part = None;
         let outcome = self.verify(request, Some(body.payload()), now).and_then(|checked| {
             let (verified, check) = checked;
-            // Its chunks were verified while they came.
-            let refused =
-                if check.is_in_chunks() { body.take_refused() } else { check.finish().err() };
+            let refused = match body.take_checked() {
+                // Its chunks were verified while they came.
+                Some(refused) if check.is_in_chunks() => refused,
+                // Chunks that nobody read end too early.
+                _ => check.finish().err(),
+            };
             match refused {
                 None => Ok(verified),
                 Some(error) => {

@@ -343,12 +343,15 @@ mod tests {
     use tokio::io::duplex;
 
     use super::*;
-    use crate::listen::{check::Endpoint, keys::Keys, log::Log};
+    use crate::{
+        keys::{Derived, Keys},
+        listen::{check::Endpoint, log::Log},
+    };
 
     /// What a client is sent that says so much, waits for an answer and says no more; whether its side
     /// is closed then.
     async fn conversation(said: &[u8]) -> String {
-        let keys = Keys::new(vec![Credentials::new("AKID", "secret")]);
+        let keys = Keys::new([Credentials::new("AKID", "secret")], Derived::default());
         let (log, _) = Log::start(true, sink);
         let shared = Arc::new(Shared::new(Endpoint::new(Verifier::new(), keys, None), log, None));
         let (_running, stop) = Stop::new();

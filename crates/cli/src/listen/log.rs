@@ -1,16 +1,17 @@
 //! Standard output, written by a thread of its own: a reader that falls far behind holds up the
 //! answers, but not the signals.
 
-use std::{io::Write, process, thread};
+use std::{io::Write, process, sync::Arc, thread};
 
 use serde_json::Value;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::{record::Record, terminal};
 
 /// Where records go.
 pub(super) struct Log {
-    lines: mpsc::Sender<String>,
+    lines: mpsc::UnboundedSender<(String, OwnedSemaphorePermit)>,
+    room: Arc<Semaphore>,
     json: bool,
 }
 
@@ -23,11 +24,11 @@ impl Log {
         json: bool,
         out: impl FnOnce() -> W + Send + 'static,
     ) -> (Log, Written) {
-        let (lines, mut waiting) = mpsc::channel::<String>(WAITING);
+        let (lines, mut waiting) = mpsc::unbounded_channel::<(String, OwnedSemaphorePermit)>();
         let (done, written) = oneshot::channel();
         thread::spawn(move || {
             let mut out = out();
-            while let Some(line) = waiting.blocking_recv() {
+            while let Some((line, _room)) = waiting.blocking_recv() {
                 if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
                     // Whoever read went away.
                     process::exit(0);
@@ -35,7 +36,7 @@ impl Log {
             }
             let _ = done.send(());
         });
-        (Log { lines, json }, written)
+        (Log { lines, room: Arc::new(Semaphore::new(ROOM)), json }, written)
     }
 
     pub(super) async fn put(&self, record: &Record) {
@@ -48,10 +49,12 @@ impl Log {
     }
 
     pub(super) async fn put_line(&self, line: String) {
+        let size = u32::try_from(line.len().min(ROOM)).unwrap_or(u32::MAX);
+        let room = self.room.clone().acquire_many_owned(size).await;
         // The other end stands until the last sender is gone.
-        let _ = self.lines.send(line).await;
+        let _ = self.lines.send((line, room.expect("nobody closes it")));
     }
 }
 
-/// So many records may wait to be written: a few megabytes.
-const WAITING: usize = 10_000;
+/// So many bytes of records may wait to be written.
+const ROOM: usize = 4 << 20;

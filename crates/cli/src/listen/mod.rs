@@ -27,7 +27,7 @@ use countersign::{checksums, verify::Verifier};
 
 use crate::failure::Failure;
 
-use self::{address::Address, check::Endpoint, keys::Keys};
+use self::{address::Address, check::Endpoint};
 
 /// Verify whatever a client sends, and answer with the verdict
 ///
@@ -83,7 +83,7 @@ impl Listen {
                 "the page cannot be served on {page}: it is for this machine alone, as on 127.0.0.1:0"
             )));
         }
-        let keys = Keys::load(&self.credentials_file, self.profile.as_deref())?;
+        let keys = keys::load(&self.credentials_file, self.profile.as_deref())?;
         let tls = match self.tls.as_deref() {
             Some([certificate, key]) => Some(tls::acceptor(certificate, key)?),
             _ => None,
