@@ -8,8 +8,8 @@ use zeroize::Zeroizing;
 use bytes::Bytes;
 
 use super::{
-    BoxFuture, HttpError, HttpLimits, Ports, ProvideCredentials, ProviderError, ProviderErrorKind,
-    document::Document,
+    BoxFuture, HttpErrorKind, HttpLimits, Ports, ProvideCredentials, ProviderError,
+    ProviderErrorKind, document::Document,
 };
 use crate::Credentials;
 
@@ -179,8 +179,13 @@ impl ContainerProvider {
             headers.insert(header::AUTHORIZATION, token.clone());
         }
         let answer = self.ports.http().send(request, agent.limits(attempt)).await;
-        read(&answer.map_err(|error: HttpError| {
-            Failure::ForNow(failed(format!("{agent} did not answer")).with_source(error))
+        read(&answer.map_err(|error| match error.kind() {
+            HttpErrorKind::Unavailable => {
+                let message = format!("{agent} cannot be asked");
+                let kind = ProviderErrorKind::Unsupported;
+                Failure::Final(ProviderError::new(NAME, kind, message).with_source(error))
+            }
+            _ => Failure::ForNow(failed(format!("{agent} did not answer")).with_source(error)),
         })?)
     }
 

@@ -164,6 +164,16 @@ impl Endpoints {
         Endpoints { legacy_sts: yes, ..self }
     }
 
+    /// Whether both were told the same; the environment is looked at anew each time.
+    pub(super) fn is_same(&self, other: &Endpoints) -> bool {
+        let said =
+            |all: &Endpoints| (all.ignores_configured, all.fips, all.dual_stack, all.legacy_sts);
+        said(self) == said(other)
+            && self.url == other.url
+            && self.of_profile == other.of_profile
+            && self.of_services == other.of_services
+    }
+
     /// The URL that code, environment or profile name for a service; `None` if none does.
     ///
     /// A service is named as in the variable, whatever the case: `sts`, `sso_oidc`, `dynamodb`.

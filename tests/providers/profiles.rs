@@ -117,8 +117,10 @@ fn what_a_profile_says_first_in_the_order_of_sources_counts() {
         ("credential_process = hush\n", "Process(default)"),
         ("aws_access_key_id = a\naws_secret_access_key = hush\n", "Static"),
     ];
-    for (at, (_, expected)) in all.iter().enumerate() {
-        let lines: String = all[at..].iter().map(|(lines, _)| *lines).collect();
+    for (at, (first, expected)) in all.iter().enumerate() {
+        // Those two are for roles, and exclude one another.
+        let others = all.iter().skip(if at == 0 { 2 } else { at + 1 });
+        let lines: String = [*first].into_iter().chain(others.map(|(lines, _)| *lines)).collect();
         let profiles = ProfileSet::load(&home(&format!("[default]\n{lines}"))).unwrap();
         // A role besides a source that is no file is one to assume.
         let chain = ProfileChain::resolve(&profiles, "default").unwrap().unwrap();
@@ -126,6 +128,16 @@ fn what_a_profile_says_first_in_the_order_of_sources_counts() {
         assert!(shown.starts_with(expected), "{shown}");
         assert!(!format!("{chain:?}").contains("hush"), "{chain:?}");
     }
+}
+
+#[test]
+fn two_sources_for_one_role_are_an_error() {
+    let config =
+        "[default]\nrole_arn = x\nweb_identity_token_file = /t\ncredential_source = Environment";
+    let profiles = ProfileSet::load(&home(config)).unwrap();
+    let message = ProfileChain::resolve(&profiles, "default").unwrap_err().to_string();
+    let expected = "profile contained both credential_source and web_identity_token_file";
+    assert!(message.contains(expected), "{message}");
 }
 
 #[test]

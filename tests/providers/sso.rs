@@ -501,6 +501,20 @@ fn a_profile_s_provider_remembers_its_last_attempt() {
 }
 
 #[test]
+fn an_endpoint_that_is_changed_in_the_files_is_asked_from_then_on() {
+    let world = World::holding(session(HOUR));
+    world.disk.put(CONFIG, PROFILE);
+    let provider = ProfileProvider::new(&world.ports);
+    run(provider.provide()).unwrap();
+    let elsewhere = PROFILE.replace("[default]", "[default]\nendpoint_url = http://localhost:4566");
+    world.disk.put(CONFIG, elsewhere);
+    run(provider.provide()).unwrap();
+    let query = "federation/credentials?role_name=Audit&account_id=123456789012";
+    let expected = ["https://portal.sso.eu-west-1.amazonaws.com", "http://localhost:4566"];
+    assert_eq!(world.servers.asked(), expected.map(|place| format!("GET {place}/{query}")));
+}
+
+#[test]
 fn a_token_comes_from_the_variable_of_the_service_before_any_profile() {
     let world = World::holding(session(HOUR));
     world.disk.put(CONFIG, PROFILE);

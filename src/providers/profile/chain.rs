@@ -170,6 +170,11 @@ impl ProfileBase {
         let owned = |name| filled(name).map(str::to_owned);
         let profile = || section.name().to_owned();
         if let Some(source) = filled(CREDENTIAL_SOURCE) {
+            if filled(WEB_IDENTITY_FILE).is_some() {
+                let message =
+                    "profile contained both credential_source and web_identity_token_file";
+                return Err(wrong(section, message));
+            }
             return ProfileBase::named(section, source).map(Some);
         }
         if let Some(token_file) = filled(WEB_IDENTITY_FILE) {

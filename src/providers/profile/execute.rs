@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    ProfileProvider, ProfileSet,
+    Kept, ProfileProvider, ProfileSet,
     chain::{CredentialSource, ProfileBase, ProfileChain},
 };
 #[cfg(feature = "login")]
@@ -42,23 +42,40 @@ impl ProfileProvider {
         selected: &str,
         base: &ProfileBase,
     ) -> Result<Arc<dyn ProvideCredentials>, ProviderError> {
-        if let Some((kept, provider)) = &*self.kept()
-            && kept.is_same(base)
+        let endpoints = Endpoints::load(&self.ports, profiles, selected)?;
+        let region = match base {
+            // If nothing names one, it is found when the session is renewed.
+            ProfileBase::Login { profile, .. } => self.named_region(profiles, selected, profile)?,
+            _ => None,
+        };
+        if let Some(kept) = &*self.kept()
+            && kept.base.is_same(base)
+            && kept.endpoints.is_same(&endpoints)
+            && kept.region == region
         {
-            return Ok(provider.clone());
+            return Ok(kept.provider.clone());
         }
-        let provider = self.base(profiles, selected, base).await?;
+        let provider = self.base(profiles, selected, base, &endpoints, region.as_deref()).await?;
         // Static keys, and what else has nothing to remember, are the same as no other, nor as themselves.
-        *self.kept() = base.is_same(base).then(|| (base.clone(), provider.clone()));
+        *self.kept() = base.is_same(base).then(|| {
+            let (base, provider) = (base.clone(), provider.clone());
+            Kept { base, endpoints, region, provider }
+        });
         Ok(provider)
     }
 
     /// The one place where the providers of bases are made.
+    #[cfg_attr(
+        not(feature = "login"),
+        allow(unused_variables, reason = "logins alone have a region")
+    )]
     async fn base(
         &self,
         profiles: &ProfileSet,
         selected: &str,
         base: &ProfileBase,
+        endpoints: &Endpoints,
+        region: Option<&str>,
     ) -> Result<Arc<dyn ProvideCredentials>, ProviderError> {
         let ports = &self.ports;
         Ok(match base {
@@ -81,14 +98,14 @@ impl ProfileProvider {
                 Arc::new(InstanceProvider::of_profile(ports, self.clone()))
             }
             ProfileBase::Sso(settings) => {
-                let endpoints = Endpoints::load(ports, profiles, selected)?;
-                Arc::new(SsoProvider::new(ports, settings.clone()).with_endpoints(endpoints))
+                let provider = SsoProvider::new(ports, settings.clone());
+                Arc::new(provider.with_endpoints(endpoints.clone()))
             }
             #[cfg(feature = "login")]
-            ProfileBase::Login { profile, session } => {
-                let endpoints = Endpoints::load(ports, profiles, selected)?;
-                let provider = LoginProvider::new(ports, session)?.with_endpoints(endpoints);
-                Arc::new(match self.region(profiles, selected, profile).await? {
+            ProfileBase::Login { session, .. } => {
+                let provider =
+                    LoginProvider::new(ports, session)?.with_endpoints(endpoints.clone());
+                Arc::new(match region {
                     Some(region) => provider.with_region(region),
                     None => provider,
                 })
@@ -124,22 +141,30 @@ impl ProfileProvider {
         endpoints.find(EndpointService::Sts, region.as_deref())
     }
 
-    /// The region that code or environment name, else that of this profile, else that of the one that was
-    /// selected.
+    /// The region that is [named](Self::named_region), else that of the instance.
     async fn region(
         &self,
         profiles: &ProfileSet,
         selected: &str,
         profile: &str,
     ) -> Result<Option<String>, ProviderError> {
-        let regions = RegionChain::of_profile(&self.ports, self.clone());
-        if let Some(region) = regions.before_profiles()? {
-            return Ok(Some(region));
+        match self.named_region(profiles, selected, profile)? {
+            Some(region) => Ok(Some(region)),
+            None => RegionChain::of_profile(&self.ports, self.clone()).provide().await,
         }
-        match profiles.region(profile).or_else(|| profiles.region(selected)) {
-            Some(region) => Ok(Some(region.to_owned())),
-            None => regions.provide().await,
-        }
+    }
+
+    /// The region that code or environment name, else that of this profile, else that of the one that was
+    /// selected.
+    fn named_region(
+        &self,
+        profiles: &ProfileSet,
+        selected: &str,
+        profile: &str,
+    ) -> Result<Option<String>, ProviderError> {
+        let region = RegionChain::of_profile(&self.ports, self.clone()).before_profiles()?;
+        let of_profiles = || profiles.region(profile).or_else(|| profiles.region(selected));
+        Ok(region.or_else(|| of_profiles().map(str::to_owned)))
     }
 }
 

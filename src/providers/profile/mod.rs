@@ -8,7 +8,9 @@ mod set;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{BoxFuture, MfaPrompt, Ports, ProvideCredentials, ProviderError, ProviderErrorKind};
+use super::{
+    BoxFuture, Endpoints, MfaPrompt, Ports, ProvideCredentials, ProviderError, ProviderErrorKind,
+};
 use crate::Credentials;
 
 pub use chain::{CredentialSource, ProfileBase, ProfileChain, ProfileRole, SsoSettings};
@@ -76,10 +78,17 @@ pub struct ProfileProvider {
     files: Option<ProfileFiles>,
     mfa: Option<MfaPrompt>,
     /// Where the chain began the last time, and the provider of that.
-    kept: Arc<Mutex<Kept>>,
+    kept: Arc<Mutex<Option<Kept>>>,
 }
 
-type Kept = Option<(ProfileBase, Arc<dyn ProvideCredentials>)>;
+/// A provider that may remember something, and what it was made of.
+#[derive(Debug)]
+struct Kept {
+    base: ProfileBase,
+    endpoints: Endpoints,
+    region: Option<String>,
+    provider: Arc<dyn ProvideCredentials>,
+}
 
 impl ProfileProvider {
     /// The selected profile of the files that these ports show.
@@ -164,6 +173,9 @@ impl ProfileProvider {
     async fn find(&self) -> Result<Option<Credentials>, ProviderError> {
         let name = self.selected()?;
         let profiles = self.load()?;
+        for warning in profiles.warnings() {
+            tracing::debug!(%warning, "a part of the shared files does not count");
+        }
         if profiles.profile(&name).is_none() {
             return if name == DEFAULT { Ok(None) } else { Err(self.missing(&name, &profiles)) };
         }
@@ -193,7 +205,7 @@ impl ProfileProvider {
         ProviderError::new(NAME, ProviderErrorKind::MissingProfile, message)
     }
 
-    fn kept(&self) -> MutexGuard<'_, Kept> {
+    fn kept(&self) -> MutexGuard<'_, Option<Kept>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -218,7 +230,7 @@ impl ProvideCredentials for ProfileProvider {
     }
 
     fn invalidate(&self, access_key_id: &str) {
-        let kept = self.kept().as_ref().map(|(_, provider)| provider.clone());
+        let kept = self.kept().as_ref().map(|kept| kept.provider.clone());
         if let Some(provider) = kept {
             provider.invalidate(access_key_id);
         }

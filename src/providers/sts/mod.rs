@@ -232,7 +232,11 @@ impl Sts {
         Box::pin(async { self.ask(&request.form()?, Some(base)).await })
     }
 
-    pub(in crate::providers) async fn endpoint(&self) -> Result<Endpoint, ProviderError> {
+    /// Where STS is to be asked, what `signs` with the region of the place that it is in.
+    pub(in crate::providers) async fn endpoint(
+        &self,
+        signs: bool,
+    ) -> Result<Endpoint, ProviderError> {
         let (profile, region, url) = match &self.place {
             Place::At(endpoint) => return endpoint.clone(),
             Place::Ambient { profile, region, url } => (profile, region, url),
@@ -244,6 +248,8 @@ impl Sts {
         }
         let region = match region {
             Some(region) => Some(region.clone()),
+            // Where it is known, and nothing is signed, nobody needs to know of a region.
+            None if !signs && endpoints.named("sts")?.is_some() => None,
             None => RegionChain::of_profile(&self.ports, profile.clone()).provide().await?,
         };
         endpoints.find(EndpointService::Sts, region.as_deref())
@@ -255,7 +261,7 @@ impl Sts {
         form: &Form,
         signer: Option<&Credentials>,
     ) -> Result<Credentials, ProviderError> {
-        let endpoint = self.endpoint().await?;
+        let endpoint = self.endpoint(signer.is_some()).await?;
         let mut attempt = 1;
         loop {
             let refused = match self.ask_once(form, signer, &endpoint).await {
