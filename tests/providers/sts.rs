@@ -296,6 +296,35 @@ fn what_signs_needs_a_region_and_what_does_not_may_do_without() {
     assert!(run(here.assume_role_with_web_identity(&request)).is_ok());
 }
 
+#[test]
+fn a_clock_that_is_wrong_is_set_by_the_answer_and_asked_once_more() {
+    let late = "20150830T133600Z";
+    let refused = || {
+        let body = "<ErrorResponse><Error><Code>SignatureDoesNotMatch</Code><Message>Signature expired\
+                    </Message></Error></ErrorResponse>";
+        let mut answer = answer(403, body)?;
+        answer.headers_mut().insert("date", "Sun, 30 Aug 2015 13:36:00 GMT".parse().unwrap());
+        Ok(answer)
+    };
+    let granted = || granted("AssumeRole", "AssumedRoleUser");
+    let world = World::answering([refused(), granted(), granted()]);
+    let sts = world.sts();
+    let role = AssumeRole::new(ROLE);
+    run(sts.assume_role(&base(), &role)).unwrap();
+    run(sts.clone().assume_role(&base(), &role)).unwrap();
+    let dates: Vec<_> =
+        world.requests().iter().map(|request| request.headers()["x-amz-date"].clone()).collect();
+    assert_eq!(dates[0], "20150830T123600Z");
+    for date in &dates[1..] {
+        let off = at(date.to_str().unwrap()).duration_since(at(late)).unwrap();
+        assert!(off < Duration::from_secs(5), "{date:?}");
+    }
+    // A signature that is wrong for another reason is wrong for good.
+    let world = World::answering([refused()]);
+    world.hands.set(at(late));
+    assert!(run(world.sts().assume_role(&base(), &role)).is_err());
+}
+
 // What is answered.
 
 #[test]

@@ -6,18 +6,22 @@ mod mfa;
 mod providers;
 mod requests;
 
-use std::{error::Error, fmt, time::Duration};
+use std::{
+    error::Error,
+    fmt,
+    time::{Duration, SystemTime},
+};
 
 use bytes::Bytes;
 use http::{
-    HeaderValue, Method, Request, StatusCode,
+    HeaderValue, Method, Request, Response, StatusCode,
     header::{CONTENT_TYPE, HeaderMap},
 };
 
 use self::{answer::Failure, form::Form};
 use super::{
     BoxFuture, Endpoint, EndpointService, Endpoints, HttpErrorKind, HttpLimits, Ports,
-    ProfileProvider, ProviderError, ProviderErrorKind, RegionChain,
+    ProfileProvider, ProviderError, ProviderErrorKind, RegionChain, Skew,
 };
 use crate::{Credentials, Payload, Signer};
 
@@ -40,7 +44,8 @@ pub use requests::{
 ///
 /// What may be over soon is tried up to three times, with a pause before each that grows and is up to
 /// chance: no answer, a server's failure, throttling, an identity provider that STS could not reach.
-/// Whatever else STS says is final.
+/// Whatever else STS says is final, but that the time of a signature is wrong: then it is asked once more
+/// by the time that its answer [tells](Skew).
 ///
 /// ```
 /// use countersign::{Credentials, providers::{AssumeRole, Ports, ProviderError, Sts}};
@@ -56,6 +61,8 @@ pub struct Sts {
     ports: Ports,
     place: Place,
     timeout: Duration,
+    /// What the answers said of the clock, for all clones.
+    skew: Skew,
 }
 
 /// Where STS is.
@@ -92,12 +99,17 @@ impl Sts {
         ports: &Ports,
         endpoint: Result<Endpoint, ProviderError>,
     ) -> Sts {
-        Sts { ports: ports.clone(), place: Place::At(endpoint), timeout: TIMEOUT }
+        Sts {
+            ports: ports.clone(),
+            place: Place::At(endpoint),
+            timeout: TIMEOUT,
+            skew: Skew::new(),
+        }
     }
 
     pub(in crate::providers) fn of_profile(ports: &Ports, profile: ProfileProvider) -> Sts {
         let place = Place::Ambient { profile, region: None, url: None };
-        Sts { ports: ports.clone(), place, timeout: TIMEOUT }
+        Sts { ports: ports.clone(), place, timeout: TIMEOUT, skew: Skew::new() }
     }
 
     /// The same client with the region named here, before any that is configured.
@@ -283,7 +295,9 @@ impl Sts {
         signer: Option<&Credentials>,
         endpoint: &Endpoint,
     ) -> Result<Credentials, Refused> {
-        let request = self.request(form, signer, endpoint)?;
+        let clock = self.ports.clock();
+        let (sent, signed_at) = (clock.now(), self.skew.now(clock));
+        let request = self.request(form, signer, endpoint, signed_at)?;
         let mut limits = HttpLimits::new(self.timeout).with_connect(self.timeout.min(CONNECT));
         limits.max_body = MOST_ANSWER;
         let response = self.ports.http().send(request, limits).await.map_err(|error| {
@@ -296,6 +310,7 @@ impl Sts {
             let error = ProviderError::new(form.provider(), kind, message).with_source(error);
             Refused { error, is_worth_a_retry }
         })?;
+        self.skew.observe(response.headers(), sent, clock.now());
         if response.status() == StatusCode::OK {
             let granted = answer::credentials(form.action(), response.body());
             return Ok(granted.map_err(|seen| {
@@ -305,7 +320,8 @@ impl Sts {
                 ))
             })?);
         }
-        Err(self.failure(form, signer, endpoint, response.status(), response.body()))
+        let is_skewed = signer.is_some() && off(signed_at, self.skew.now(clock)) > MOST_SKEW;
+        Err(self.failure(form, signer, endpoint, &response, is_skewed))
     }
 
     fn request(
@@ -313,6 +329,7 @@ impl Sts {
         form: &Form,
         signer: Option<&Credentials>,
         endpoint: &Endpoint,
+        at: SystemTime,
     ) -> Result<Request<Bytes>, ProviderError> {
         // What the HTTP client is given cannot be wiped.
         let body = Bytes::copy_from_slice(form.text().as_bytes());
@@ -335,8 +352,7 @@ impl Sts {
             return Err(form.error(ProviderErrorKind::InvalidConfiguration, message));
         };
         let payload = Payload::hash(request.body());
-        let now = self.ports.clock().now();
-        Signer::new(region, "sts").sign(&mut request, payload, credentials, now).map_err(
+        Signer::new(region, "sts").sign(&mut request, payload, credentials, at).map_err(
             |error| {
                 let message = format!("{} could not be signed", form.action());
                 form.error(ProviderErrorKind::InvalidConfiguration, message).with_source(error)
@@ -345,15 +361,16 @@ impl Sts {
         Ok(request)
     }
 
-    /// What an answer that is no success means.
+    /// What an answer that is no success means. It may be that the signature's time was not the server's.
     fn failure(
         &self,
         form: &Form,
         signer: Option<&Credentials>,
         endpoint: &Endpoint,
-        status: StatusCode,
-        body: &[u8],
+        response: &Response<Bytes>,
+        is_skewed: bool,
     ) -> Refused {
+        let (status, body) = (response.status(), response.body());
         let is_secret = |text: &str| {
             form.gives_away(text) || signer.is_some_and(|signer| gives_away(signer, text))
         };
@@ -374,7 +391,9 @@ impl Sts {
         if signer.is_some() && failure.is_one_of(&STALE) {
             error = error.with_source(StaleCredentials);
         }
-        let may_pass = is_the_servers(status) || failure.is_one_of(&PASSING);
+        let may_pass = is_the_servers(status)
+            || failure.is_one_of(&PASSING)
+            || is_skewed && failure.is_one_of(&ABOUT_TIME);
         Refused { error, is_worth_a_retry: may_pass && !is_final }
     }
 
@@ -414,6 +433,11 @@ impl fmt::Display for StaleCredentials {
 
 impl Error for StaleCredentials {}
 
+/// How far apart two moments are.
+fn off(one: SystemTime, other: SystemTime) -> Duration {
+    one.duration_since(other).unwrap_or_else(|behind| behind.duration())
+}
+
 fn is_the_servers(status: StatusCode) -> bool {
     status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS
 }
@@ -452,6 +476,18 @@ const PASSING: [&str; 15] = [
     "Throttling",
     "TooManyRequests",
 ];
+
+/// Codes of errors by which the time of a signature is refused, among other things.
+const ABOUT_TIME: [&str; 5] = [
+    "AuthFailure",
+    "InvalidSignature",
+    "RequestExpired",
+    "RequestTimeTooSkewed",
+    "SignatureDoesNotMatch",
+];
+
+/// So far may a clock be off before a signature's time is what was wrong with it.
+const MOST_SKEW: Duration = Duration::from_secs(4 * 60);
 
 /// Codes by which a service says that the credentials themselves are no longer good.
 const STALE: [&str; 2] = ["ExpiredToken", "InvalidToken"];
