@@ -78,6 +78,9 @@ pub enum ErrorKind {
     InvalidScope,
     /// A time before 1970 or after 9999.
     InvalidTime,
+    /// A field of a token that its service would not take, as an empty user, or a cache's endpoint in
+    /// place of its name.
+    InvalidTokenField,
     /// A relative URL, or one that cannot be taken apart or put together again.
     InvalidUrl,
     /// A `%` without two hexadecimal digits behind it.
@@ -103,6 +106,7 @@ impl ErrorKind {
             ErrorKind::InvalidPolicy => "invalid_policy",
             ErrorKind::InvalidScope => "invalid_scope",
             ErrorKind::InvalidTime => "invalid_time",
+            ErrorKind::InvalidTokenField => "invalid_token_field",
             ErrorKind::InvalidUrl => "invalid_url",
             ErrorKind::MalformedEscape => "malformed_escape",
             ErrorKind::MissingHost => "missing_host",

@@ -108,6 +108,8 @@
 //!   stays your choice.
 //! - `roles-anywhere`: credentials for an X.509 certificate, from IAM Roles Anywhere. Brings `providers`.
 //! - `sigv4a`: signatures that hold in more regions than one, made and verified by ECDSA.
+//! - `tokens`: passwords, bearer tokens and URLs that are signatures in disguise, for databases, caches,
+//!   Kubernetes, Kafka, git and others.
 //! - `tower`: layers that sign around a client, or verify around a server. Brings `body` and `providers`.
 //!
 //! [docs]: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html
@@ -148,6 +150,8 @@ mod signer;
 #[cfg(feature = "sigv4a")]
 pub mod sigv4a;
 mod timestamp;
+#[cfg(feature = "tokens")]
+pub mod tokens;
 #[cfg(feature = "tower")]
 pub mod tower;
 mod unsigned;

@@ -27,6 +27,8 @@ mod sigv4a;
 #[cfg(feature = "sigv4a")]
 mod sigv4a_chunks;
 mod support;
+#[cfg(feature = "tokens")]
+mod tokens;
 #[cfg(feature = "tower")]
 mod tower;
 mod types;
