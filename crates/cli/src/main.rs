@@ -20,6 +20,7 @@ mod raw_http;
 mod request;
 mod sign;
 mod signed;
+mod token;
 mod verify;
 
 use std::{env, ffi::OsString, process::ExitCode};
@@ -45,6 +46,8 @@ enum Command {
     Presign(presign::PresignCommand),
     /// Print a form with which a browser uploads to S3
     PostPolicy(post_policy::PostPolicyCommand),
+    /// Print a token that is a signature in disguise: a password, a bearer token or a URL
+    Token(token::TokenCommand),
     /// Check a signed request or presigned URL against the known keys
     Verify(verify::VerifyCommand),
     /// Verify whatever a client sends to a port, and answer with the verdict
@@ -92,6 +95,7 @@ fn main() -> ExitCode {
         Command::Sign(command) => command.run(),
         Command::Presign(command) => command.run(),
         Command::PostPolicy(command) => command.run(),
+        Command::Token(command) => command.run(),
         Command::Verify(command) => command.run(),
         Command::Listen(command) => command.run(),
         Command::Explain(command) => command.run(),

@@ -8,5 +8,6 @@ mod curl;
 mod jsonl;
 mod listen;
 mod support;
+mod tokens;
 mod vectors;
 mod verify;
