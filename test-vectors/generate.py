@@ -36,6 +36,7 @@ import botocore.awsrequest
 import botocore.credentials
 
 import chunked
+import tokens
 
 HERE = Path(__file__).resolve().parent
 ALGORITHM = "AWS4-HMAC-SHA256"
@@ -2002,12 +2003,18 @@ def generate():
             for answer in (True, False, None)
         ]
         table.append((family, len(settled), *counts))
-    bodies, wrong = chunked.family(sign, ecdsa_by)
-    files["chunked.json"] = text_of(bodies)
-    problems += wrong
-    agree = [case["agree"] for case in bodies["cases"]]
-    counts = [[a[oracle] for a in agree].count(b) for oracle in ORACLES for b in (True, False, None)]
-    table.append(("chunked", len(agree), *counts))
+    for written, wrong in (
+        chunked.family(sign, ecdsa_by),
+        tokens.family(sign, answer_of, ORACLES),
+    ):
+        family = written["family"]
+        files[f"{family}.json"] = text_of(written)
+        problems += wrong
+        agree = [case["agree"] for case in written["cases"]]
+        counts = [
+            [a[oracle] for a in agree].count(b) for oracle in ORACLES for b in (True, False, None)
+        ]
+        table.append((family, len(agree), *counts))
     used = {
         word
         for _, cases in FAMILIES.values()

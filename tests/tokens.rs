@@ -1,6 +1,9 @@
 //! Tokens: made as others make them, and verified by our own verifier.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime},
+};
 
 use base64::{
     Engine,
@@ -704,4 +707,95 @@ fn the_login_of_git_is_the_one_that_another_sdk_expects() {
     assert_eq!(git.user(), "AKID%SESSION");
     let expected = format!("{}Z{}", part("timestamp"), part("expected_signature"));
     assert_eq!(git.password(), expected);
+}
+
+#[test]
+fn every_vector_of_a_token_comes_out_as_it_says() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/test-vectors/tokens.json");
+    let file: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let cases = file["cases"].as_array().unwrap();
+    for case in cases {
+        let name = case["name"].as_str().unwrap();
+        let made = made(&case["in"]);
+        let expected: BTreeMap<&str, &str> = case["expect"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str().unwrap()))
+            .collect();
+        let made: BTreeMap<&str, &str> =
+            made.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        assert_eq!(made, expected, "{name}");
+        // A case that no other implementation confirms would be a guess.
+        let agree = case["agree"].as_object().unwrap();
+        let confirmed = agree.values().any(|says| says == true);
+        assert!(confirmed && !agree.values().any(|says| says == false), "{name}");
+    }
+    println!("{} tokens", cases.len());
+    assert_eq!(cases.len(), 34);
+}
+
+/// What a case of the vectors asks for, by the names of the facts.
+fn made(case: &Value) -> Vec<(&'static str, String)> {
+    let part = |key: &str| case[key].as_str().unwrap_or_else(|| panic!("{key} of {case}"));
+    let life = || Duration::from_secs(case["expires"].as_u64().unwrap());
+    let (region, now, credentials) =
+        (part("region"), at(part("time")), &from_json(&case["credentials"]));
+    let token = match part("kind") {
+        "rds" => {
+            let port = case["port"].as_u64().unwrap() as u16;
+            Rds::new(part("host"), port, part("user"), region).sign(credentials, now)
+        }
+        "dsql" if case["admin"] == true => {
+            Dsql::admin(part("host"), region).with_expires_in(life()).sign(credentials, now)
+        }
+        "dsql" => Dsql::new(part("host"), region).with_expires_in(life()).sign(credentials, now),
+        "elasticache" => ElastiCache::new(part("cache"), part("user"), region)
+            .with_serverless(case["serverless"] == true)
+            .sign(credentials, now),
+        "memorydb" => MemoryDb::new(part("cache"), part("user"), region).sign(credentials, now),
+        "eks" => Eks::new(part("cluster"), region).sign(credentials, now),
+        "msk" => Msk::new(region).with_user_agent(part("user_agent")).sign(credentials, now),
+        "iot" => Iot::new(part("host"), region).with_expires_in(life()).sign(credentials, now),
+        "transcribe" => {
+            let pairs = case["parameters"].as_array().unwrap();
+            let pairs = pairs.iter().map(|pair| (&pair[0], &pair[1]));
+            pairs
+                .fold(Transcribe::new(region), |made, (name, value)| {
+                    made.with_parameter(name.as_str().unwrap(), value.as_str().unwrap())
+                })
+                .sign(credentials, now)
+        }
+        "bedrock" => Bedrock::new(region).with_expires_in(life()).sign(credentials, now),
+        "identity-url" => {
+            CallerIdentity::new(region).with_expires_in(life()).sign_url(credentials, now)
+        }
+        "identity" => {
+            let pairs = case["headers"].as_array().unwrap();
+            let request = pairs
+                .iter()
+                .fold(CallerIdentity::new(region), |made, pair| {
+                    made.with_header(pair[0].as_str().unwrap(), pair[1].as_str().unwrap())
+                })
+                .sign(credentials, now)
+                .unwrap();
+            let authorization = request.headers().find(|(name, _)| *name == "authorization");
+            return vec![("authorization", authorization.unwrap().1.to_owned())];
+        }
+        "mongodb" => {
+            let nonce = hex::decode(part("nonce")).unwrap();
+            let answer = MongoDb::new(part("host"), nonce.first_chunk().unwrap(), &nonce)
+                .sign(credentials, now)
+                .unwrap();
+            let authorization = answer.fields().find(|(name, _)| *name == "a").unwrap().1;
+            return vec![("authorization", authorization.to_owned())];
+        }
+        "codecommit" => {
+            let git = CodeCommit::new(part("host"), part("path"), region);
+            let git = git.sign(credentials, now).unwrap();
+            return vec![("password", git.password().to_owned()), ("user", git.user().to_owned())];
+        }
+        other => panic!("nobody makes {other}"),
+    };
+    vec![("token", token.unwrap().as_str().to_owned())]
 }
