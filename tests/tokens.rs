@@ -12,8 +12,9 @@ use base64::{
 use countersign::{
     Credentials, Error, ErrorKind, Head, Headers, Payload, Scratch, SigningKey,
     tokens::{
-        Bedrock, CallerIdentity, CodeCommit, Dsql, Eks, ElastiCache, ExecVersion, Iot, MemoryDb,
-        MongoDb, Msk, Rds, Token, Transcribe, Transcription, exec_credential,
+        Bedrock, CallerIdentity, CodeCommit, Dsql, Eks, ElastiCache, ExecVersion, GitCredential,
+        GitUser, IdentityRequest, Iot, MemoryDb, MongoAnswer, MongoDb, Msk, Rds, Token, Transcribe,
+        Transcription, VaultLogin, exec_credential,
     },
     verify::{self, Known, Refusal, Verifier},
 };
@@ -307,6 +308,33 @@ fn fields_that_no_service_takes_are_refused_by_name() {
         assert_eq!(kind(Eks::new("c", region).sign(&credentials, now)), ErrorKind::InvalidScope);
         let transcribe = Transcribe::new(region).sign(&credentials, now);
         assert_eq!(kind(transcribe), ErrorKind::InvalidScope);
+    }
+}
+
+#[test]
+fn tokens_go_wherever_a_task_goes() {
+    fn is_owned<T: Send + Sync + Unpin + Clone + 'static>() {}
+    is_owned::<CallerIdentity<'static>>();
+    is_owned::<GitCredential>();
+    is_owned::<GitUser>();
+    is_owned::<IdentityRequest>();
+    is_owned::<MongoAnswer>();
+    is_owned::<Rds<'static>>();
+    is_owned::<Token>();
+    is_owned::<Transcribe<'static>>();
+    is_owned::<VaultLogin>();
+}
+
+#[test]
+fn the_session_of_a_bucket_signs_no_token() {
+    let (session, now) = (temporary().with_s3_express_session(true), at(NOW));
+    let kinds = [
+        Msk::new("us-east-1").sign(&session, now).map(|_| ()),
+        CallerIdentity::new("us-east-1").sign(&session, now).map(|_| ()),
+        CodeCommit::new(GIT, "v1/repos/a", "us-east-1").sign(&session, now).map(|_| ()),
+    ];
+    for made in kinds {
+        assert_eq!(made.unwrap_err().kind(), ErrorKind::InvalidCredentials);
     }
 }
 

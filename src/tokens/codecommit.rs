@@ -4,7 +4,7 @@ use std::{fmt, time::SystemTime};
 
 use zeroize::Zeroizing;
 
-use super::request::{QUARTER, check_host};
+use super::request::{QUARTER, check_credentials, check_host};
 use crate::{
     Credentials, Error, ErrorKind, Life, Scope, Scratch, Signer, SigningKey, Timestamp,
     canonical::{self, Lines, PathForm, Spare, room},
@@ -49,6 +49,7 @@ impl<'a> CodeCommit<'a> {
     /// session token that no user name can hold, or what else is wrong with the credentials, the region or
     /// the time.
     pub fn sign(&self, credentials: &Credentials, at: SystemTime) -> Result<GitCredential, Error> {
+        check_credentials(credentials)?;
         let signer = Signer::new(self.region, SERVICE);
         let at = signer.check(credentials, at, &Scratch::new())?;
         let id = credentials.access_key_id();

@@ -81,8 +81,8 @@ impl<'a> MongoDb<'a> {
             found.map(|(_, value)| Zeroizing::new(value.to_owned()))
         };
         Ok(MongoAnswer {
-            authorization: value("authorization").unwrap_or_default(),
-            date: value("x-amz-date").unwrap_or_default(),
+            authorization: value("authorization").expect("what is signed has this header"),
+            date: value("x-amz-date").expect("what is signed in its headers has this one"),
             session_token: value("x-amz-security-token"),
         })
     }

@@ -54,6 +54,7 @@ impl<'a> Request<'a> {
         credentials: &Credentials,
         at: SystemTime,
     ) -> Result<Token, Error> {
+        check_credentials(credentials)?;
         let Request { authority, path, .. } = *self;
         if self.expires_in > self.longest {
             return Err(Error::new(
@@ -94,6 +95,17 @@ impl<'a> Request<'a> {
             Zeroizing::new(String::with_capacity(parts.iter().map(|part| part.len()).sum()));
         parts.iter().for_each(|part| text.push_str(part));
         Ok(Token::new(text, presigned.life()))
+    }
+}
+
+/// Refuses credentials that are good for one bucket and nothing else.
+pub(super) fn check_credentials(credentials: &Credentials) -> Result<(), Error> {
+    match credentials.is_s3_express_session() {
+        true => Err(Error::new(
+            ErrorKind::InvalidCredentials,
+            "the session credentials of S3 Express sign no tokens: give those that the session was made with",
+        )),
+        false => Ok(()),
     }
 }
 

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::{
     Token,
-    request::{QUARTER, Request, check_host, host_in, invalid},
+    request::{QUARTER, Request, check_credentials, check_host, host_in, invalid},
 };
 use crate::{
     Credentials, Error, Head, Headers, Life, Payload, Rules, Scratch, Signer,
@@ -85,6 +85,7 @@ impl<'a> CallerIdentity<'a> {
         credentials: &Credentials,
         at: SystemTime,
     ) -> Result<IdentityRequest, Error> {
+        check_credentials(credentials)?;
         let host = self.checked_host()?;
         let mut scratch = Scratch::new();
         let length = BODY.len().to_string();
