@@ -10,6 +10,7 @@ import datetime
 import hashlib
 import hmac
 import json
+import os
 from unittest import mock
 from urllib.parse import quote
 
@@ -186,9 +187,12 @@ def botocore_says(given, ask, sign):
 
     # Where awscrt is installed, its clients sign by that, which is asked on its own.
     own = {"v4-query": botocore.auth.SigV4QueryAuth}
+    # Whatever the files of whoever generates say.
+    files = dict.fromkeys(["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"], os.devnull)
     with (
         mock.patch("botocore.auth.get_current_datetime", lambda *_, **__: now),
         mock.patch.dict(botocore.auth.AUTH_TYPE_MAPS, own),
+        mock.patch.dict(os.environ, files),
     ):
         if given["kind"] == "rds":
             return {"token": client("rds").generate_db_auth_token(

@@ -48,9 +48,31 @@
 //!
 //! # Who checks them
 //!
-//! A server of your own verifies a token with [`verify`](crate::verify), as any presigned URL: with its
-//! scheme in front, decoded, and without what was added behind the signature. The passwords of CodeCommit
-//! are no URLs: [`Verifier::claim_git`](crate::verify::Verifier::claim_git) reads them.
+//! A server of your own verifies a token with [`verify`](crate::verify), as any presigned URL: decoded, with
+//! its scheme in front, and without what was added behind the signature.
+//!
+//! ```
+//! use std::time::SystemTime;
+//! use countersign::{Credentials, Head, Headers, KeyCache, Scratch, tokens::Rds, verify::{Known, Verifier}};
+//!
+//! # let now = SystemTime::now();
+//! # let rds = Rds::new("db.example.com", 5432, "app", "eu-central-1");
+//! # let password = rds.sign(&Credentials::new("AKIDEXAMPLE", "secret"), now)?;
+//! let verifier = Verifier::new().with_region("eu-central-1").with_services(["rds-db"]);
+//! let keys = KeyCache::default();
+//! let url = format!("https://{}", password.as_str());
+//! let head = Head::parse(b"GET", url.as_bytes(), Headers::Pairs(&[]))?;
+//! let claim = verifier.claim(head, now)?;
+//! let secret = (claim.access_key_id() == "AKIDEXAMPLE").then_some("secret");
+//! let key = secret.map(|secret| keys.key(claim.access_key_id(), secret, &claim.scope()));
+//! let (verified, _) = claim.verify(key.as_ref().map(Known::new), None, &mut Scratch::new())?;
+//! assert_eq!(verified.access_key_id(), "AKIDEXAMPLE");
+//! // Whose host and user the URL names is for the server to compare with its own.
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! The passwords of CodeCommit are no URLs: [`Verifier::claim_git`](crate::verify::Verifier::claim_git)
+//! reads them.
 
 mod bedrock;
 mod cache;

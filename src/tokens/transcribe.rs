@@ -70,7 +70,7 @@ impl<'a> Transcribe<'a> {
     }
 
     /// Adds a parameter by the name that Transcribe gives it, as `language-code`, `media-encoding` and
-    /// `sample-rate`, without which it transcribes nothing. They are signed in the order given.
+    /// `sample-rate`, without which it transcribes nothing. They stand in the URL in the order given.
     #[must_use]
     pub fn with_parameter(mut self, name: &'a str, value: &'a str) -> Transcribe<'a> {
         self.parameters.push((name, value));
