@@ -9,13 +9,13 @@ use serde::{
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
+use super::json;
 use crate::{Credentials, Timestamp};
 
 /// A JSON object with credentials, or with the reason why there are none.
 ///
 /// The case of its names does not count, unknown ones are passed over, and `null` is as good as nothing.
-/// What is secret is wiped; the reader of JSON itself may keep a copy of a string with escapes in it for
-/// as long as it reads.
+/// What is secret is wiped.
 #[derive(Default)]
 pub(super) struct Document {
     version: Option<String>,
@@ -50,6 +50,14 @@ impl Document {
 
     /// `[code]: message`, as a message shows it.
     pub(super) fn failure(&self) -> Option<String> {
+        self.failure_without(|_| false)
+    }
+
+    /// The same without what holds what nobody should read.
+    pub(super) fn failure_without(&self, is_secret: impl Fn(&str) -> bool) -> Option<String> {
+        if is_secret(self.code()?) || self.message.as_ref().is_some_and(|said| is_secret(said)) {
+            return Some("the reason is left out, for it repeats a secret".to_owned());
+        }
         let code = shown(self.code()?.as_bytes(), 64);
         let message = self.message.as_ref().map_or("no reason was given", |message| message);
         Some(format!("[{code}]: {}", shown(message.as_bytes(), 512)))
@@ -137,7 +145,10 @@ impl<'de> Visitor<'de> for Object {
                 members.next_value::<IgnoredAny>()?;
                 continue;
             };
-            let value = members.next_value::<Option<String>>()?.map(Zeroizing::new);
+            let value = match members.next_value::<&RawValue>()?.get() {
+                "null" => None,
+                value => Some(json::text(value).ok_or_else(|| A::Error::custom("no text"))?),
+            };
             // The same under two names is how some agents please all.
             if field.is_some() && value.is_some() && *field != value {
                 return Err(A::Error::custom("a member is there twice"));

@@ -19,6 +19,12 @@
 //!     Ok(chain.provide().await?.ok_or_else(|| chain.explain())?)
 //! }
 //! ```
+//!
+//! # Secrets in memory
+//! Credentials, tokens, the keys of sessions and certificates, the files and outputs that they were read
+//! from, and the forms that they are sent in are wiped when they are dropped. Out of reach is what belongs to
+//! others: headers, and bodies that an HTTP client sends or received; RSA keys of certificates; the
+//! environment; what a container or the stack held before a value was moved.
 
 mod cached;
 mod call;
@@ -33,8 +39,11 @@ mod error;
 mod exchange;
 mod express;
 mod instance;
+mod json;
 #[cfg(feature = "login")]
 mod login;
+#[cfg(any(feature = "login", feature = "roles-anywhere"))]
+mod pem;
 mod ports;
 mod process;
 mod profile;

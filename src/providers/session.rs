@@ -1,17 +1,18 @@
 //! The files that sessions are kept in, which other programs read and write too.
 
 use std::{
+    collections::BTreeMap,
     fmt, io, mem,
     path::PathBuf,
     sync::{Mutex, MutexGuard, PoisonError},
     time::SystemTime,
 };
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, value::RawValue};
 use tokio::sync;
 use zeroize::{Zeroize, Zeroizing};
 
-use super::{Ports, ProviderError, ProviderErrorKind};
+use super::{Ports, ProviderError, ProviderErrorKind, json};
 use crate::Timestamp;
 
 /// The file of a session: a JSON object that whoever signed in left there, and that whoever renews the
@@ -123,18 +124,31 @@ impl Document {
     /// Reads an object; the error says what was seen instead, and none of it.
     pub(super) fn parse(bytes: &[u8]) -> Result<Document, String> {
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-        match serde_json::from_slice(bytes) {
-            Ok(Value::Object(fields)) => Ok(Document(fields)),
-            Ok(mut other) => {
-                wipe(&mut other);
-                Err("it is no JSON object".to_owned())
+        let fields: Fields<'_> = serde_json::from_slice(bytes).map_err(|error| {
+            if error.is_data() {
+                return "it is no JSON object".to_owned();
             }
-            Err(error) => Err(format!(
-                "it is no JSON around line {}, column {}",
-                error.line(),
-                error.column()
-            )),
+            format!("it is no JSON around line {}, column {}", error.line(), error.column())
+        })?;
+        let mut document = Document::default();
+        for (name, field) in fields {
+            let value = match field.get().starts_with('{') {
+                true => Document::within(field.get()).map(Value::from),
+                false => value(field.get()),
+            };
+            document.set(&name, value.ok_or("one of its fields is no JSON")?);
         }
+        Ok(document)
+    }
+
+    /// An object within a document: none of what stands deeper is ours.
+    fn within(json: &str) -> Option<Document> {
+        let fields: Fields<'_> = serde_json::from_str(json).ok()?;
+        let mut document = Document::default();
+        for (name, field) in fields {
+            document.set(&name, value(field.get())?);
+        }
+        Some(document)
     }
 
     pub(super) fn to_json(&self) -> Zeroizing<Vec<u8>> {
@@ -216,6 +230,16 @@ impl From<Document> for Value {
 impl Drop for Document {
     fn drop(&mut self) {
         self.0.values_mut().for_each(wipe);
+    }
+}
+
+/// The fields of an object as they stand there.
+type Fields<'a> = BTreeMap<String, &'a RawValue>;
+
+fn value(json: &str) -> Option<Value> {
+    match json.starts_with('"') {
+        true => Some(Value::String(mem::take(&mut *json::text(json)?))),
+        false => serde_json::from_str(json).ok(),
     }
 }
 

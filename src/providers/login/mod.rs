@@ -161,7 +161,7 @@ impl LoginProvider {
         let needed = |name| document.needed(name).map_err(|seen| file.broken(&seen));
         let (id, refresh_token) = (needed("clientId")?, needed("refreshToken")?);
         let key = ProofKey::from_pem(needed("dpopKey")?)
-            .map_err(|()| file.broken("dpopKey is no P-256 key in PEM"))?;
+            .ok_or_else(|| file.broken("dpopKey is no P-256 key in PEM"))?;
         let uri = address(&self.endpoint().await?, "/v1/token", NAME)?;
         let asked_at = self.now();
         let mut id_of_proof = [0; 16];

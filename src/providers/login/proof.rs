@@ -10,16 +10,18 @@ use p256::{
 };
 use zeroize::Zeroizing;
 
-use crate::providers::session::Document;
+use crate::providers::{pem, session::Document};
 
 /// The private key of a session. It is wiped when it is dropped.
 pub(super) struct ProofKey(SigningKey);
 
 impl ProofKey {
     /// Reads a key in PEM (SEC 1, RFC 5915).
-    pub(super) fn from_pem(pem: &str) -> Result<ProofKey, ()> {
-        let key = SecretKey::from_sec1_pem(pem.trim()).map_err(|_| ())?;
-        Ok(ProofKey(SigningKey::from(&key)))
+    pub(super) fn from_pem(text: &str) -> Option<ProofKey> {
+        let section = pem::sections(text.as_bytes()).next()??;
+        let der = section.der().filter(|_| section.label == b"EC PRIVATE KEY")?;
+        let key = SecretKey::from_sec1_der(&der).ok()?;
+        Some(ProofKey(SigningKey::from(&key)))
     }
 
     /// A JSON web token (RFC 7515) for one request, good for a moment and once.

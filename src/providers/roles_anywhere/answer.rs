@@ -1,12 +1,16 @@
 //! What Roles Anywhere answers, in JSON.
 
-use std::{borrow::Cow, fmt};
+use std::{fmt, mem};
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
-use crate::{Credentials, Timestamp, providers::sts::answer::shown};
+use crate::{
+    Credentials, Timestamp,
+    providers::{json, sts::answer::shown},
+};
 
 /// Reads an answer that grants what was asked for; the error says what was seen instead, and none of it.
 pub(super) fn credentials(body: &[u8]) -> Result<Credentials, String> {
@@ -19,19 +23,18 @@ pub(super) fn credentials(body: &[u8]) -> Result<Credentials, String> {
         )
     })?;
     let set = answer.credential_set.into_iter().next().ok_or("its credentialSet is empty")?;
+    let text = |name: &str, value: &RawValue| {
+        let text = json::text(value.get()).ok_or_else(|| format!("its {name} is no text"))?;
+        if text.is_empty() { Err(format!("its {name} is empty")) } else { Ok(text) }
+    };
     let Granted { access_key_id, secret_access_key, session_token, expiration } = set.credentials;
-    for (name, value) in [
-        ("accessKeyId", &access_key_id),
-        ("secretAccessKey", &secret_access_key),
-        ("sessionToken", &session_token),
-    ] {
-        if value.is_empty() {
-            return Err(format!("its {name} is empty"));
-        }
-    }
+    let id = text("accessKeyId", access_key_id)?;
+    let mut secret = text("secretAccessKey", secret_access_key)?;
+    let mut token = text("sessionToken", session_token)?;
+    let expiration = text("expiration", expiration)?;
     let at: Timestamp = expiration.parse().map_err(|_| "its expiration is no time".to_owned())?;
-    Ok(Credentials::new(access_key_id, secret_access_key)
-        .with_session_token(session_token)
+    Ok(Credentials::new(id.as_str(), mem::take(&mut *secret))
+        .with_session_token(mem::take(&mut *token))
         .with_expires_at(at.into())
         .with_static_stability(true))
 }
@@ -49,18 +52,18 @@ struct Set<'a> {
     credentials: Granted<'a>,
 }
 
-/// Borrowed from the body, so that no copy is left behind: only what was escaped has to be copied.
+/// As it stands in the body, so that no copy is left behind.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Granted<'a> {
     #[serde(borrow)]
-    access_key_id: Cow<'a, str>,
+    access_key_id: &'a RawValue,
     #[serde(borrow)]
-    secret_access_key: Cow<'a, str>,
+    secret_access_key: &'a RawValue,
     #[serde(borrow)]
-    session_token: Cow<'a, str>,
+    session_token: &'a RawValue,
     #[serde(borrow)]
-    expiration: Cow<'a, str>,
+    expiration: &'a RawValue,
 }
 
 /// An answer that grants nothing, and says why.

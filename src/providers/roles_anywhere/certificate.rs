@@ -1,10 +1,14 @@
 //! Certificates as Roles Anywhere is sent them.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    mem,
+    time::{Duration, SystemTime},
+};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use rustls_pki_types::pem::{PemObject, SectionKind};
 use x509_cert::{Certificate, der::Decode};
+
+use crate::providers::pem;
 
 /// A certificate and those between it and the trust anchor.
 #[derive(Debug)]
@@ -21,8 +25,8 @@ pub(super) struct Certificates {
 
 impl Certificates {
     /// The first certificate of a PEM file, with those behind it for a chain. The error says what was seen.
-    pub(super) fn parse(pem: &[u8]) -> Result<Certificates, String> {
-        let mut all = certificates(pem)?.into_iter();
+    pub(super) fn parse(file: &[u8]) -> Result<Certificates, String> {
+        let mut all = certificates(file)?.into_iter();
         let own = all.next().ok_or("holds no certificate in PEM")?;
         let parsed = Certificate::from_der(&own)
             .map_err(|error| format!("holds a certificate that is no X.509: {error}"))?;
@@ -41,8 +45,8 @@ impl Certificates {
     }
 
     /// Adds the certificates of another PEM file to the chain.
-    pub(super) fn extend(&mut self, pem: &[u8]) -> Result<(), String> {
-        let more = certificates(pem)?;
+    pub(super) fn extend(&mut self, file: &[u8]) -> Result<(), String> {
+        let more = certificates(file)?;
         if more.is_empty() {
             return Err("holds no certificate in PEM".to_owned());
         }
@@ -52,13 +56,17 @@ impl Certificates {
 }
 
 /// All certificates of a PEM file, in DER.
-fn certificates(pem: &[u8]) -> Result<Vec<Vec<u8>>, String> {
-    let sections = <(SectionKind, Vec<u8>)>::pem_slice_iter(pem);
-    // The crate's errors quote what they stumbled upon, and a key may stand in the same file.
-    let sections: Result<Vec<_>, String> =
-        sections.map(|section| section.map_err(|_| "is no well-formed PEM".to_owned())).collect();
-    let certificate = |(kind, der)| (kind == SectionKind::Certificate).then_some(der);
-    Ok(sections?.into_iter().filter_map(certificate).collect())
+fn certificates(file: &[u8]) -> Result<Vec<Vec<u8>>, &'static str> {
+    let mut certificates = Vec::new();
+    for section in pem::sections(file) {
+        let section = section.ok_or(MALFORMED)?;
+        // A key may stand in the same file.
+        let mut der = section.der().ok_or(MALFORMED)?;
+        if section.label == b"CERTIFICATE" {
+            certificates.push(mem::take(&mut *der));
+        }
+    }
+    Ok(certificates)
 }
 
 /// A number in two's complement, the highest byte first, in decimal digits; `None` if it is negative.
@@ -82,6 +90,8 @@ fn decimal(bytes: &[u8]) -> Option<String> {
     }
     Some(digits.iter().rev().map(|digit| char::from(b'0' + digit)).collect())
 }
+
+const MALFORMED: &str = "is no well-formed PEM";
 
 /// The end of the year 9999, which no date goes beyond.
 const LAST_DAY: Duration = Duration::from_secs(253_402_300_799);

@@ -4,37 +4,35 @@ use std::fmt;
 
 use p256::ecdsa::signature::hazmat::PrehashSigner;
 use p256::pkcs8::DecodePrivateKey;
-use ring::{rand::SystemRandom, rsa, signature::KeyPair};
-use rustls_pki_types::pem::{PemObject, SectionKind};
-use zeroize::Zeroizing;
+use ring::{error::KeyRejected, rand::SystemRandom, rsa, signature::KeyPair};
 
-use crate::sha256;
+use crate::{providers::pem, sha256};
 
-/// A private key that can sign for a certificate.
+/// A private key that can sign for a certificate. It is wiped when it is dropped, but for one of RSA: ring
+/// does not.
 pub(super) enum PrivateKey {
-    P256(p256::ecdsa::SigningKey),
-    P384(p384::ecdsa::SigningKey),
-    Rsa(rsa::KeyPair),
+    // In boxes: of what is moved into a future and out of it a copy stays there, and so does what the stack
+    // held where a smaller variant leaves room.
+    P256(Box<p256::ecdsa::SigningKey>),
+    P384(Box<p384::ecdsa::SigningKey>),
+    Rsa(Box<rsa::KeyPair>),
 }
 
 impl PrivateKey {
     /// Reads the first private key of a PEM file, whatever else it holds. The error says what was seen, and
     /// nothing of the key.
-    pub(super) fn parse(pem: &[u8]) -> Result<PrivateKey, &'static str> {
-        for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(pem) {
-            // The crate's errors quote what they stumbled upon.
-            let (kind, der) = section.map_err(|_| match is_encrypted(pem) {
-                true => ENCRYPTED,
-                false => "is no well-formed PEM",
-            })?;
-            // The crate's own buffer, with the key in base64, cannot be wiped.
-            let der = Zeroizing::new(der);
-            let key = match kind {
-                SectionKind::EcPrivateKey => PrivateKey::from_sec1(&der),
-                SectionKind::PrivateKey => PrivateKey::from_pkcs8(&der),
-                SectionKind::RsaPrivateKey => {
-                    rsa::KeyPair::from_der(&der).ok().map(PrivateKey::Rsa)
-                }
+    pub(super) fn parse(file: &[u8]) -> Result<PrivateKey, &'static str> {
+        let malformed = || match is_encrypted(file) {
+            true => ENCRYPTED,
+            false => "is no well-formed PEM",
+        };
+        for section in pem::sections(file) {
+            let section = section.ok_or_else(malformed)?;
+            let der = section.der().ok_or_else(malformed)?;
+            let key = match section.label {
+                b"EC PRIVATE KEY" => PrivateKey::from_sec1(&der),
+                b"PRIVATE KEY" => PrivateKey::from_pkcs8(&der),
+                b"RSA PRIVATE KEY" => PrivateKey::from_rsa(rsa::KeyPair::from_der(&der)),
                 _ => continue,
             };
             return key.ok_or(
@@ -42,7 +40,7 @@ impl PrivateKey {
                  P-384",
             );
         }
-        Err(match is_encrypted(pem) {
+        Err(match is_encrypted(file) {
             true => ENCRYPTED,
             false => "holds no private key in PEM (PKCS#8, PKCS#1 or SEC1)",
         })
@@ -101,19 +99,35 @@ impl PrivateKey {
     }
 
     fn from_sec1(der: &[u8]) -> Option<PrivateKey> {
-        let on_p256 =
-            || p256::SecretKey::from_sec1_der(der).ok().map(|key| PrivateKey::P256(key.into()));
-        let on_p384 =
-            || p384::SecretKey::from_sec1_der(der).ok().map(|key| PrivateKey::P384(key.into()));
+        let on_p256 = || {
+            p256::SecretKey::from_sec1_der(der)
+                .ok()
+                .map(|key| PrivateKey::P256(Box::new(key.into())))
+        };
+        let on_p384 = || {
+            p384::SecretKey::from_sec1_der(der)
+                .ok()
+                .map(|key| PrivateKey::P384(Box::new(key.into())))
+        };
         on_p256().or_else(on_p384)
     }
 
+    fn from_rsa(key: Result<rsa::KeyPair, KeyRejected>) -> Option<PrivateKey> {
+        key.ok().map(|key| PrivateKey::Rsa(Box::new(key)))
+    }
+
     fn from_pkcs8(der: &[u8]) -> Option<PrivateKey> {
-        let by_rsa = || rsa::KeyPair::from_pkcs8(der).ok().map(PrivateKey::Rsa);
-        let on_p256 =
-            || p256::SecretKey::from_pkcs8_der(der).ok().map(|key| PrivateKey::P256(key.into()));
-        let on_p384 =
-            || p384::SecretKey::from_pkcs8_der(der).ok().map(|key| PrivateKey::P384(key.into()));
+        let by_rsa = || PrivateKey::from_rsa(rsa::KeyPair::from_pkcs8(der));
+        let on_p256 = || {
+            p256::SecretKey::from_pkcs8_der(der)
+                .ok()
+                .map(|key| PrivateKey::P256(Box::new(key.into())))
+        };
+        let on_p384 = || {
+            p384::SecretKey::from_pkcs8_der(der)
+                .ok()
+                .map(|key| PrivateKey::P384(Box::new(key.into())))
+        };
         by_rsa().or_else(on_p256).or_else(on_p384)
     }
 }
@@ -124,8 +138,8 @@ impl fmt::Debug for PrivateKey {
     }
 }
 
-fn is_encrypted(pem: &[u8]) -> bool {
-    pem.windows(9).any(|window| window == b"ENCRYPTED")
+fn is_encrypted(file: &[u8]) -> bool {
+    file.windows(9).any(|window| window == b"ENCRYPTED")
 }
 
 const ENCRYPTED: &str =
