@@ -12,8 +12,8 @@ use bytes::Bytes;
 use countersign::{
     Credentials,
     providers::{
-        Cached, EndpointMode, HttpError, HttpErrorKind, InstanceProvider, Platform, Ports,
-        ProvideCredentials, ProviderError, ProviderErrorKind, RegionChain,
+        Cached, EndpointMode, HttpError, HttpErrorKind, HttpLimits, InstanceProvider, Platform,
+        Ports, ProfileProvider, ProvideCredentials, ProviderError, ProviderErrorKind, RegionChain,
     },
 };
 use http::{Method, Request, Response};
@@ -545,6 +545,25 @@ fn while_the_service_is_away_a_cache_goes_on_with_what_it_gave() {
 }
 
 // The region.
+
+#[test]
+fn a_profile_that_begins_with_the_instance_keeps_nothing_alive() {
+    let held = Arc::new(());
+    let (kept, alive) = (held.clone(), Arc::downgrade(&held));
+    drop(held);
+    let config = "[default]\nrole_arn = arn:aws:iam::123456789012:role/a\n\
+                  credential_source = Ec2InstanceMetadata\n";
+    let ports = ports(&[("HOME", "/home/cat"), ("AWS_REGION", "eu-west-1")])
+        .with_files(HashMap::from([(PathBuf::from("/home/cat/.aws/config"), config)]))
+        .with_http(move |_: Request<Bytes>, _: HttpLimits| {
+            let _ = &kept;
+            refused()
+        });
+    let provider = ProfileProvider::new(&ports);
+    assert!(run(provider.provide()).is_err());
+    drop((provider, ports));
+    assert!(alive.upgrade().is_none());
+}
 
 #[test]
 fn the_region_is_asked_for_last_of_all() {

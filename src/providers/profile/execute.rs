@@ -95,7 +95,9 @@ impl ProfileProvider {
                 Arc::new(ContainerProvider::new(ports))
             }
             ProfileBase::Source { source: CredentialSource::Ec2InstanceMetadata, .. } => {
-                Arc::new(InstanceProvider::of_profile(ports, self.clone()))
+                // Not with what is kept here, for that would keep itself alive.
+                let profile = ProfileProvider { kept: Arc::default(), ..self.clone() };
+                Arc::new(InstanceProvider::of_profile(ports, profile))
             }
             ProfileBase::Sso(settings) => {
                 let provider = SsoProvider::new(ports, settings.clone());
