@@ -1,10 +1,15 @@
 //! Why a provider that is configured has no credentials to give.
 
-use std::{borrow::Cow, error, fmt, sync::Arc};
+use std::{
+    borrow::Cow,
+    error,
+    fmt::{self, Write},
+    sync::Arc,
+};
 
 /// Why a provider that is configured has no credentials to give: which provider, and what is wrong.
 ///
-/// The text never holds a secret or a session token. What lies beneath it (a line of a file, an I/O
+/// The text never holds a secret, a session token or a control character. What lies beneath it (a line of a file, an I/O
 /// error) is the [`source`](error::Error::source), so print the whole chain of sources. Cloning is cheap:
 /// all who wait for one answer get the same error.
 ///
@@ -65,7 +70,15 @@ impl ProviderError {
 
 impl fmt::Display for ProviderError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.provider, self.message)
+        // Names and paths come from files that others write, and go to terminals and logs.
+        write!(f, "{}: ", self.provider)?;
+        for char in self.message.chars() {
+            match char.is_control() {
+                true => write!(f, "{}", char.escape_default())?,
+                false => f.write_char(char)?,
+            }
+        }
+        Ok(())
     }
 }
 

@@ -597,6 +597,12 @@ fn a_provider_needs_no_more_than_provide() {
 }
 
 #[test]
+fn an_error_cannot_disturb_a_terminal() {
+    let error = ProviderError::new("test", ProviderErrorKind::Failed, "no \u{1b}[31m\nfile: é\t!");
+    assert_eq!(error.to_string(), "test: no \\u{1b}[31m\\nfile: é\\t!");
+}
+
+#[test]
 fn providers_and_their_errors_may_go_anywhere() {
     fn free<T: Send + Sync + 'static>() {}
     free::<Chain>();
