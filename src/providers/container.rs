@@ -179,14 +179,20 @@ impl ContainerProvider {
             headers.insert(header::AUTHORIZATION, token.clone());
         }
         let answer = self.ports.http().send(request, agent.limits(attempt)).await;
-        read(&answer.map_err(|error| match error.kind() {
+        let answer = answer.map_err(|error| match error.kind() {
             HttpErrorKind::Unavailable => {
                 let message = format!("{agent} cannot be asked");
                 let kind = ProviderErrorKind::Unsupported;
                 Failure::Final(ProviderError::new(NAME, kind, message).with_source(error))
             }
             _ => Failure::ForNow(failed(format!("{agent} did not answer")).with_source(error)),
-        })?)
+        })?;
+        // An agent may say what it was sent.
+        let token = token.and_then(|token| token.to_str().ok());
+        let secrets = [token, agent.uri.query(), Some(agent.uri.path())];
+        read(&answer, |text| {
+            secrets.iter().flatten().any(|secret| secret.len() > 1 && text.contains(secret))
+        })
     }
 
     /// Waits by chance up to 100 ms, and up to twice as long the next time.
@@ -246,11 +252,14 @@ enum Failure {
     ForNow(ProviderError),
 }
 
-fn read(answer: &Response<Bytes>) -> Result<Credentials, Failure> {
+fn read(
+    answer: &Response<Bytes>,
+    is_secret: impl Fn(&str) -> bool,
+) -> Result<Credentials, Failure> {
     let status = answer.status();
     let document = Document::parse(answer.body());
     if status != StatusCode::OK {
-        let reason = document.ok().and_then(|document| document.failure());
+        let reason = document.ok().and_then(|document| document.failure_without(&is_secret));
         let reason = reason.map(|reason| format!(" {reason}")).unwrap_or_default();
         let error = failed(format!("failed to load credentials{reason} (status {status})"));
         return Err(match status.is_server_error() {
@@ -260,7 +269,7 @@ fn read(answer: &Response<Bytes>) -> Result<Credentials, Failure> {
     }
     let unreadable = |problem| Failure::ForNow(failed(format!("the agent's answer: {problem}")));
     let document = document.map_err(unreadable)?;
-    if let Some(reason) = document.failure() {
+    if let Some(reason) = document.failure_without(is_secret) {
         return Err(Failure::Final(failed(format!("failed to load credentials {reason}"))));
     }
     let credentials = document.temporary().map_err(unreadable)?;

@@ -43,7 +43,10 @@ pub(in crate::providers) struct Failure {
 impl Failure {
     /// Reads the body of an error; `None` if it cannot be read.
     pub(super) fn parse(body: &[u8]) -> Option<Failure> {
-        Failure::parse_in(&["ErrorResponse", "Error"], body)
+        // As AWS writes it, then as radosgw and moto do.
+        let places: [&[&str]; 3] =
+            [&["ErrorResponse", "Error"], &["Error"], &["ErrorResponse", "Errors", "Error"]];
+        places.into_iter().find_map(|place| Failure::parse_in(place, body))
     }
 
     /// Reads an error that stands in these elements, one in the other.
