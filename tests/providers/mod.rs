@@ -5,6 +5,7 @@ mod cached_model;
 mod container;
 mod endpoints;
 mod express;
+mod faults;
 mod instance;
 mod local;
 #[cfg(feature = "login")]
@@ -14,7 +15,10 @@ mod profiles;
 #[cfg(feature = "roles-anywhere")]
 mod roles_anywhere;
 mod scenarios;
+mod silence;
 mod skew;
+#[cfg(feature = "reqwest")]
+mod sockets;
 mod sso;
 mod sts;
 mod system;
