@@ -1,25 +1,31 @@
-//! Arbitrary answers of metadata services, of agents of containers, and of commands that print credentials:
-//! each comes to credentials, to nothing or to an error, and no error shows what came.
+//! Arbitrary answers of metadata services, of agents of containers, of commands that print credentials, and of
+//! the services that renew sessions, with arbitrary files of those: each comes to credentials, to nothing or to
+//! an error, and no error shows what came.
 #![no_main]
 
 use std::{
     collections::HashMap,
     error::Error,
+    io,
+    path::Path,
     pin::pin,
     sync::Mutex,
     task::{Context, Poll, Waker},
+    time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
 use countersign::{
     Credentials,
     providers::{
-        CommandOutput, ContainerProvider, HttpError, HttpErrorKind, HttpLimits, InstanceProvider,
-        Ports, ProcessProvider, ProvideCredentials,
+        CommandOutput, ContainerProvider, Files, HttpError, HttpErrorKind, HttpLimits,
+        InstanceProvider, LoginProvider, Ports, ProcessProvider, ProvideCredentials, SsoProvider,
+        SsoSettings,
     },
 };
 use http::{Request, Response};
 use libfuzzer_sys::fuzz_target;
+use serde_json::Value;
 
 fuzz_target!(|input: &[u8]| {
     let (settings, input) = input.split_first().unwrap_or((&0, input));
@@ -68,7 +74,80 @@ fuzz_target!(|input: &[u8]| {
             assert!(region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-'));
         }
     }
+    sessions(input, status);
 });
+
+/// A zero byte stands between the file of a session and what the services answer.
+fn sessions(input: &[u8], status: u16) {
+    let at = input.iter().position(|&byte| byte == 0);
+    let (file, body) = at.map_or((input, input), |at| (&input[..at], &input[at + 1..]));
+    let body = Bytes::copy_from_slice(body);
+    // Who is told to say a secret that another service was sent says it.
+    let is_said = body.windows(4).any(|said| said == b"hush") || body.contains(&b'\\');
+    let secrets = if is_said { Vec::new() } else { secrets(file) };
+    let service = move |_: Request<Bytes>, _: HttpLimits| {
+        Ok(Response::builder().status(status).body(body.clone()).expect("a status"))
+    };
+    // A moment that the files of the corpus have in the middle of their lives.
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_440_938_160);
+    let ports = Ports::empty()
+        .with_env(HashMap::from([("HOME", "/home/cat")]))
+        .with_files(Everywhere(file.to_vec(), Mutex::new(None)))
+        .with_clock(now)
+        .with_http(service);
+    let settings = SsoSettings::new("eu-west-1", "https://cats.awsapps.com/start")
+        .with_session("cats")
+        .with_role("123456789012", "Audit");
+    let login = LoginProvider::new(&ports, "cat").expect("a directory that is text");
+    let sso = SsoProvider::new(&ports, settings);
+    for provider in [&sso as &dyn ProvideCredentials, &login.with_region("eu-west-1")] {
+        check(provider);
+        // What was renewed is read again.
+        check(provider);
+        let shown = match ready(provider.provide()) {
+            Ok(found) => format!("{provider:?}{found:?}"),
+            Err(error) => format!("{provider:?}{error:?}{}", told(&error)),
+        };
+        assert!(!secrets.iter().any(|secret| shown.contains(secret)), "{shown}");
+    }
+}
+
+/// What a file says that it is, wherever one looks, until it is replaced.
+struct Everywhere(Vec<u8>, Mutex<Option<Vec<u8>>>);
+
+impl Files for Everywhere {
+    fn read(&self, _: &Path) -> io::Result<Vec<u8>> {
+        let replaced = self.1.lock().expect("nobody panics with it");
+        Ok(replaced.as_ref().unwrap_or(&self.0).clone())
+    }
+
+    fn replace(&self, _: &Path, contents: &[u8]) -> io::Result<()> {
+        let contents = contents.to_vec();
+        assert!(matches!(serde_json::from_slice(&contents), Ok(Value::Object(_))));
+        *self.1.lock().expect("nobody panics with it") = Some(contents);
+        Ok(())
+    }
+}
+
+/// The secrets in a file that can be taken for nothing else.
+fn secrets(file: &[u8]) -> Vec<String> {
+    let Ok(file) = serde_json::from_slice::<Value>(file) else { return Vec::new() };
+    let of_token = ["secretAccessKey", "sessionToken"].map(|name| &file["accessToken"][name]);
+    let others = ["accessToken", "clientSecret", "dpopKey", "refreshToken"].map(|name| &file[name]);
+    let all = of_token.into_iter().chain(others).filter_map(Value::as_str);
+    all.filter(|secret| secret.contains("hush")).map(str::to_owned).collect()
+}
+
+/// An error with all that caused it.
+fn told(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text += &format!(": {error}");
+        cause = error.source();
+    }
+    text
+}
 
 fn token(body: Vec<u8>, life: &str) -> Response<Bytes> {
     let response = Response::builder().header("x-aws-ec2-metadata-token-ttl-seconds", life);
