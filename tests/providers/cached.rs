@@ -618,6 +618,29 @@ fn a_refresher_by_a_clock_that_stands_still_lets_others_on() {
     assert_eq!(world.source.count(), 1);
 }
 
+#[test]
+fn a_refresher_loads_by_a_clock_that_goes_on_while_it_is_looked_at() {
+    // As a real one does. The end of a sleep never comes here, so what loads does so at once.
+    #[derive(Clone, Default)]
+    struct Going(Arc<AtomicU64>);
+
+    impl Clock for Going {
+        fn now(&self) -> SystemTime {
+            let looks = self.0.fetch_add(1, Ordering::Relaxed);
+            SystemTime::UNIX_EPOCH + Duration::from_nanos(looks)
+        }
+
+        fn sleep(&self, _: Duration) -> BoxFuture<'_, ()> {
+            Box::pin(pending())
+        }
+    }
+
+    let world = World::over(Ports::empty().with_clock(Going::default()), SystemTime::UNIX_EPOCH);
+    world.source.say(Ok(Some(Credentials::new("AKID", "hush"))));
+    settle(&mut Box::pin(world.cached.refresher()));
+    assert_eq!(world.source.count(), 1);
+}
+
 // What stands for the rest of the world.
 
 /// A cache over a source that says what it is told to, by a clock that a test moves.

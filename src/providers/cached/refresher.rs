@@ -30,7 +30,9 @@ pub(super) fn run(inner: &Arc<Inner>) -> impl Future<Output = ()> + Send + use<>
             };
             changes.mark_unchanged();
             let now = clock.now();
-            let due = inner.next_refresh().map_or(LONGEST, |due| until(due, now));
+            // By the same look at the clock: what is due at once is due at that moment, not after it.
+            let due = source.state.load().next_refresh(now);
+            let due = due.map_or(LONGEST, |due| until(due, now));
             let wait = due.max(rest.left(now)).min(LONGEST);
             if !wait.is_zero() {
                 drop(inner);
