@@ -1,10 +1,11 @@
 //! Providers asked in turn.
 
-use std::{error, fmt, sync::Arc};
+use std::{error, fmt, sync::Arc, time::Duration};
 
 use super::{
     BoxFuture, ContainerProvider, EnvironmentProvider, InstanceProvider, MfaPrompt, Ports,
     ProfileProvider, ProvideCredentials, ProviderError, WebIdentityProvider, environment, sts,
+    trace::{ChainAnswer, ChainStep},
 };
 use crate::Credentials;
 
@@ -115,21 +116,87 @@ impl Chain {
     /// assert_eq!(providers, all);
     /// ```
     pub fn explain(&self) -> NoCredentials {
-        let left_out = self.left_out.iter().map(|name| {
-            let reason = "not asked, because a profile was named in code or by a flag";
-            ((*name).to_owned(), reason.to_owned())
-        });
+        let left_out = self
+            .left_out
+            .iter()
+            .map(|name| ((*name).to_owned(), format!("not asked, because {PROFILE_NAMED}")));
         let asked =
             self.providers.iter().map(|provider| (provider.name().to_owned(), provider.absence()));
         NoCredentials { reasons: left_out.chain(asked).collect() }
     }
 }
 
+impl Chain {
+    /// Asks as [`provide`](ProvideCredentials::provide) does, and keeps what each provider looked at, what
+    /// it answered, and how long that took by the clock of the ports.
+    ///
+    /// There is a step for each provider, also for those that were not asked.
+    ///
+    /// ```
+    /// use countersign::providers::{Chain, ChainAnswer, Ports};
+    ///
+    /// async fn show(chain: &Chain) {
+    ///     for step in chain.trace().await {
+    ///         println!("{}: {}: {}", step.provider(), step.looked_at(), step.answer());
+    ///     }
+    /// }
+    ///
+    /// # let future = std::pin::pin!(async {
+    /// # show(&Chain::standard(&Ports::empty())).await;
+    /// let steps = Chain::standard(&Ports::empty()).trace().await;
+    /// assert_eq!(steps.len(), 5);
+    /// assert!(steps.iter().all(|step| matches!(step.answer(), ChainAnswer::Nothing(_))));
+    /// # });
+    /// # let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    /// # assert!(future.poll(&mut context).is_ready());
+    /// ```
+    pub fn trace(&self) -> BoxFuture<'_, Vec<ChainStep>> {
+        Box::pin(async {
+            self.note_left_out();
+            let left_out = self.left_out.iter().map(|name| {
+                let answer = ChainAnswer::NotAsked(PROFILE_NAMED.to_owned());
+                ChainStep::new(name, String::new(), answer, Duration::ZERO)
+            });
+            let mut steps: Vec<ChainStep> = left_out.collect();
+            let mut settled_by = None;
+            for provider in &self.providers {
+                let (name, looked_at) = (provider.name(), provider.looks_at());
+                if let Some(before) = settled_by {
+                    let answer = ChainAnswer::NotAsked(format!("`{before}` answered before it"));
+                    steps.push(ChainStep::new(name, looked_at, answer, Duration::ZERO));
+                    continue;
+                }
+                let began = self.ports.clock().now();
+                let answer = match ask(provider).await {
+                    Ok(Some(credentials)) => ChainAnswer::Credentials(credentials),
+                    Ok(None) => ChainAnswer::Nothing(provider.absence()),
+                    Err(error) => ChainAnswer::Failed(error),
+                };
+                // A clock that was set back in between says nothing.
+                let took = self.ports.clock().now().duration_since(began).unwrap_or_default();
+                if !matches!(answer, ChainAnswer::Nothing(_)) {
+                    settled_by = Some(name);
+                }
+                steps.push(ChainStep::new(name, looked_at, answer, took));
+            }
+            steps
+        })
+    }
+
+    /// It surprises who set both, so the log has it.
+    fn note_left_out(&self) {
+        if !self.left_out.is_empty() && self.ports.filled(environment::ACCESS_KEY_ID).is_some() {
+            tracing::debug!("the keys in the environment do not count: {PROFILE_NAMED}");
+        }
+    }
+}
+
 impl ProvideCredentials for Chain {
     fn provide(&self) -> BoxFuture<'_, Result<Option<Credentials>, ProviderError>> {
         Box::pin(async {
+            self.note_left_out();
             for provider in &self.providers {
-                if let Some(credentials) = provider.provide().await? {
+                if let Some(credentials) = ask(provider).await? {
                     return Ok(Some(credentials));
                 }
             }
@@ -150,6 +217,17 @@ impl ProvideCredentials for Chain {
     fn absence(&self) -> String {
         self.explain().to_string()
     }
+}
+
+async fn ask(provider: &Arc<dyn ProvideCredentials>) -> Result<Option<Credentials>, ProviderError> {
+    let answer = provider.provide().await;
+    let provider = provider.name();
+    match &answer {
+        Ok(Some(_)) => tracing::debug!(provider, "has credentials"),
+        Ok(None) => tracing::debug!(provider, "has nothing configured"),
+        Err(error) => tracing::debug!(provider, %error, "stops the chain"),
+    }
+    answer
 }
 
 /// Nothing is configured anywhere: what each provider of a [`Chain`] looked at and did not find.
@@ -190,3 +268,4 @@ impl error::Error for NoCredentials {}
 
 /// What a profile that is named in code takes out of the chain.
 const OF_THE_ENVIRONMENT: [&str; 2] = [environment::NAME, sts::WEB_IDENTITY];
+const PROFILE_NAMED: &str = "a profile was named in code or by a flag";

@@ -211,6 +211,10 @@ impl ProvideCredentials for ContainerProvider {
         NAME
     }
 
+    fn looks_at(&self) -> String {
+        format!("{RELATIVE_URI}, {FULL_URI}")
+    }
+
     fn absence(&self) -> String {
         format!(
             "No environment variables were set to configure ECS provider: neither {RELATIVE_URI} nor \

@@ -91,6 +91,10 @@ impl ProvideCredentials for EnvironmentProvider {
         NAME
     }
 
+    fn looks_at(&self) -> String {
+        format!("{ACCESS_KEY_ID}, {SECRET_ACCESS_KEY}")
+    }
+
     fn absence(&self) -> String {
         format!("neither {ACCESS_KEY_ID} nor {SECRET_ACCESS_KEY} is set")
     }
@@ -105,6 +109,6 @@ fn invalid(message: String) -> ProviderError {
 }
 
 pub(super) const NAME: &str = "environment";
-const ACCESS_KEY_ID: &str = "AWS_ACCESS_KEY_ID";
+pub(super) const ACCESS_KEY_ID: &str = "AWS_ACCESS_KEY_ID";
 const SECRET_ACCESS_KEY: &str = "AWS_SECRET_ACCESS_KEY";
 const EXPIRATION: &str = "AWS_CREDENTIAL_EXPIRATION";

@@ -56,6 +56,7 @@ mod sso;
 mod sts;
 mod system;
 mod token;
+mod trace;
 
 use std::{any, fmt::Debug, future, pin::Pin, sync::Arc};
 
@@ -91,6 +92,7 @@ pub use sts::{
     WebIdentityProvider,
 };
 pub use token::{ProvideToken, Token, TokenChain};
+pub use trace::{ChainAnswer, ChainStep};
 
 /// A future behind a pointer, so that a trait that returns it can be used as `dyn`.
 ///
@@ -139,6 +141,12 @@ pub trait ProvideCredentials: Debug + Send + Sync {
         any::type_name::<Self>()
     }
 
+    /// What this provider looks at, whether it is there or not: variables, a profile, a host. Empty if
+    /// there is nothing to say. Never a secret.
+    fn looks_at(&self) -> String {
+        String::new()
+    }
+
     /// Why [`provide`](ProvideCredentials::provide) answered `Ok(None)`: what was looked at and not
     /// there. Never a secret.
     fn absence(&self) -> String {
@@ -167,6 +175,10 @@ impl<P: ProvideCredentials + ?Sized> ProvideCredentials for Arc<P> {
 
     fn name(&self) -> &str {
         (**self).name()
+    }
+
+    fn looks_at(&self) -> String {
+        (**self).looks_at()
     }
 
     fn absence(&self) -> String {

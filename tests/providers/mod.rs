@@ -22,4 +22,5 @@ mod sockets;
 mod sso;
 mod sts;
 mod system;
+mod trace;
 mod world;

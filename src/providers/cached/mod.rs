@@ -209,6 +209,10 @@ impl ProvideCredentials for Cached {
         self.0.source.provider.name()
     }
 
+    fn looks_at(&self) -> String {
+        self.0.source.provider.looks_at()
+    }
+
     fn absence(&self) -> String {
         self.0.source.provider.absence()
     }

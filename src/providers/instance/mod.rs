@@ -249,6 +249,13 @@ impl ProvideCredentials for InstanceProvider {
         NAME
     }
 
+    fn looks_at(&self) -> String {
+        match self.given.settle() {
+            Ok(settings) => settings.endpoint,
+            Err(_) => "the metadata service".to_owned(),
+        }
+    }
+
     fn absence(&self) -> String {
         match self.given.is_disabled() {
             Err(error) => error.to_string(),

@@ -240,6 +240,15 @@ impl ProvideCredentials for ProfileProvider {
         NAME
     }
 
+    fn looks_at(&self) -> String {
+        match (self.selected(), self.load()) {
+            (Ok(name), Ok(profiles)) => {
+                format!("the profile `{}` in {}", name.escape_debug(), profiles.places())
+            }
+            _ => "the shared files".to_owned(),
+        }
+    }
+
     fn absence(&self) -> String {
         self.why_nothing().unwrap_or_else(|error| error.to_string())
     }

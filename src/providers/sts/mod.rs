@@ -112,6 +112,26 @@ impl Sts {
         Sts { ports: ports.clone(), place, timeout: TIMEOUT, skew: Skew::new() }
     }
 
+    /// The same client with the endpoint and the region of the profile named here, instead of
+    /// `AWS_PROFILE`'s. Of one that is [at an endpoint](Sts::at) it changes nothing.
+    ///
+    /// ```
+    /// use countersign::providers::{Ports, Sts};
+    ///
+    /// let sts = Sts::new(&Ports::system()).with_profile("work");
+    /// # let _ = sts;
+    /// ```
+    #[must_use]
+    pub fn with_profile(self, name: impl Into<String>) -> Sts {
+        let place = match self.place {
+            Place::Ambient { profile, region, url } => {
+                Place::Ambient { profile: profile.with_name(name), region, url }
+            }
+            at => at,
+        };
+        Sts { place, ..self }
+    }
+
     /// The same client with the region named here, before any that is configured.
     ///
     /// ```

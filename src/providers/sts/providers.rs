@@ -213,6 +213,13 @@ impl ProvideCredentials for WebIdentityProvider {
         WEB_IDENTITY
     }
 
+    fn looks_at(&self) -> String {
+        match &self.settings {
+            Some(settings) => format!("the token in `{}`", settings.token_file.display()),
+            None => format!("{TOKEN_FILE}, {ROLE_ARN}"),
+        }
+    }
+
     fn absence(&self) -> String {
         format!("{TOKEN_FILE} is not set")
     }
