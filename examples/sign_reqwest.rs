@@ -1,6 +1,6 @@
 //! Signs a `reqwest::Request` with the credentials that the environment or the shared files hold.
 //!
-//!     cargo run --example sign_reqwest --features reqwest,providers
+//!     cargo run -p countersign --example sign_reqwest --features reqwest,providers
 //!
 //! Sending it needs one of reqwest's TLS features, which this library leaves to you.
 

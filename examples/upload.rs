@@ -1,6 +1,6 @@
 //! Uploads a file to S3, or to a server like it, without holding more than a chunk of it in memory.
 //!
-//!     cargo run --example upload --features body,checksums,providers,reqwest -- FILE URL [REGION]
+//!     cargo run -p countersign --example upload --features body,checksums,providers,reqwest -- FILE URL [REGION]
 //!
 //! With neither file nor URL it uploads itself to a server of its own. An `https` URL needs one of
 //! reqwest's TLS features, which this library leaves to you.

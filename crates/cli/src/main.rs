@@ -3,22 +3,26 @@
 
 mod against;
 mod body;
+mod credentials;
 mod curl;
 mod demo;
 mod explain;
 mod failure;
 mod framing;
 mod host;
+mod http_client;
 mod jsonl;
 mod keys;
 mod listen;
 mod man;
+mod mfa;
 mod options;
 mod post_policy;
 mod presign;
 mod raw_http;
 mod request;
 mod sign;
+mod signals;
 mod signed;
 mod token;
 mod verify;
@@ -54,6 +58,8 @@ enum Command {
     Listen(listen::Listen),
     /// Show each step on the way to a signature
     Explain(explain::ExplainCommand),
+    /// Show which provider has credentials, and why the others have none
+    Credentials(credentials::CredentialsCommand),
     /// Sign, send and check requests on loopback, without an AWS account
     Demo(demo::Demo),
     /// Print a completion script for a shell
@@ -72,10 +78,12 @@ Examples:
   countersign curl https://sts.amazonaws.com/ -d 'Action=GetCallerIdentity&Version=2011-06-15'
   countersign presign https://bucket.s3.amazonaws.com/cat.jpg --expires 15m
   countersign sign https://iam.amazonaws.com/ -d 'Action=ListUsers&Version=2010-05-08' --output json
+  countersign credentials
 
-Credentials come from AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, from the \
-shared credentials and config files, or from --credentials-file. They are no options: every process \
-can read another's command line.
+Credentials come from AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, from a profile \
+of the shared files (keys, roles, IAM Identity Center, logins, processes), from a web identity, from \
+the agent of a container or from the EC2 instance, in this order; or from --credentials-file. They \
+are no options: every process can read another's command line.
 
 Exit codes: 0 done, 1 the answer is no, 2 bad input, 3 no credentials, 4 network.";
 
@@ -99,6 +107,7 @@ fn main() -> ExitCode {
         Command::Verify(command) => command.run(),
         Command::Listen(command) => command.run(),
         Command::Explain(command) => command.run(),
+        Command::Credentials(command) => command.run(),
         Command::Demo(command) => command.run(),
         Command::Completions { shell } => {
             let mut script = Vec::new();

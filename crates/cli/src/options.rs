@@ -1,6 +1,7 @@
 //! The options that all commands which sign have in common.
 
 use std::{
+    cell::OnceCell,
     path::{Path, PathBuf},
     str::FromStr,
     time::SystemTime,
@@ -9,7 +10,7 @@ use std::{
 use clap::Args;
 use countersign::{
     Algorithm, Credentials, Payload, Rules, Signer, Timestamp,
-    providers::{Chain, Ports, ProvideCredentials, RegionChain},
+    providers::{Cached, Chain, Ports, ProvideCredentials, RegionChain},
     sigv4a,
 };
 
@@ -18,7 +19,7 @@ use zeroize::Zeroizing;
 use crate::{
     body,
     failure::{Failure, with_sources},
-    host,
+    host, http_client, mfa,
 };
 
 /// Who signs, where, when and how.
@@ -26,7 +27,7 @@ use crate::{
 #[command(next_help_heading = "Signing options")]
 pub(crate) struct SigningOptions {
     /// The region of the credential scope [default: what the host says, then AWS_REGION,
-    /// AWS_DEFAULT_REGION, the profile]
+    /// AWS_DEFAULT_REGION, the profile, the instance's]
     #[arg(long, value_name = "REGION")]
     pub(crate) region: Option<String>,
 
@@ -38,7 +39,8 @@ pub(crate) struct SigningOptions {
     #[arg(long, value_name = "NAME")]
     pub(crate) service: Option<String>,
 
-    /// The profile in the shared credentials and config files [default: AWS_PROFILE, `default`]
+    /// The profile in the shared credentials and config files [default: AWS_PROFILE, `default`]; keys in
+    /// the environment then do not count
     #[arg(long, value_name = "NAME")]
     pub(crate) profile: Option<String>,
 
@@ -99,6 +101,13 @@ impl SigningOptions {
 pub(crate) struct Ambient<'o> {
     pub(crate) options: &'o SigningOptions,
     ports: Ports,
+    /// Made when credentials are first asked for; what they come from, and what keeps them.
+    provider: OnceCell<(Chain, Cached)>,
+    /// What the region chain found, which may be nothing. It is asked once: the last that it asks is the
+    /// metadata service, which takes its time where there is none.
+    region: OnceCell<Option<String>>,
+    /// What `--credentials-file` holds, which is read once.
+    of_file: OnceCell<Credentials>,
     keys: sigv4a::KeyCache,
 }
 
@@ -120,7 +129,14 @@ pub(crate) struct Names {
 
 impl Ambient<'_> {
     pub(crate) fn new(options: &SigningOptions) -> Ambient<'_> {
-        Ambient { options, ports: Ports::system(), keys: sigv4a::KeyCache::default() }
+        Ambient {
+            options,
+            ports: http_client::ports(options.profile.as_deref()),
+            provider: OnceCell::new(),
+            region: OnceCell::new(),
+            of_file: OnceCell::new(),
+            keys: sigv4a::KeyCache::default(),
+        }
     }
 
     /// Region and service: what the request says, the options, the host, and for the region the
@@ -179,17 +195,21 @@ impl Ambient<'_> {
         signer.with_rules(rules).with_unsigned_headers(exclude)
     }
 
-    /// The credentials: from the file named, or from wherever the user keeps them.
+    /// The credentials to sign with from now on: from the file named, or from wherever the user keeps
+    /// them. Those that expire are replaced in time, so ask for each signature.
     pub(crate) fn credentials(&self) -> Result<Credentials, Failure> {
         if let Some(path) = &self.options.credentials_file {
-            return read_credentials(path);
+            if let Some(credentials) = self.of_file.get() {
+                return Ok(credentials.clone());
+            }
+            let credentials = read_credentials(path)?;
+            return Ok(self.of_file.get_or_init(|| credentials).clone());
         }
-        let chain = Chain::standard(&self.ports);
-        let chain = match &self.options.profile {
-            Some(profile) => chain.with_profile(profile),
-            None => chain,
-        };
-        match pollster::block_on(chain.provide()) {
+        let (chain, cached) = self.provider.get_or_init(|| {
+            let chain = chain(&self.ports, self.options.profile.as_deref());
+            (chain.clone(), Cached::new(chain, &self.ports))
+        });
+        match pollster::block_on(cached.provide()) {
             Ok(Some(credentials)) => Ok(credentials),
             Ok(None) => Err(Failure::credentials(chain.explain())),
             Err(error) => Err(Failure::credentials(with_sources(&error))),
@@ -197,13 +217,26 @@ impl Ambient<'_> {
     }
 
     fn region(&self) -> Result<Option<String>, Failure> {
+        if let Some(region) = self.region.get() {
+            return Ok(region.clone());
+        }
         let chain = RegionChain::standard(&self.ports);
         let chain = match &self.options.profile {
             Some(profile) => chain.with_profile(profile),
             None => chain,
         };
-        pollster::block_on(chain.provide())
-            .map_err(|error| Failure::credentials(with_sources(&error)))
+        let region = pollster::block_on(chain.provide())
+            .map_err(|error| Failure::credentials(with_sources(&error)))?;
+        Ok(self.region.get_or_init(|| region).clone())
+    }
+}
+
+/// The chain of all providers, with the user to ask for codes of devices.
+pub(crate) fn chain(ports: &Ports, profile: Option<&str>) -> Chain {
+    let chain = Chain::standard(ports).with_mfa(mfa::prompt());
+    match profile {
+        Some(profile) => chain.with_profile(profile),
+        None => chain,
     }
 }
 

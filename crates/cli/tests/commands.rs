@@ -10,6 +10,7 @@ fn commands_print_what_their_files_say() {
     cases.case("tests/cmd/*.toml");
     cases.env("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE");
     cases.env("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY");
+    cases.env("AWS_EC2_METADATA_DISABLED", "true");
     cases.env("AWS_CONFIG_FILE", "/nonexistent/config");
     cases.env("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent/credentials");
     cases.run();

@@ -4,6 +4,7 @@
 
 mod against;
 mod commands;
+mod credentials;
 mod curl;
 mod jsonl;
 mod listen;

@@ -14,7 +14,7 @@ use reqwest::{
     header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue},
 };
 
-use crate::{explain, failure::Failure};
+use crate::{explain, failure::Failure, http_client};
 
 /// Sign, send and check requests on loopback, without an AWS account
 ///
@@ -93,7 +93,7 @@ async fn run() -> Result<(), Failure> {
     let credentials = Credentials::new("ASIADEMOEXAMPLE", "demo/secret/access/key/EXAMPLEKEY")
         .with_session_token("demo/session//token+EXAMPLE==");
     let address = endpoint::start(credentials.clone()).await.map_err(|error| network(&error))?;
-    let client = Client::builder()
+    let client = http_client::plain()
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .build()

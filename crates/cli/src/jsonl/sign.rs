@@ -76,7 +76,6 @@ struct Coprocess<'o> {
     ambient: Ambient<'o>,
     keys: KeyCache,
     scratch: Scratch,
-    credentials: Option<Credentials>,
 }
 
 impl Coprocess<'_> {
@@ -85,7 +84,6 @@ impl Coprocess<'_> {
             ambient: Ambient::new(options),
             keys: KeyCache::default(),
             scratch: Scratch::new(),
-            credentials: None,
         }
     }
 
@@ -127,10 +125,7 @@ impl Coprocess<'_> {
         )?;
         let credentials = match line.credentials {
             Some(keys) => keys.into(),
-            None => match &self.credentials {
-                Some(credentials) => credentials.clone(),
-                None => self.credentials.insert(self.ambient.credentials()?).clone(),
-            },
+            None => self.ambient.credentials()?,
         };
         let scratch = &mut self.scratch;
         let mut wire = None;

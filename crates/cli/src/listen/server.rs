@@ -1,7 +1,6 @@
 //! The ports, from the first connection to the last.
 
 use std::{
-    io,
     net::SocketAddr,
     sync::Arc,
     thread::available_parallelism,
@@ -29,7 +28,7 @@ use super::{
     received::Received,
     record::Record,
 };
-use crate::failure::Failure;
+use crate::{failure::Failure, signals::Signals};
 
 /// What all connections share.
 pub(super) struct Shared {
@@ -198,44 +197,6 @@ async fn bind(address: Address) -> Result<(TcpListener, SocketAddr), Failure> {
         Ok((listener, address))
     });
     bound.map_err(|error| Failure::network(format_args!("cannot listen on {address}: {error}")))
-}
-
-/// The signals that ask a program to stop.
-struct Signals {
-    #[cfg(unix)]
-    interrupt: tokio::signal::unix::Signal,
-    #[cfg(unix)]
-    terminate: tokio::signal::unix::Signal,
-}
-
-#[cfg(unix)]
-impl Signals {
-    fn new() -> io::Result<Signals> {
-        use tokio::signal::unix::{SignalKind, signal};
-
-        Ok(Signals {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
-}
-
-#[cfg(not(unix))]
-impl Signals {
-    fn new() -> io::Result<Signals> {
-        Ok(Signals {})
-    }
-
-    async fn next(&mut self) {
-        let _ = tokio::signal::ctrl_c().await;
-    }
 }
 
 /// A shell allows 1,024 open descriptors as a rule, which is about as many connections.
