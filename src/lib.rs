@@ -127,6 +127,7 @@ mod chain;
 pub mod checksums;
 pub mod chunked;
 mod credentials;
+pub mod endpoint;
 mod error;
 #[cfg(feature = "eventstream")]
 pub mod eventstream;

@@ -10,6 +10,7 @@ mod chunked;
 mod diagnose;
 #[cfg(feature = "providers")]
 mod docs;
+mod endpoint;
 #[cfg(feature = "eventstream")]
 mod eventstream;
 mod external;
