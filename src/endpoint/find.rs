@@ -8,7 +8,7 @@ use super::{
     host::{Host, NoHost},
     partition::Partition,
     region::Region,
-    service::{Domain, DomainKind, Service},
+    service::{Domain, DomainKind, Service, first_bytes},
     table::{DOMAINS, ON_AWS, REGION_FIRST, REGIONS, SERVICES},
     unknown::Why,
 };
@@ -17,7 +17,6 @@ use super::{
 pub(super) struct Found {
     pub(super) signing_name: &'static str,
     pub(super) region: Region,
-    pub(super) partition: Partition,
 }
 
 pub(super) fn find(authority: &str, path: &str) -> Result<Found, Why> {
@@ -55,33 +54,33 @@ struct Named<'h> {
 impl<'h> Name<'h> {
     fn split(host: &'h str) -> Option<Name<'h>> {
         let (rest, domain) = DOMAINS.iter().find_map(|domain| {
-            let rest = host.strip_suffix(domain.name)?;
+            // Most domains end in another letter, which costs no look at the rest.
+            let rest = Some(host)
+                .filter(|host| host.as_bytes().last() == domain.name.as_bytes().last())?
+                .strip_suffix(domain.name)?;
             Some((rest.strip_suffix('.').or(rest.is_empty().then_some(""))?, domain))
         })?;
         let mut name =
             Name { host, domain, partition: domain.partition, in_vpc: false, region: None, rest };
-        name.in_vpc = name.take("vpce");
-        if domain.partition == Partition::Aws && name.take("us-gov") {
-            name.partition = Partition::AwsUsGov;
-        } else {
-            name.take("global");
+        let (mut before, mut last) = last_label(rest);
+        if last == "vpce" {
+            name.in_vpc = true;
+            name.rest = before;
+            (before, last) = last_label(before);
         }
-        let (before, last) = last_label(name.rest);
+        let of_gov = last == "us-gov" && domain.partition == Partition::Aws;
+        if of_gov || last == "global" {
+            if of_gov {
+                name.partition = Partition::AwsUsGov;
+            }
+            name.rest = before;
+            (before, last) = last_label(before);
+        }
         if let Some(region) = name.region_of(last) {
-            name.partition = Partition::of_region(region.as_str());
+            name.partition = region.partition();
             (name.region, name.rest) = (Some(region), before);
         }
         Some(name)
-    }
-
-    /// Takes the last label off if it is this one.
-    fn take(&mut self, label: &str) -> bool {
-        let (before, last) = last_label(self.rest);
-        let is_it = last == label;
-        if is_it {
-            self.rest = before;
-        }
-        is_it
     }
 
     /// A label as a region that can stand under the domain.
@@ -89,8 +88,7 @@ impl<'h> Name<'h> {
         let region = Region::parse(label)?;
         // GovCloud has no domains of its own, and some new services have one host for all partitions.
         let shared = self.domain.partition == Partition::Aws;
-        let fits = || Partition::of_region(region.as_str()) == self.domain.partition;
-        (shared || fits()).then_some(region)
+        (shared || region.partition() == self.domain.partition).then_some(region)
     }
 
     fn service(&self) -> Option<Named<'h>> {
@@ -98,7 +96,7 @@ impl<'h> Name<'h> {
             DomainKind::OnAws => &ON_AWS,
             DomainKind::Services => &SERVICES,
             DomainKind::Signin => {
-                let row = REGION_FIRST.iter().find(|row| row.labels == "signin")?;
+                let row = REGION_FIRST.iter().find(|row| row.last == "signin")?;
                 return self.rest.is_empty().then(|| Named {
                     row,
                     partition: self.partition,
@@ -145,15 +143,22 @@ impl<'h> Name<'h> {
         last: &str,
         region: Option<Region>,
     ) -> Option<Named<'h>> {
-        let begin = rows.partition_point(|row| last_label(row.labels).1 < last);
-        let its = rows[begin..].iter().take_while(|row| last_label(row.labels).1 == last);
+        let before = without_ways(before);
+        let next = service_label(before).1;
+        let key = (first_bytes(last), last);
+        let begin = rows.partition_point(|row| (row.key, row.last) < key);
+        let its = rows[begin..].iter().take_while(|row| row.last == last);
         let fits = its.filter_map(|row| {
-            let front = front_of(before, last_label(row.labels).0)?;
+            let front = match row.others {
+                "" => before,
+                others if others.ends_with(next) => front_of(before, others)?,
+                _ => return None,
+            };
             // An interface endpoint has its own name in front, and a bucket before that.
             (!self.in_vpc || last_label(front).1.starts_with("vpce-")).then_some((front, row))
         });
         let (front, row) = fits.min_by_key(|(front, _)| front.len())?;
-        let partition = region.map_or(self.partition, |it| Partition::of_region(it.as_str()));
+        let partition = region.map_or(self.partition, |region| region.partition());
         let own = self.host[front.len()..].trim_start_matches('.');
         // What is behind an interface endpoint is what is behind the public host.
         let has_front = !front.is_empty() && (!self.in_vpc || !row.has_alone());
@@ -173,20 +178,20 @@ impl Named<'_> {
         if row.of_set {
             return Err(Why::RegionSet { signing_name });
         }
-        let of_partition = Region::known(partition.global_region());
+        let of_partition = || Region::known(partition.global_region());
         let region = match region {
-            _ if row.is_pinned_in(partition) => of_partition,
+            _ if row.is_pinned_in(partition) => of_partition(),
             Some(region) => region,
             None => match REGIONS.binary_search_by_key(&own, |(host, _)| *host) {
                 Ok(place) => match REGIONS[place].1 {
                     [region] => Region::known(region),
                     regions => return Err(Why::Ambiguous { signing_name, regions }),
                 },
-                Err(_) if row.is_global_in(partition) => of_partition,
+                Err(_) if row.is_global_in(partition) => of_partition(),
                 Err(_) => return Err(Why::MissingRegion { signing_name }),
             },
         };
-        Ok(Found { signing_name, region, partition: Partition::of_region(region.as_str()) })
+        Ok(Found { signing_name, region })
     }
 }
 
@@ -205,22 +210,28 @@ fn front_of<'h>(name: &'h str, labels: &str) -> Option<&'h str> {
 }
 
 /// The last label that is no way to connect, without `-fips`, and what is before it.
-fn service_label(name: &str) -> (&str, &str) {
-    let (before, last) = last_label(without_ways(name));
-    (before, last.strip_suffix("-fips").unwrap_or(last))
-}
-
-/// A name without the labels at its end that say how to connect.
-fn without_ways(mut name: &str) -> &str {
+fn service_label(mut name: &str) -> (&str, &str) {
     loop {
         match last_label(name) {
             (before, "dualstack" | "fips") => name = before,
-            _ => return name,
+            (before, last) => return (before, last.strip_suffix("-fips").unwrap_or(last)),
         }
     }
 }
 
+/// A name without the labels at its end that say how to connect.
+fn without_ways(mut name: &str) -> &str {
+    while let (before, "dualstack" | "fips") = last_label(name) {
+        name = before;
+    }
+    name
+}
+
 /// The last label of a name, and what is before it.
 fn last_label(name: &str) -> (&str, &str) {
-    name.rsplit_once('.').unwrap_or(("", name))
+    // Labels are short, so this is faster than a search that prepares itself.
+    match name.as_bytes().iter().rposition(|&byte| byte == b'.') {
+        Some(dot) => (&name[..dot], &name[dot + 1..]),
+        None => ("", name),
+    }
 }

@@ -21,38 +21,41 @@ pub(super) enum NoHost {
 impl Host {
     /// Reads the authority of a URL or the value of a Host header.
     pub(super) fn parse(authority: &str) -> Result<Host, NoHost> {
-        if authority.bytes().any(|byte| byte == b'@') {
-            return Err(NoHost::Malformed("holds a user"));
-        }
         if authority.starts_with('[') {
             return Err(NoHost::Address);
         }
+        let malformed = |problem| match authority.contains('@') {
+            true => NoHost::Malformed("holds a user"),
+            false => NoHost::Malformed(problem),
+        };
         let name = match authority.rsplit_once(':') {
             Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-            Some(_) => return Err(NoHost::Malformed("has a port that is no number")),
+            Some(_) => return Err(malformed("has a port that is no number")),
             None => authority,
         };
-        let name = name.strip_suffix('.').unwrap_or(name);
-        if name.is_empty() {
+        let name = name.strip_suffix('.').unwrap_or(name).as_bytes();
+        let Some(behind_first) = name.get(1..) else {
             return Err(NoHost::Malformed("is empty"));
-        }
+        };
         if name.len() > LONGEST {
-            return Err(NoHost::Malformed("is longer than 253 bytes"));
+            return Err(malformed("is longer than 253 bytes"));
         }
-        // Without an early exit, so that many bytes are looked at together.
-        let odd = name.bytes().fold(false, |odd, byte| odd | !is_of_a_name(byte));
-        if odd {
-            return Err(NoHost::Malformed("holds a byte that no name of a host can hold"));
+        // No early exits, so that many bytes are looked at together.
+        let mut host = Host { bytes: [0; LONGEST], len: name.len() };
+        let mut is_odd = false;
+        for (lower, byte) in host.bytes.iter_mut().zip(name) {
+            *lower = byte.to_ascii_lowercase();
+            is_odd |= !is_of_a_name(*lower);
         }
-        let pairs = name.bytes().zip(name.bytes().skip(1));
-        let empty = pairs.fold(name.starts_with('.'), |empty, pair| empty | (pair == (b'.', b'.')));
-        if empty {
+        if is_odd {
+            return Err(malformed("holds a byte that no name of a host can hold"));
+        }
+        let is_dot = |byte: &u8| *byte == b'.';
+        let pairs = name.iter().zip(behind_first);
+        if pairs.fold(is_dot(&name[0]), |empty, (a, b)| empty | (is_dot(a) & is_dot(b))) {
             return Err(NoHost::Malformed("has an empty label"));
         }
-        let mut bytes = [0; LONGEST];
-        bytes[..name.len()].copy_from_slice(name.as_bytes());
-        bytes[..name.len()].make_ascii_lowercase();
-        Ok(Host { bytes, len: name.len() })
+        Ok(host)
     }
 
     pub(super) fn as_str(&self) -> &str {
@@ -60,13 +63,9 @@ impl Host {
     }
 }
 
-fn is_of_a_name(byte: u8) -> bool {
-    byte.is_ascii_lowercase()
-        | byte.is_ascii_uppercase()
-        | byte.is_ascii_digit()
-        | (byte == b'-')
-        | (byte == b'.')
-        | (byte == b'_')
+fn is_of_a_name(lower: u8) -> bool {
+    let is_digit_or_mark = (lower.wrapping_sub(b'-') < 13) & (lower != b'/');
+    (lower.wrapping_sub(b'a') < 26) | is_digit_or_mark | (lower == b'_')
 }
 
 #[cfg(test)]

@@ -46,7 +46,6 @@ use unknown::Why;
 pub struct Endpoint {
     signing_name: &'static str,
     region: Region,
-    partition: Partition,
 }
 
 impl Endpoint {
@@ -69,9 +68,7 @@ impl Endpoint {
     /// ```
     pub fn of(authority: &str, path: &str) -> Result<Endpoint, Unknown> {
         match find::find(authority, path) {
-            Ok(Found { signing_name, region, partition }) => {
-                Ok(Endpoint { signing_name, region, partition })
-            }
+            Ok(Found { signing_name, region }) => Ok(Endpoint { signing_name, region }),
             Err(why) => Err(Unknown::new(authority, why)),
         }
     }
@@ -108,7 +105,7 @@ impl Endpoint {
 
     /// The partition of that region.
     pub fn partition(&self) -> Partition {
-        self.partition
+        self.region.partition()
     }
 
     /// The rules of the service.
@@ -136,7 +133,7 @@ impl fmt::Debug for Endpoint {
         f.debug_struct("Endpoint")
             .field("signing_name", &self.signing_name)
             .field("region", &self.region)
-            .field("partition", &self.partition)
+            .field("partition", &self.partition())
             .finish()
     }
 }

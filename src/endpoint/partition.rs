@@ -46,9 +46,10 @@ impl Partition {
     /// assert_eq!(Partition::of_region("eu-west-9"), Partition::Aws);
     /// ```
     pub fn of_region(region: &str) -> Partition {
-        let others = PARTITIONS.iter().filter(|(_, _, prefix, _)| !prefix.is_empty());
-        let mut its = others.filter(|(_, _, prefix, _)| region.starts_with(prefix));
-        its.next().map_or(Partition::Aws, |(partition, ..)| *partition)
+        // The first begins with anything.
+        let mut its = PARTITIONS.iter().skip(1);
+        its.find(|(_, _, prefix, _)| region.starts_with(prefix))
+            .map_or(Partition::Aws, |(partition, ..)| *partition)
     }
 
     /// The name as ARNs spell it: `aws`, `aws-cn`, `aws-us-gov` …

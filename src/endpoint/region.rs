@@ -2,11 +2,14 @@
 
 use std::fmt;
 
+use super::partition::Partition;
+
 /// The name of a region, held in place.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Region {
     bytes: [u8; LONGEST],
     len: u8,
+    partition: Partition,
 }
 
 /// Longer than any region is, and than any that its shape lets expect.
@@ -16,21 +19,26 @@ impl Region {
     /// A label that has the shape of a region: `eu-central-1`, `us-gov-west-1`, `eusc-de-east-1`.
     pub(super) fn parse(label: &str) -> Option<Region> {
         // Almost no label ends in a digit behind a hyphen, and all regions do.
-        let number = label.rfind('-').map(|hyphen| &label.as_bytes()[hyphen + 1..])?;
-        if !matches!(number, [b'0'..=b'9'] | [b'1'..=b'9', b'0'..=b'9']) || label.len() > LONGEST {
+        let words = match label.as_bytes() {
+            [words @ .., b'-', b'0'..=b'9'] => words,
+            [words @ .., b'-', b'1'..=b'9', b'0'..=b'9'] => words,
+            _ => return None,
+        };
+        if label.len() > LONGEST {
             return None;
         }
-        let words = &label[..label.len() - number.len() - 1];
-        let mut count = 0;
-        for word in words.split('-') {
-            // What it lies in, as a country, comes first.
-            let is_short = count > 0 || (2..=4).contains(&word.len());
-            if word.is_empty() || !is_short || !word.bytes().all(|b| b.is_ascii_lowercase()) {
-                return None;
+        let (mut hyphens, mut word) = (0, 0);
+        for byte in words {
+            match byte {
+                b'a'..=b'z' => word += 1,
+                // What it lies in, as a country, comes first.
+                b'-' if word > 0 && (hyphens > 0 || (2..=4).contains(&word)) => {
+                    (hyphens, word) = (hyphens + 1, 0);
+                }
+                _ => return None,
             }
-            count += 1;
         }
-        (2..=4).contains(&count).then(|| Region::held(label))
+        (word > 0 && (1..=3).contains(&hyphens)).then(|| Region::held(label))
     }
 
     /// A region that the table names.
@@ -42,7 +50,11 @@ impl Region {
         let mut bytes = [0; LONGEST];
         let len = name.len().min(LONGEST);
         bytes[..len].copy_from_slice(&name.as_bytes()[..len]);
-        Region { bytes, len: len as u8 }
+        Region { bytes, len: len as u8, partition: Partition::of_region(name) }
+    }
+
+    pub(super) fn partition(&self) -> Partition {
+        self.partition
     }
 
     pub(super) fn as_str(&self) -> &str {

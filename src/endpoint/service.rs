@@ -37,8 +37,12 @@ impl Domain {
 
 /// A service, found by labels of its hosts.
 pub(super) struct Service {
-    /// The labels that name it, without `fips` and `dualstack`.
-    pub(super) labels: &'static str,
+    /// The last of the labels that name it, without `-fips`.
+    pub(super) last: &'static str,
+    /// Its first bytes, by which rows are found without a look at the rest.
+    pub(super) key: u64,
+    /// The labels before it, without `fips` and `dualstack`; most have none.
+    pub(super) others: &'static str,
     /// The signing name where nothing stands in front of the labels.
     alone: Option<&'static str>,
     /// The signing name where a bucket or an identifier does.
@@ -59,8 +63,15 @@ pub(super) struct Service {
 
 /// An API whose signing name is the label of its hosts.
 pub(super) const fn api(labels: &'static str) -> Service {
+    let mut begin = labels.len();
+    while begin > 0 && labels.as_bytes()[begin - 1] != b'.' {
+        begin -= 1;
+    }
+    let (others, last) = labels.split_at(begin);
     Service {
-        labels,
+        last,
+        key: first_bytes(last),
+        others: others.split_at(begin.saturating_sub(1)).0,
         alone: Some(labels),
         behind: None,
         at: None,
@@ -70,6 +81,18 @@ pub(super) const fn api(labels: &'static str) -> Service {
         of_set: false,
         unsigned: None,
     }
+}
+
+/// The first eight bytes of a label as a number, which sorts as they do.
+pub(super) const fn first_bytes(label: &str) -> u64 {
+    let bytes = label.as_bytes();
+    let (mut number, mut at) = (0, 0);
+    while at < 8 {
+        let byte = if at < bytes.len() { bytes[at] } else { 0 };
+        number = number << 8 | byte as u64;
+        at += 1;
+    }
+    number
 }
 
 /// A service whose hosts begin with a bucket or an identifier.

@@ -6,6 +6,7 @@ use bytes::Buf;
 use countersign::{
     Credentials, KeyCache, Payload, Signer,
     chunked::{ChunkBuffer, ChunkSigner, Chunks},
+    endpoint::Endpoint,
     eventstream::{EventSigner, EventVerifier},
 };
 use http::{Request, header::HeaderValue};
@@ -46,6 +47,10 @@ pub fn rows() -> Vec<Row> {
         add("http::Request, no room", 6, requests(&case, full));
         add("verify, buffers", 0, verified(&case));
         add("verify, http::Parts", 0, verified_parts(&case));
+    }
+    for (host, path) in HOSTS {
+        let counted = count(|| Endpoint::of(host, path).expect("a host of AWS's")).1;
+        rows.push(Row { request: "a host", how: host, at_most: 0, counted });
     }
     let mut add = |how, counted| {
         rows.push(Row { request: "message of an event stream", how, at_most: 0, counted });
@@ -216,6 +221,14 @@ fn most_of(counts: impl IntoIterator<Item = Count>) -> Count {
 fn most(counts: impl Iterator<Item = Count>) -> Count {
     most_of(counts.skip(WARM_UP))
 }
+
+const HOSTS: [(&str, &str); 5] = [
+    ("email.us-west-2.amazonaws.com:443", "/"),
+    ("A.B.S3-FIPS.dualstack.us-east-1.amazonaws.com.", "/cat.jpg"),
+    ("point-123.accesspoint.vpce-0a1b-2c3d.s3.us-east-1.vpce.amazonaws.com", "/"),
+    ("a1b2c3-ats.iot.cn-north-1.amazonaws.com.cn", "/mqtt"),
+    ("iam.us-gov.amazonaws.com", "/"),
+];
 
 const MESSAGE: [u8; 3200] = [7; 3200];
 

@@ -102,7 +102,7 @@ impl Report {
             left_unsigned.dedup();
             signing.exclude.extend_from_slice(&left_unsigned);
         }
-        let resolved = signing.resolve(request.host().as_deref())?;
+        let resolved = signing.resolve(request.target())?;
         let comparison = match answer.presigned_for() {
             Some(life) => request.presign(&signing, &resolved, life, |presigned| {
                 let explanation = presigned.explain();

@@ -67,7 +67,7 @@ impl ExplainCommand {
             return against::run(path, self.request, self.signing, as_json);
         }
         let RawRequest { mut request, .. } = self.request.parse()?;
-        let signing = self.signing.resolve(request.host().as_deref())?;
+        let signing = self.signing.resolve(request.target())?;
         let explanation = request.sign(&self.signing, &signing, |signed| Ok(signed.explain()))?;
         match self.output {
             Output::Json => print(format!("{:#}\n", as_json(&explanation))),

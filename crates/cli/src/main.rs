@@ -6,6 +6,7 @@ mod body;
 mod credentials;
 mod curl;
 mod demo;
+mod endpoint;
 mod explain;
 mod failure;
 mod framing;
@@ -60,6 +61,8 @@ enum Command {
     Explain(explain::ExplainCommand),
     /// Show which provider has credentials, and why the others have none
     Credentials(credentials::CredentialsCommand),
+    /// Print the service, region and rules that a host says
+    Endpoint(endpoint::EndpointCommand),
     /// Sign, send and check requests on loopback, without an AWS account
     Demo(demo::Demo),
     /// Print a completion script for a shell
@@ -108,6 +111,7 @@ fn main() -> ExitCode {
         Command::Listen(command) => command.run(),
         Command::Explain(command) => command.run(),
         Command::Credentials(command) => command.run(),
+        Command::Endpoint(command) => command.run(),
         Command::Demo(command) => command.run(),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -19,7 +19,8 @@ use zeroize::Zeroizing;
 use crate::{
     body,
     failure::{Failure, with_sources},
-    host, http_client, mfa,
+    host::{self, Target},
+    http_client, mfa,
 };
 
 /// Who signs, where, when and how.
@@ -77,11 +78,10 @@ pub(crate) struct Signing {
 }
 
 impl SigningOptions {
-    /// Finds out who signs and for which scope. `host` is the one that the request goes to, without a
-    /// port, if it is known.
-    pub(crate) fn resolve(&self, host: Option<&str>) -> Result<Signing, Failure> {
+    /// Finds out who signs and for which scope. `target` is where the request goes, if that is known.
+    pub(crate) fn resolve(&self, target: Option<Target>) -> Result<Signing, Failure> {
         let ambient = Ambient::new(self);
-        let scope = ambient.scope(Given::default(), || host.map(str::to_owned))?;
+        let scope = ambient.scope(Given::default(), || target)?;
         let signer = ambient.signer(scope, Vec::new());
         Ok(Signing { signer, credentials: ambient.credentials()?, at: self.at() })
     }
@@ -144,7 +144,7 @@ impl Ambient<'_> {
     pub(crate) fn scope(
         &self,
         given: Given,
-        host: impl FnOnce() -> Option<String>,
+        target: impl FnOnce() -> Option<Target>,
     ) -> Result<Names, Failure> {
         let region_set = given.region_set.or_else(|| self.options.region_set.clone());
         let algorithm = given.algorithm.unwrap_or(match region_set {
@@ -157,25 +157,29 @@ impl Ambient<'_> {
         if let (Some(region), Some(service)) = (&region, &service) {
             return Ok(Names { algorithm, region: region.clone(), service: service.clone() });
         }
-        let host = host();
-        let region_of_host = host.as_deref().and_then(host::region);
-        let service = match (service, host.as_deref().map(host::lookup)) {
-            (Some(service), _) => service,
-            (None, Some(found)) => found.map_err(Failure::input)?.service.to_owned(),
-            (None, None) => {
-                let message = "which service is meant cannot be told: give --service";
-                return Err(Failure::input(message));
-            }
+        let endpoint = target().map(|target| target.endpoint());
+        let told = endpoint.as_ref().and_then(|endpoint| match endpoint {
+            Ok(endpoint) => Some(endpoint.signing_name()),
+            Err(unknown) => unknown.signing_name(),
+        });
+        let cannot_tell = |message: &str| match &endpoint {
+            Some(Err(unknown)) => host::refusal(unknown),
+            _ => Failure::input(message),
         };
-        let region = match region.or(region_of_host) {
-            Some(region) => region,
-            None => self.region()?.ok_or_else(|| {
-                Failure::input(
-                    "which region is meant cannot be told: give --region, or set AWS_REGION or a \
-                     region in the profile",
-                )
-            })?,
+        let service = service
+            .or_else(|| told.map(str::to_owned))
+            .ok_or_else(|| cannot_tell("which service is meant cannot be told: give --service"))?;
+        let region = match (region, &endpoint) {
+            (Some(region), _) => Some(region),
+            (None, Some(endpoint)) => host::region(endpoint, || self.region())?,
+            (None, None) => self.region()?,
         };
+        let region = region.ok_or_else(|| {
+            cannot_tell(
+                "which region is meant cannot be told: give --region, or set AWS_REGION or a region \
+                 in the profile",
+            )
+        })?;
         Ok(Names { algorithm, region, service })
     }
 

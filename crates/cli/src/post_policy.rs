@@ -17,6 +17,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     body::{self, print},
     failure::Failure,
+    host::Target,
     options::{Ambient, Given, SigningOptions},
     presign::{Expires, time_text},
     sign::STDIN_TWICE,
@@ -125,7 +126,8 @@ impl PostPolicyCommand {
         }
         let policy = self.policy()?;
         let ambient = Ambient::new(&options);
-        let names = ambient.scope(Given::default(), || self.endpoint_host())?;
+        let names =
+            ambient.scope(Given::default(), || self.endpoint.as_deref().map(Target::parse))?;
         let signer = ambient.signer(names, Vec::new());
         let url = self.url(&policy, &signer);
         let form = signer.post(&url, &policy, &ambient.credentials()?, options.at())?;

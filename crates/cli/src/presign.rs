@@ -41,7 +41,7 @@ impl PresignCommand {
             return Err(Failure::input(STDIN_TWICE));
         }
         let RawRequest { mut request, .. } = self.request.parse()?;
-        let signing = self.signing.resolve(request.host().as_deref())?;
+        let signing = self.signing.resolve(request.target())?;
         let (signature, life) =
             request.presign(&self.signing, &signing, self.expires.0, |signed| {
                 Ok((Signature::from(signed), signed.life()))

@@ -8,6 +8,7 @@ use crate::{
     body::Body,
     failure::Failure,
     framing,
+    host::Target,
     options::{PayloadChoice, Signing, SigningOptions},
 };
 
@@ -34,21 +35,17 @@ impl Request {
         sign(head)
     }
 
-    /// The host that the request goes to, without a port, if it is text: the Host header's, else the
-    /// URL's.
-    pub(crate) fn host(&self) -> Option<String> {
+    /// Where the request goes, if that is text: to the Host header's host, else the URL's.
+    pub(crate) fn target(&self) -> Option<Target> {
         let header = self.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(b"host"));
-        let host = match header {
-            Some((_, value)) => value.clone(),
-            None => self.with_head(|head| Ok(head.authority.map(<[u8]>::to_vec))).ok().flatten()?,
-        };
-        let host = String::from_utf8(host).ok()?;
-        let host = host.rsplit_once('@').map_or(&*host, |(_, host)| host).trim();
-        let end = match host.strip_prefix('[') {
-            Some(address) => address.find(']')? + 2,
-            None => host.find(':').unwrap_or(host.len()),
-        };
-        Some(host[..end].to_owned())
+        let head =
+            self.with_head(|head| Ok((head.authority.map(<[u8]>::to_vec), head.path.to_vec())));
+        let (authority, path) = head.unwrap_or_default();
+        let authority = header.map(|(_, value)| value.clone()).or(authority)?;
+        let authority = String::from_utf8(authority).ok()?;
+        let authority = authority.rsplit_once('@').map_or(&*authority, |(_, host)| host).trim();
+        let path = String::from_utf8_lossy(&path).into_owned();
+        Some(Target { authority: authority.to_owned(), path })
     }
 
     /// Signs in headers. Of a body in chunks the head alone is signed, so it must not be here.

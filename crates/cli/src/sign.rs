@@ -92,7 +92,7 @@ impl Sign {
             return jsonl::sign::run(&self.signing);
         }
         let mut raw = self.request.parse()?;
-        let signing = self.signing.resolve(raw.request.host().as_deref())?;
+        let signing = self.signing.resolve(raw.request.target())?;
         let signature =
             raw.request.sign(&self.signing, &signing, |signed| Ok(Signature::from(signed)))?;
         if signature.changes_url() && matches!(self.output, Output::CurlConfig | Output::Headers) {

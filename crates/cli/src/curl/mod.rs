@@ -51,7 +51,7 @@ impl Curl {
         let line = CommandLine::parse(args)?;
         check_stdin(&line, self.signing.credentials_file.as_deref())?;
         let transfer = Transfer::new(line)?;
-        let signing = self.signing.resolve(transfer.host().as_deref())?;
+        let signing = self.signing.resolve(transfer.target())?;
         let mut transfer = transfer.sign(&self.signing, &signing, self.checksum)?;
         if !self.print {
             return run::run(transfer);

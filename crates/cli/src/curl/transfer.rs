@@ -14,6 +14,7 @@ use crate::{
     body::Body,
     failure::Failure,
     framing::{self, Changed, Checksum},
+    host::Target,
     options::{PayloadChoice, Signing, SigningOptions},
     request::{Request, url_with_query},
 };
@@ -130,9 +131,9 @@ impl Transfer {
         Ok(Transfer { request, url, headers, data, kind, kept: line.kept, path_as_is, globoff })
     }
 
-    /// The host that the request goes to, without a port.
-    pub(super) fn host(&self) -> Option<String> {
-        self.request.host()
+    /// Where the request goes.
+    pub(super) fn target(&self) -> Option<Target> {
+        self.request.target()
     }
 
     /// Reads the body and signs the request.

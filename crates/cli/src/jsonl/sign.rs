@@ -184,8 +184,7 @@ impl Coprocess<'_> {
         exclude: Vec<String>,
         request: &Request,
     ) -> Result<Signer, Failure> {
-        let host = || request.host();
-        let scope = self.ambient.scope(given, host)?;
+        let scope = self.ambient.scope(given, || request.target())?;
         let signer = self.ambient.signer(scope, exclude).with_key_cache(self.keys.clone());
         let rules = overridden(signer.rules(), rules)?;
         Ok(signer.with_rules(rules))

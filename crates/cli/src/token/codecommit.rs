@@ -3,14 +3,14 @@
 use std::{io::Read, time::SystemTime};
 
 use clap::Args;
-use countersign::tokens;
+use countersign::{endpoint::Endpoint, tokens};
 use zeroize::Zeroizing;
 
 use super::{
     options::{Signing, TokenOptions},
     warn,
 };
-use crate::{body::print, failure::Failure, host, sign::STDIN_TWICE};
+use crate::{body::print, failure::Failure, sign::STDIN_TWICE};
 
 /// Answer git as a credential helper does, for repositories of CodeCommit
 ///
@@ -111,7 +111,8 @@ impl Asked {
 /// The region of a host, if that is CodeCommit's own: no other gets a password.
 fn region_of(host: &str) -> Option<String> {
     let host = host.strip_suffix(":443").unwrap_or(host);
-    let region = host::region(host)?;
+    let endpoint = Endpoint::of(host, "/").ok()?;
+    let region = endpoint.region();
     // A VPC interface endpoint has its own name in front.
     let own = match host.split_once('.') {
         Some((name, rest)) if name.starts_with("vpce-") => rest,
@@ -121,7 +122,7 @@ fn region_of(host: &str) -> Option<String> {
         .iter()
         .find_map(|name| own.strip_prefix(&format!("{name}.{region}.")))?;
     let domain = domain.strip_prefix("vpce.").unwrap_or(domain);
-    DOMAINS.contains(&domain).then_some(region)
+    DOMAINS.contains(&domain).then(|| region.to_owned())
 }
 
 /// Domains in which nobody but AWS has names.

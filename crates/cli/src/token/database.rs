@@ -9,7 +9,7 @@ use super::{
     options::{Signing, TokenOptions},
     print_token,
 };
-use crate::{failure::Failure, host, presign::Expires};
+use crate::{failure::Failure, presign::Expires};
 
 /// Print a password for RDS or Aurora: PostgreSQL, MySQL or MariaDB
 ///
@@ -41,17 +41,10 @@ pub(crate) struct Rds {
 impl Rds {
     pub(super) fn run(self) -> Result<(), Failure> {
         let Endpoint { host, port } = &self.endpoint;
-        let Signing { region, credentials, at } =
-            self.signing.resolve_in("rds-db", region_of(host))?;
+        let Signing { region, credentials, at } = self.signing.resolve("rds-db", Some(host))?;
         let rds = tokens::Rds::new(host, *port, &self.user, &region);
         print_token(&rds.sign(&credentials, at)?)
     }
-}
-
-/// The region of a database's endpoint, which stands before `rds` in it, or behind.
-fn region_of(host: &str) -> Option<String> {
-    let before = host.strip_suffix(".rds.amazonaws.com").and_then(|rest| rest.rsplit('.').next());
-    host::region(host).or(before.map(str::to_owned))
 }
 
 /// Print a password for Aurora DSQL
@@ -136,18 +129,6 @@ impl FromStr for Endpoint {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn endpoints_of_databases_say_their_region() {
-        for (host, region) in [
-            ("db.abc.eu-west-1.rds.amazonaws.com", Some("eu-west-1")),
-            ("proxy.proxy-abc.us-east-1.rds.amazonaws.com", Some("us-east-1")),
-            ("db.abc.rds.cn-north-1.amazonaws.com.cn", Some("cn-north-1")),
-            ("db.example.com", None),
-        ] {
-            assert_eq!(region_of(host).as_deref(), region, "{host}");
-        }
-    }
 
     #[test]
     fn an_endpoint_is_a_host_and_a_port() {

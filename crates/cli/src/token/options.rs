@@ -7,6 +7,7 @@ use countersign::{Credentials, Timestamp};
 
 use crate::{
     failure::Failure,
+    host::Target,
     options::{Ambient, Given, SigningOptions},
 };
 
@@ -44,7 +45,7 @@ impl TokenOptions {
     pub(super) fn resolve(self, service: &str, host: Option<&str>) -> Result<Signing, Failure> {
         let options = self.into_signing(service);
         let ambient = Ambient::new(&options);
-        let names = ambient.scope(Given::default(), || host.map(str::to_owned))?;
+        let names = ambient.scope(Given::default(), || host.map(Target::parse))?;
         let region = ambient.signer(names, Vec::new()).region().to_owned();
         Ok(Signing { region, credentials: ambient.credentials()?, at: options.at() })
     }
