@@ -163,10 +163,12 @@ impl Ambient<'_> {
             Err(unknown) => unknown.signing_name(),
         });
         let cannot_tell = |message: &str| match &endpoint {
-            Some(Err(unknown)) => host::refusal(unknown),
+            // Whose service was given, of a host that tells nothing, is asked for the rest alone.
+            Some(Err(unknown)) if service.is_none() || told.is_some() => host::refusal(unknown),
             _ => Failure::input(message),
         };
-        let service = service
+        let name = service
+            .clone()
             .or_else(|| told.map(str::to_owned))
             .ok_or_else(|| cannot_tell("which service is meant cannot be told: give --service"))?;
         let region = match (region, &endpoint) {
@@ -180,7 +182,7 @@ impl Ambient<'_> {
                  in the profile",
             )
         })?;
-        Ok(Names { algorithm, region, service })
+        Ok(Names { algorithm, region, service: name })
     }
 
     /// A signer by the options' rules, which leaves `exclude` unsigned too.
