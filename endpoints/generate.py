@@ -492,7 +492,9 @@ def written(t):
 //! Written by `python3 endpoints/generate.py` out of the models of botocore {botocore.__version__}; do not edit.
 
 use super::{{
-    partition::Partition::{{self, {", ".join(VARIANTS.values())}}},
+    partition::Partition::{{
+        self, {", ".join(VARIANTS.values())},
+    }},
     service::{{Domain, Service, api, behind, unsigned}},
 }};
 
