@@ -492,8 +492,9 @@ def written(t):
 //! Written by `python3 endpoints/generate.py` out of the models of botocore {botocore.__version__}; do not edit.
 
 use super::{{
-    partition::Partition::{{
-        self, {", ".join(VARIANTS.values())},
+    partition::{{
+        Area,
+        Partition::{{self, {", ".join(VARIANTS.values())}}},
     }},
     service::{{Domain, Service, api, behind, unsigned}},
 }};
@@ -509,11 +510,19 @@ pub(super) static DOMAINS: [Domain; {len(suffixes)}] = [
         kind = "signin" if is_signin else "on_aws" if suffix.startswith("on.") else "of"
         out += f"    Domain::{kind}({quoted(suffix)}, {VARIANTS[partition]}),\n"
     out += "];\n\n"
-    out += f"/// The partitions: their names, what their regions begin with, the region of their global services.\n"
-    out += f"#[rustfmt::skip]\npub(super) static PARTITIONS: [(Partition, &str, &str, &str); {len(VARIANTS)}] = [\n"
+    out += f"/// The partitions, in the order of their variants.\n"
+    out += f"#[rustfmt::skip]\npub(super) static PARTITIONS: [Area; {len(VARIANTS)}] = [\n"
     for partition, variant in VARIANTS.items():
-        prefix, region = t.prefixes[partition], t.partitions[partition]["implicitGlobalRegion"]
-        out += f"    ({variant}, {quoted(partition)}, {quoted(prefix)}, {quoted(region)}),\n"
+        outputs = t.partitions[partition]
+        fields = {
+            "name": partition,
+            "regions": t.prefixes[partition],
+            "global_region": outputs["implicitGlobalRegion"],
+            "dns_suffix": outputs["dnsSuffix"],
+            "dual_stack_suffix": outputs["dualStackDnsSuffix"],
+        }
+        fields = ", ".join(f"{name}: {quoted(value)}" for name, value in fields.items())
+        out += f"    Area {{ partition: {variant}, {fields} }},\n"
     out += "];\n\n"
     out += """/// The regions that are signed at hosts without one, where it is not the partition's.
 #[rustfmt::skip]

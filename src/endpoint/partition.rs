@@ -48,19 +48,65 @@ impl Partition {
     pub fn of_region(region: &str) -> Partition {
         // The first begins with anything.
         let mut its = PARTITIONS.iter().skip(1);
-        its.find(|(_, _, prefix, _)| region.starts_with(prefix))
-            .map_or(Partition::Aws, |(partition, ..)| *partition)
+        its.find(|area| region.starts_with(area.regions))
+            .map_or(Partition::Aws, |area| area.partition)
+    }
+
+    /// The partition of this name.
+    ///
+    /// ```
+    /// # use countersign::endpoint::Partition;
+    /// assert_eq!(Partition::from_name("aws-us-gov"), Some(Partition::AwsUsGov));
+    /// assert_eq!(Partition::from_name("aws-moon"), None);
+    /// ```
+    pub fn from_name(name: &str) -> Option<Partition> {
+        PARTITIONS.iter().find(|area| area.name == name).map(|area| area.partition)
     }
 
     /// The name as ARNs spell it: `aws`, `aws-cn`, `aws-us-gov` …
     pub fn as_str(self) -> &'static str {
-        PARTITIONS[self as usize].1
+        self.area().name
+    }
+
+    /// What the names of hosts end with, but for those with IPv6 addresses.
+    ///
+    /// ```
+    /// # use countersign::endpoint::Partition;
+    /// assert_eq!(Partition::of_region("cn-north-1").dns_suffix(), "amazonaws.com.cn");
+    /// ```
+    pub fn dns_suffix(self) -> &'static str {
+        self.area().dns_suffix
+    }
+
+    /// What the names of hosts end with that have IPv6 addresses too.
+    ///
+    /// ```
+    /// # use countersign::endpoint::Partition;
+    /// assert_eq!(Partition::Aws.dual_stack_suffix(), "api.aws");
+    /// ```
+    pub fn dual_stack_suffix(self) -> &'static str {
+        self.area().dual_stack_suffix
     }
 
     /// The region for which its global services are signed.
     pub(super) fn global_region(self) -> &'static str {
-        PARTITIONS[self as usize].3
+        self.area().global_region
     }
+
+    fn area(self) -> &'static Area {
+        &PARTITIONS[self as usize]
+    }
+}
+
+/// What there is to know of a partition.
+pub(super) struct Area {
+    pub(super) partition: Partition,
+    pub(super) name: &'static str,
+    /// What the names of its regions begin with.
+    pub(super) regions: &'static str,
+    pub(super) global_region: &'static str,
+    pub(super) dns_suffix: &'static str,
+    pub(super) dual_stack_suffix: &'static str,
 }
 
 impl fmt::Display for Partition {
@@ -75,10 +121,11 @@ mod tests {
 
     #[test]
     fn each_partition_stands_in_its_place() {
-        for (index, (partition, name, prefix, region)) in PARTITIONS.iter().enumerate() {
-            assert_eq!(*partition as usize, index, "{name}");
-            assert!(region.starts_with(prefix), "{name}");
-            assert_eq!(Partition::of_region(region), *partition, "{name}");
+        for (index, area) in PARTITIONS.iter().enumerate() {
+            let (name, region) = (area.name, area.global_region);
+            assert_eq!(area.partition as usize, index, "{name}");
+            assert!(region.starts_with(area.regions), "{name}");
+            assert_eq!(Partition::of_region(region), area.partition, "{name}");
         }
     }
 }

@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn the_regions_of_the_table_can_be_held() {
         let named = REGIONS.iter().flat_map(|(_, regions)| regions.iter().copied());
-        for name in named.chain(PARTITIONS.iter().map(|partition| partition.3)) {
+        for name in named.chain(PARTITIONS.iter().map(|area| area.global_region)) {
             assert_eq!(Region::known(name).as_str(), name);
         }
     }

@@ -3,8 +3,9 @@
 //! Written by `python3 endpoints/generate.py` out of the models of botocore 1.44.5; do not edit.
 
 use super::{
-    partition::Partition::{
-        self, Aws, AwsCn, AwsEusc, AwsIso, AwsIsoB, AwsIsoE, AwsIsoF, AwsUsGov,
+    partition::{
+        Area,
+        Partition::{self, Aws, AwsCn, AwsEusc, AwsIso, AwsIsoB, AwsIsoE, AwsIsoF, AwsUsGov},
     },
     service::{Domain, Service, api, behind, unsigned},
 };
@@ -48,17 +49,17 @@ pub(super) static DOMAINS: [Domain; 31] = [
     Domain::signin("oauth.signin.aws", Aws),
 ];
 
-/// The partitions: their names, what their regions begin with, the region of their global services.
+/// The partitions, in the order of their variants.
 #[rustfmt::skip]
-pub(super) static PARTITIONS: [(Partition, &str, &str, &str); 8] = [
-    (Aws, "aws", "", "us-east-1"),
-    (AwsCn, "aws-cn", "cn-", "cn-northwest-1"),
-    (AwsEusc, "aws-eusc", "eusc-", "eusc-de-east-1"),
-    (AwsIso, "aws-iso", "us-iso-", "us-iso-east-1"),
-    (AwsIsoB, "aws-iso-b", "us-isob-", "us-isob-east-1"),
-    (AwsIsoE, "aws-iso-e", "eu-isoe-", "eu-isoe-west-1"),
-    (AwsIsoF, "aws-iso-f", "us-isof-", "us-isof-south-1"),
-    (AwsUsGov, "aws-us-gov", "us-gov-", "us-gov-west-1"),
+pub(super) static PARTITIONS: [Area; 8] = [
+    Area { partition: Aws, name: "aws", regions: "", global_region: "us-east-1", dns_suffix: "amazonaws.com", dual_stack_suffix: "api.aws" },
+    Area { partition: AwsCn, name: "aws-cn", regions: "cn-", global_region: "cn-northwest-1", dns_suffix: "amazonaws.com.cn", dual_stack_suffix: "api.amazonwebservices.com.cn" },
+    Area { partition: AwsEusc, name: "aws-eusc", regions: "eusc-", global_region: "eusc-de-east-1", dns_suffix: "amazonaws.eu", dual_stack_suffix: "api.amazonwebservices.eu" },
+    Area { partition: AwsIso, name: "aws-iso", regions: "us-iso-", global_region: "us-iso-east-1", dns_suffix: "c2s.ic.gov", dual_stack_suffix: "api.aws.ic.gov" },
+    Area { partition: AwsIsoB, name: "aws-iso-b", regions: "us-isob-", global_region: "us-isob-east-1", dns_suffix: "sc2s.sgov.gov", dual_stack_suffix: "api.aws.scloud" },
+    Area { partition: AwsIsoE, name: "aws-iso-e", regions: "eu-isoe-", global_region: "eu-isoe-west-1", dns_suffix: "cloud.adc-e.uk", dual_stack_suffix: "api.cloud-aws.adc-e.uk" },
+    Area { partition: AwsIsoF, name: "aws-iso-f", regions: "us-isof-", global_region: "us-isof-south-1", dns_suffix: "csp.hci.ic.gov", dual_stack_suffix: "api.aws.hci.ic.gov" },
+    Area { partition: AwsUsGov, name: "aws-us-gov", regions: "us-gov-", global_region: "us-gov-west-1", dns_suffix: "amazonaws.com", dual_stack_suffix: "api.aws" },
 ];
 
 /// The regions that are signed at hosts without one, where it is not the partition's.

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use http::Uri;
 
 use super::{Ports, ProfileSet, ProviderError, ProviderErrorKind, Section};
+use crate::endpoint::Partition;
 
 /// How the endpoints of services are found: what was said in code, what the environment and a profile
 /// configure, and what follows from the region.
@@ -252,7 +253,7 @@ impl Endpoints {
                 return Endpoint::parse("https://sts.amazonaws.com".to_owned(), Some("us-east-1"));
             }
         }
-        let host = service.host(Partition::of(region), region, self.fips, self.dual_stack);
+        let host = service.host(partition_of(region), region, self.fips, self.dual_stack);
         Endpoint::parse(format!("https://{host}"), Some(region))
     }
 }
@@ -359,7 +360,7 @@ impl EndpointService {
         }
     }
 
-    fn host(self, partition: &Partition, region: &str, fips: bool, dual_stack: bool) -> String {
+    fn host(self, partition: Partition, region: &str, fips: bool, dual_stack: bool) -> String {
         let rule = self.rule();
         if let Some(host) = rule.special.iter().find_map(|special| {
             let is_meant = special.fips == fips && !dual_stack && special.is_of(partition, region);
@@ -368,7 +369,10 @@ impl EndpointService {
             return host;
         }
         let fips = if fips { "-fips" } else { "" };
-        let suffix = if dual_stack { partition.dual_stack } else { partition.dns };
+        let suffix = match dual_stack {
+            true => partition.dual_stack_suffix(),
+            false => partition.dns_suffix(),
+        };
         format!("{}{fips}.{region}.{suffix}", rule.prefix)
     }
 
@@ -398,29 +402,15 @@ struct Special {
 }
 
 impl Special {
-    fn is_of(&self, partition: &Partition, region: &str) -> bool {
-        self.place == partition.id || self.place == region
+    fn is_of(&self, partition: Partition, region: &str) -> bool {
+        self.place == partition.as_str() || self.place == region
     }
 }
 
-/// A part of AWS that shares nothing with the others.
-struct Partition {
-    id: &'static str,
-    /// What its regions begin with.
-    regions: &'static str,
-    dns: &'static str,
-    dual_stack: &'static str,
-}
-
-impl Partition {
-    /// The partition of a region; of one that nobody knows, the one that grows most.
-    fn of(region: &str) -> &'static Partition {
-        let is_its = |partition: &&Partition| {
-            let global = region.strip_suffix("-global");
-            region.starts_with(partition.regions) || global == Some(partition.id)
-        };
-        PARTITIONS.iter().find(is_its).unwrap_or(&AWS)
-    }
+/// The partition of a region; that of `aws-global` and its like, too.
+fn partition_of(region: &str) -> Partition {
+    let global = region.strip_suffix("-global").and_then(Partition::from_name);
+    global.unwrap_or_else(|| Partition::of_region(region))
 }
 
 /// The value of a property that is there and says something.
@@ -443,21 +433,6 @@ fn invalid(message: String) -> ProviderError {
 
 const NAME: &str = "endpoint";
 const ENDPOINT_URL: &str = "endpoint_url";
-
-const AWS: Partition =
-    Partition { id: "aws", regions: "", dns: "amazonaws.com", dual_stack: "api.aws" };
-
-/// All partitions but the one that is taken for a region of none of these.
-#[rustfmt::skip]
-const PARTITIONS: [Partition; 7] = [
-    Partition { id: "aws-cn", regions: "cn-", dns: "amazonaws.com.cn", dual_stack: "api.amazonwebservices.com.cn" },
-    Partition { id: "aws-eusc", regions: "eusc-", dns: "amazonaws.eu", dual_stack: "api.amazonwebservices.eu" },
-    Partition { id: "aws-iso", regions: "us-iso-", dns: "c2s.ic.gov", dual_stack: "api.aws.ic.gov" },
-    Partition { id: "aws-iso-b", regions: "us-isob-", dns: "sc2s.sgov.gov", dual_stack: "api.aws.scloud" },
-    Partition { id: "aws-iso-e", regions: "eu-isoe-", dns: "cloud.adc-e.uk", dual_stack: "api.cloud-aws.adc-e.uk" },
-    Partition { id: "aws-iso-f", regions: "us-isof-", dns: "csp.hci.ic.gov", dual_stack: "api.aws.hci.ic.gov" },
-    Partition { id: "aws-us-gov", regions: "us-gov-", dns: "amazonaws.com", dual_stack: "api.aws" },
-];
 
 /// In the regions of the US government the ordinary hosts follow FIPS 140 already.
 const STS: Rule = Rule {

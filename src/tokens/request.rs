@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 use super::Token;
 use crate::{
     Credentials, Error, ErrorKind, Head, Headers, Presign, Scratch, Signer, canonical::query,
+    endpoint::Partition,
 };
 
 /// A request to be presigned.
@@ -152,20 +153,8 @@ pub(super) fn host_in(prefix: &str, region: &str) -> Result<String, Error> {
             ),
         ));
     }
-    let suffix = SUFFIXES.iter().find(|(start, _)| region.starts_with(start));
-    let suffix = suffix.map_or("amazonaws.com", |(_, suffix)| suffix);
-    Ok(format!("{prefix}.{region}.{suffix}"))
+    Ok(format!("{prefix}.{region}.{}", Partition::of_region(region).dns_suffix()))
 }
-
-/// What the regions of a partition begin with, and its domain.
-const SUFFIXES: [(&str, &str); 6] = [
-    ("cn-", "amazonaws.com.cn"),
-    ("eu-isoe-", "cloud.adc-e.uk"),
-    ("eusc-", "amazonaws.eu"),
-    ("us-iso-", "c2s.ic.gov"),
-    ("us-isob-", "sc2s.sgov.gov"),
-    ("us-isof-", "csp.hci.ic.gov"),
-];
 
 /// How long a token holds unless its service takes another life.
 pub(super) const QUARTER: Duration = Duration::from_secs(900);

@@ -10,6 +10,7 @@ use std::{
 use clap::Args;
 use countersign::{
     Signer, Timestamp,
+    endpoint::Partition,
     post::{Condition, Policy, PostForm},
 };
 use serde_json::{Map, Value, json};
@@ -201,8 +202,7 @@ impl PostPolicyCommand {
                 }
             }
             None => {
-                let china = if region.starts_with("cn-") { ".cn" } else { "" };
-                let host = format!("s3.{region}.amazonaws.com{china}");
+                let host = format!("s3.{region}.{}", Partition::of_region(region).dns_suffix());
                 match bucket.contains('.') {
                     true => format!("https://{host}/{bucket}"),
                     false => format!("https://{bucket}.{host}/"),
