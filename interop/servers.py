@@ -72,11 +72,16 @@ def swift(directory: Path):
 
 
 @contextmanager
-def moto(directory: Path):
-    """moto with a user and a role that may do anything, and every request's signature checked."""
+def moto(directory: Path, tls: tuple | None = None):
+    """moto with a user and a role that may do anything, and every request's signature checked.
+
+    `tls` is a certificate and its key; SSL_CERT_FILE and AWS_CA_BUNDLE must name the certificate then.
+    """
     port = free_port()
-    url = f"http://127.0.0.1:{port}"
+    url = f"http{'s' if tls else ''}://127.0.0.1:{port}"
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    if tls:
+        command += ["--ssl", "--ssl-cert", tls[0], "--ssl-key", tls[1]]
     with running("moto", command, url + "/moto-api/data.json"):
         iam = client("iam", url, "anyone", "anything")
         iam.create_user(UserName="interop")
