@@ -8,6 +8,7 @@ mod credentials;
 mod curl;
 mod jsonl;
 mod listen;
+mod requests;
 mod support;
 mod tokens;
 mod vectors;
