@@ -419,7 +419,7 @@ fn filled<'s>(section: Option<&'s Section>, name: &str) -> Option<&'s str> {
 }
 
 /// Whether a region can stand in a host's name: letters, digits and `-` between them.
-fn is_region(region: &str) -> bool {
+pub(super) fn is_region(region: &str) -> bool {
     let is_ours = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
     (1..=63).contains(&region.len())
         && region.bytes().all(is_ours)

@@ -69,7 +69,7 @@ mod tests {
             -----BEGIN D-----\n-----END D-----";
         let read: Vec<_> = sections(file)
             .map(|section| {
-                let section = section.unwrap();
+                let section = section.expect("the text is PEM");
                 (section.label.to_vec(), section.der().map(|der| der.to_vec()))
             })
             .collect();

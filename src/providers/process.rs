@@ -14,7 +14,7 @@ use crate::{Credentials, Error, ErrorKind};
 ///
 /// The command line goes to the platform's shell. What it prints is read as
 /// [`Credentials::from_process_json`] does. It may take a minute, or [as long as you
-/// say](ProcessProvider::with_time_limit), and is killed then.
+/// say](ProcessProvider::with_time_limit), and then its shell is killed.
 ///
 /// Neither the command line, which may hold a secret, nor what the command prints is ever shown; of a
 /// command that fails, the beginning of its standard error is.

@@ -19,8 +19,7 @@ use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
 use super::{
-    BoxFuture, Clock, CommandLimits, CommandOutput, Commands, Env, Files, Platform, Ports, Random,
-    Resolver,
+    BoxFuture, Clock, CommandLimits, CommandOutput, Commands, Env, Files, Ports, Random, Resolver,
 };
 
 impl Ports {
@@ -105,7 +104,8 @@ impl Commands for System {
         line: &'a str,
         limits: CommandLimits,
     ) -> BoxFuture<'a, io::Result<CommandOutput>> {
-        let line = line.to_owned();
+        // It may hold a secret. What the child is given cannot be wiped.
+        let line = Zeroizing::new(line.to_owned());
         on_a_thread(move || run(&line, limits))
     }
 }
@@ -126,11 +126,7 @@ fn on_a_thread<T: Send + 'static>(
 }
 
 fn run(line: &str, limits: CommandLimits) -> io::Result<CommandOutput> {
-    let mut command = match Platform::HOST {
-        Platform::Unix => Command::new("sh"),
-        Platform::Windows => Command::new("cmd.exe"),
-    };
-    command.arg(if Platform::HOST == Platform::Unix { "-c" } else { "/C" }).arg(line);
+    let mut command = shell(line);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn()?;
     let end = watch(&mut child, limits);
@@ -141,11 +137,31 @@ fn run(line: &str, limits: CommandLimits) -> io::Result<CommandOutput> {
     end
 }
 
+/// The shell with the line that it runs.
+///
+/// In the group of who calls, for a command that asks something at the terminal could not read from it in
+/// another. So what the shell itself began lives on if the shell is killed.
+#[cfg(not(windows))]
+fn shell(line: &str) -> Command {
+    let mut command = Command::new("sh");
+    command.arg("-c").arg(line);
+    command
+}
+
+/// The shell with the line that it runs, whose quotes it reads itself.
+#[cfg(windows)]
+fn shell(line: &str) -> Command {
+    let mut command = Command::new("cmd.exe");
+    std::os::windows::process::CommandExt::raw_arg(&mut command, format!("/S /C \"{line}\""));
+    command
+}
+
 /// Waits for the end of a command, and for that of what it writes, which may come later.
 fn watch(child: &mut Child, limits: CommandLimits) -> io::Result<CommandOutput> {
-    let deadline = Instant::now() + limits.total;
-    let stdout = reader(child.stdout.take(), limits.max_output)?;
-    let stderr = reader(child.stderr.take(), MOST_STDERR)?;
+    let now = Instant::now();
+    let deadline = now.checked_add(limits.total.min(LONGEST)).unwrap_or(now);
+    let stdout = reader(child.stdout.take(), limits.max_output, false)?;
+    let stderr = reader(child.stderr.take(), MOST_STDERR, true)?;
     let left = || deadline.saturating_duration_since(Instant::now());
     let late = |_| io::Error::from(io::ErrorKind::TimedOut);
     let (written, is_all) = stdout.recv_timeout(left()).map_err(late)??;
@@ -168,22 +184,23 @@ fn watch(child: &mut Child, limits: CommandLimits) -> io::Result<CommandOutput> 
     Ok(CommandOutput::failed(status.to_string(), said))
 }
 
-/// What a stream holds, up to a limit, and whether that was all; read to its end in any case, so that
-/// the writer never waits.
+/// What a stream holds, up to a limit, and whether that was all. To drain it is to read it to its end in
+/// any case, so that the writer never waits.
 fn reader(
     stream: Option<impl Read + Send + 'static>,
     limit: usize,
+    drain: bool,
 ) -> io::Result<mpsc::Receiver<Written>> {
     let (sender, receiver) = mpsc::channel();
     let stream = stream.ok_or(io::ErrorKind::BrokenPipe)?;
     thread::Builder::new().name("countersign".to_owned()).spawn(move || {
-        let _ = sender.send(read(stream, limit));
+        let _ = sender.send(read(stream, limit, drain));
     })?;
     Ok(receiver)
 }
 
 /// What is read may be a secret: each place where a part of it was is wiped.
-fn read(mut stream: impl Read, limit: usize) -> Written {
+fn read(mut stream: impl Read, limit: usize, drain: bool) -> Written {
     let mut written = Zeroizing::new(Vec::with_capacity(PIECE));
     let mut piece = Zeroizing::new([0; PIECE]);
     let mut is_all = true;
@@ -196,6 +213,9 @@ fn read(mut stream: impl Read, limit: usize) -> Written {
         };
         let kept = length.min(limit - written.len());
         is_all &= kept == length;
+        if !is_all && !drain {
+            return Ok((written, false));
+        }
         if written.capacity() - written.len() < kept {
             // A vector that grows by itself leaves what it held where it was.
             let mut longer = Zeroizing::new(Vec::with_capacity(2 * (written.len() + kept)));
@@ -210,4 +230,7 @@ fn read(mut stream: impl Read, limit: usize) -> Written {
 type Written = io::Result<(Zeroizing<Vec<u8>>, bool)>;
 
 const PIECE: usize = 4096;
+
+/// As long as forever, and no overflow.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 const MOST_STDERR: usize = 4096;

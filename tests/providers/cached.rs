@@ -572,7 +572,8 @@ fn a_refresher_loads_at_once_and_again_in_time() {
 
 #[test]
 fn a_refresher_leaves_a_provider_alone_that_gave_nothing() {
-    for nothing in [Ok(None), Err(failed()), Err(refusal())] {
+    let expired = Credentials::new("AKID", "hush").with_expires_at(SystemTime::UNIX_EPOCH);
+    for nothing in [Ok(None), Ok(Some(expired)), Err(failed()), Err(refusal())] {
         let (time, ports) = Time::new();
         let world = World::over(ports, time.0.borrow().to_owned());
         let mut refresher = Box::pin(world.cached.refresher());

@@ -13,8 +13,8 @@ use countersign::{
     providers::{
         AssumeRole, AssumeRoleProvider, AssumeRoleWithSaml, AssumeRoleWithWebIdentity, BoxFuture,
         Chain, EndpointService, Endpoints, FederationToken, FederationTokenProvider, HttpError,
-        HttpErrorKind, MfaPrompt, Platform, Ports, ProvideCredentials, ProviderError,
-        ProviderErrorKind, SamlProvider, SessionToken, SessionTokenProvider, Sts,
+        HttpErrorKind, InstanceProvider, MfaPrompt, Platform, Ports, ProvideCredentials,
+        ProviderError, ProviderErrorKind, SamlProvider, SessionToken, SessionTokenProvider, Sts,
         WebIdentityProvider,
     },
     verify::{Known, Verifier},
@@ -323,6 +323,18 @@ fn a_clock_that_is_wrong_is_set_by_the_answer_and_asked_once_more() {
     let world = World::answering([refused()]);
     world.hands.set(at(late));
     assert!(run(world.sts().assume_role(&base(), &role)).is_err());
+}
+
+#[test]
+fn a_url_that_nobody_has_looked_at_yet_is_not_shown() {
+    let url = "https://cat:hush@localhost:4566";
+    let ports = Ports::empty();
+    let shown = format!(
+        "{:?} {:?}",
+        Sts::new(&ports).with_endpoint_url(url),
+        InstanceProvider::new(&ports).with_endpoint(url)
+    );
+    assert!(!shown.contains("hush"), "{shown}");
 }
 
 // What is answered.

@@ -29,11 +29,18 @@ fn a_command_past_its_time_is_killed() {
 }
 
 #[test]
+fn a_command_may_take_as_long_as_it_likes() {
+    assert!(shell("printf 1234", CommandLimits::new(Duration::MAX)).is_ok());
+}
+
+#[test]
 fn a_command_that_says_too_much_is_refused() {
     let mut limits = CommandLimits::new(MINUTE);
     limits.max_output = 4;
     assert!(shell("printf 1234", limits).is_ok());
     assert_eq!(shell("printf 12345", limits).unwrap_err().kind(), ErrorKind::FileTooLarge);
+    // Who never ends is not waited for.
+    assert_eq!(shell("yes", limits).unwrap_err().kind(), ErrorKind::FileTooLarge);
 }
 
 #[test]

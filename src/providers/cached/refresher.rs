@@ -62,7 +62,9 @@ struct Rest(Option<(SystemTime, SystemTime)>);
 
 impl Rest {
     fn after(answer: &Answer, now: SystemTime, chance: u64) -> Rest {
-        let gave = matches!(answer, Ok(Some(_)));
+        // What arrives expired is nothing to go on with, and there is no more of it for asking at once.
+        let is_good = |at: SystemTime| at > now;
+        let gave = matches!(answer, Ok(Some(given)) if given.expires_at().is_none_or(is_good));
         let end = now.checked_add(between(BACKOFF, chance));
         Rest(end.filter(|_| !gave).map(|end| (now, end)))
     }

@@ -14,7 +14,7 @@ use self::{
 };
 use super::{
     BoxFuture, Ports, ProfileProvider, ProvideCredentials, ProviderError, ProviderErrorKind,
-    document::Document,
+    document::Document, endpoint::is_region,
 };
 use crate::Credentials;
 
@@ -141,11 +141,7 @@ impl InstanceProvider {
                 Ok(None) | Err(Trouble::Silence(_)) => return Ok(None),
                 Err(Trouble::Broken(error)) => return Err(error),
             };
-            let is_region = |text: &&str| {
-                let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
-                (1..=64).contains(&text.len()) && text.bytes().all(allowed)
-            };
-            match str::from_utf8(region.trim_ascii()).ok().filter(is_region) {
+            match str::from_utf8(region.trim_ascii()).ok().filter(|text| is_region(text)) {
                 Some(region) => Ok(Some(region.to_owned())),
                 None => {
                     let length = region.len();

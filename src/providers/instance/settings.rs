@@ -1,6 +1,6 @@
 //! Where the metadata service is and how it is asked, by code, environment and profile.
 
-use std::{str::FromStr, time::Duration};
+use std::{fmt, str::FromStr, time::Duration};
 
 use http::Uri;
 
@@ -49,7 +49,7 @@ impl FromStr for EndpointMode {
 }
 
 /// What code says of the metadata service.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Given {
     pub(super) ports: Ports,
     pub(super) profile: ProfileProvider,
@@ -69,6 +69,17 @@ pub(super) struct Settings {
     pub(super) attempts: u32,
     /// The role whose credentials are asked for; it is discovered otherwise.
     pub(super) role: Option<String>,
+}
+
+impl fmt::Debug for Given {
+    /// Without the endpoint: nobody has looked yet at what stands in it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Given")
+            .field("profile", &self.profile)
+            .field("mode", &self.mode)
+            .field("role", &self.role)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Given {

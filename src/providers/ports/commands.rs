@@ -51,7 +51,7 @@ impl Commands for Nothing {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CommandLimits {
-    /// From its start to its end; it is killed then.
+    /// From its start to its end; its shell is killed then.
     pub total: Duration,
     /// How many bytes it may write to its standard output. Of its standard error the first 4 KiB are kept.
     pub max_output: usize,

@@ -1,6 +1,6 @@
 //! From the description of a chain to the providers that do what it says.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::{
     Kept, ProfileProvider, ProfileSet,
@@ -22,9 +22,11 @@ impl ProfileProvider {
         selected: &str,
         chain: &ProfileChain,
     ) -> Result<Arc<dyn ProvideCredentials>, ProviderError> {
-        let mut provider = self.kept_or_new(profiles, selected, chain.base()).await?;
+        let endpoints = Endpoints::load(&self.ports, profiles, selected)?;
+        let around = Around { profiles, selected, endpoints, of_instance: OnceLock::new() };
+        let mut provider = self.kept_or_new(&around, chain.base()).await?;
         for role in chain.roles() {
-            let sts = self.sts(profiles, selected, role.profile()).await;
+            let sts = self.sts(&around, role.profile(), true).await;
             let mut role = AssumeRoleProvider::new(&self.ports, provider, role.request().clone())
                 .with_sts(sts);
             if let Some(prompt) = &self.mfa {
@@ -38,28 +40,26 @@ impl ProfileProvider {
     /// The provider of a base: the one of the last time if nothing changed, for it may remember something.
     async fn kept_or_new(
         &self,
-        profiles: &ProfileSet,
-        selected: &str,
+        around: &Around<'_>,
         base: &ProfileBase,
     ) -> Result<Arc<dyn ProvideCredentials>, ProviderError> {
-        let endpoints = Endpoints::load(&self.ports, profiles, selected)?;
         let region = match base {
             // If nothing names one, it is found when the session is renewed.
-            ProfileBase::Login { profile, .. } => self.named_region(profiles, selected, profile)?,
+            ProfileBase::Login { profile, .. } => self.named_region(around, profile)?,
             _ => None,
         };
         if let Some(kept) = &*self.kept()
             && kept.base.is_same(base)
-            && kept.endpoints.is_same(&endpoints)
+            && kept.endpoints.is_same(&around.endpoints)
             && kept.region == region
         {
             return Ok(kept.provider.clone());
         }
-        let provider = self.base(profiles, selected, base, &endpoints, region.as_deref()).await?;
+        let provider = self.base(around, base, region.as_deref()).await?;
         // Static keys, and what else has nothing to remember, are the same as no other, nor as themselves.
         *self.kept() = base.is_same(base).then(|| {
             let (base, provider) = (base.clone(), provider.clone());
-            Kept { base, endpoints, region, provider }
+            Kept { base, endpoints: around.endpoints.clone(), region, provider }
         });
         Ok(provider)
     }
@@ -71,10 +71,8 @@ impl ProfileProvider {
     )]
     async fn base(
         &self,
-        profiles: &ProfileSet,
-        selected: &str,
+        around: &Around<'_>,
         base: &ProfileBase,
-        endpoints: &Endpoints,
         region: Option<&str>,
     ) -> Result<Arc<dyn ProvideCredentials>, ProviderError> {
         let ports = &self.ports;
@@ -82,7 +80,7 @@ impl ProfileProvider {
             ProfileBase::Static(credentials) => Arc::new(credentials.clone()),
             ProfileBase::WebIdentity { profile, role_arn, token_file, session_name } => {
                 let provider = WebIdentityProvider::of_file(ports, role_arn, token_file)
-                    .with_sts(self.sts(profiles, selected, profile).await);
+                    .with_sts(self.sts(around, profile, false).await);
                 Arc::new(match session_name {
                     Some(name) => provider.with_session_name(name),
                     None => provider,
@@ -101,12 +99,12 @@ impl ProfileProvider {
             }
             ProfileBase::Sso(settings) => {
                 let provider = SsoProvider::new(ports, settings.clone());
-                Arc::new(provider.with_endpoints(endpoints.clone()))
+                Arc::new(provider.with_endpoints(around.endpoints.clone()))
             }
             #[cfg(feature = "login")]
             ProfileBase::Login { session, .. } => {
                 let provider =
-                    LoginProvider::new(ports, session)?.with_endpoints(endpoints.clone());
+                    LoginProvider::new(ports, session)?.with_endpoints(around.endpoints.clone());
                 Arc::new(match region {
                     Some(region) => provider.with_region(region),
                     None => provider,
@@ -126,48 +124,55 @@ impl ProfileProvider {
         })
     }
 
-    /// STS for a role of this profile, by the selected one's settings.
-    async fn sts(&self, profiles: &ProfileSet, selected: &str, profile: &str) -> Sts {
+    /// STS for a role of this profile, by the selected one's settings, for requests that are signed or not.
+    async fn sts(&self, around: &Around<'_>, profile: &str, signs: bool) -> Sts {
         // Where STS is matters only to who has something to ask it with.
-        Sts::found(&self.ports, self.endpoint(profiles, selected, profile).await)
+        Sts::found(&self.ports, self.endpoint(around, profile, signs).await)
     }
 
     async fn endpoint(
         &self,
-        profiles: &ProfileSet,
-        selected: &str,
+        around: &Around<'_>,
         profile: &str,
+        signs: bool,
     ) -> Result<Endpoint, ProviderError> {
-        let region = self.region(profiles, selected, profile).await?;
-        let endpoints = Endpoints::load(&self.ports, profiles, selected)?;
-        endpoints.find(EndpointService::Sts, region.as_deref())
-    }
-
-    /// The region that is [named](Self::named_region), else that of the instance.
-    async fn region(
-        &self,
-        profiles: &ProfileSet,
-        selected: &str,
-        profile: &str,
-    ) -> Result<Option<String>, ProviderError> {
-        match self.named_region(profiles, selected, profile)? {
-            Some(region) => Ok(Some(region)),
-            None => RegionChain::of_profile(&self.ports, self.clone()).provide().await,
-        }
+        let region = match self.named_region(around, profile)? {
+            Some(region) => Some(region),
+            // Where it is known, and nothing is signed, nobody needs to know of a region.
+            None if !signs && around.endpoints.named("sts")?.is_some() => None,
+            None => self.of_instance(around).await?,
+        };
+        around.endpoints.find(EndpointService::Sts, region.as_deref())
     }
 
     /// The region that code or environment name, else that of this profile, else that of the one that was
     /// selected.
     fn named_region(
         &self,
-        profiles: &ProfileSet,
-        selected: &str,
+        Around { profiles, selected, .. }: &Around<'_>,
         profile: &str,
     ) -> Result<Option<String>, ProviderError> {
         let region = RegionChain::of_profile(&self.ports, self.clone()).before_profiles()?;
         let of_profiles = || profiles.region(profile).or_else(|| profiles.region(selected));
         Ok(region.or_else(|| of_profiles().map(str::to_owned)))
     }
+
+    /// The region of the instance, which is asked once, however many roles there are.
+    async fn of_instance(&self, around: &Around<'_>) -> Result<Option<String>, ProviderError> {
+        if let Some(region) = around.of_instance.get() {
+            return Ok(region.clone());
+        }
+        let region = RegionChain::of_profile(&self.ports, self.clone()).provide().await?;
+        Ok(around.of_instance.get_or_init(|| region).clone())
+    }
+}
+
+/// What there is to know while the providers of a chain are made.
+struct Around<'a> {
+    profiles: &'a ProfileSet,
+    selected: &'a str,
+    endpoints: Endpoints,
+    of_instance: OnceLock<Option<String>>,
 }
 
 #[cfg(not(feature = "login"))]

@@ -66,12 +66,26 @@ pub struct Sts {
 }
 
 /// Where STS is.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 enum Place {
     /// As the environment and a profile say when it is asked, but for what was said in code.
     Ambient { profile: ProfileProvider, region: Option<String>, url: Option<String> },
     /// Here, or nowhere, which is an error once it is asked.
     At(Result<Endpoint, ProviderError>),
+}
+
+impl fmt::Debug for Place {
+    /// Without the URL: nobody has looked yet at what stands in it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Ambient { profile, region, .. } => f
+                .debug_struct("Ambient")
+                .field("profile", profile)
+                .field("region", region)
+                .finish_non_exhaustive(),
+            Place::At(endpoint) => f.debug_tuple("At").field(endpoint).finish(),
+        }
+    }
 }
 
 impl Sts {
