@@ -48,61 +48,80 @@ impl SessionFile {
 
     /// What the file holds, or should hold by what it could not be given.
     pub(super) fn read(&self) -> Result<Document, ProviderError> {
-        let held = self.held()?;
-        let unsaved = self.unsaved();
-        Ok(match &*unsaved {
-            Some((before, after)) if *before == held => after.clone(),
-            _ => held,
-        })
+        Ok(self.meant_by(self.held()?))
     }
 
     /// Writes a session that was renewed from what `before` holds, unless another process renewed it
     /// meanwhile. Gives what holds from now on.
+    ///
+    /// The service may take the old token no more, so the new one is lost only with the file: one that is
+    /// gone was ended by somebody, and is not begun again.
     pub(super) fn renew(
         &self,
         before: &Document,
         is_fresh: impl Fn(&Document) -> bool,
         edit: impl FnOnce(&mut Document),
     ) -> Result<Document, ProviderError> {
-        // A session whose file is gone was ended by somebody: it is not begun again.
-        let mut document = self.read()?;
+        let held = match self.held() {
+            Ok(held) => held,
+            Err(gone) if is_gone(&gone) => return Err(gone),
+            Err(error) => {
+                tracing::warn!(%error, "the renewed session takes the place of what cannot be read");
+                match &*self.unsaved() {
+                    Some((held, meant)) if meant == before => held.clone(),
+                    _ => before.clone(),
+                }
+            }
+        };
+        let mut document = self.meant_by(held.clone());
         if document != *before && is_fresh(&document) {
             tracing::debug!(path = %self.path.display(), "another process renewed the session");
             return Ok(document);
         }
         edit(&mut document);
-        match self.ports.files().replace(&self.path, &document.to_json()) {
-            Ok(()) => *self.unsaved() = None,
+        let unsaved = match self.ports.files().replace(&self.path, &document.to_json()) {
+            Ok(()) => None,
             Err(error) => {
-                // The service may take the old token no more, so the new one must not be lost.
                 tracing::warn!(
                     path = %self.path.display(),
                     %error,
                     "the renewed session cannot be saved, and is known to this process alone"
                 );
-                *self.unsaved() = Some((self.held()?, document.clone()));
+                Some((held, document.clone()))
             }
-        }
+        };
+        *self.unsaved() = unsaved;
         Ok(document)
     }
 
+    fn meant_by(&self, held: Document) -> Document {
+        match &*self.unsaved() {
+            Some((before, meant)) if *before == held => meant.clone(),
+            _ => held,
+        }
+    }
+
     fn held(&self) -> Result<Document, ProviderError> {
-        let path = self.path.display();
         let bytes = self.ports.files().read(&self.path).map(Zeroizing::new).map_err(|error| {
             let kind = match error.kind() {
-                io::ErrorKind::NotFound => ProviderErrorKind::Refused,
+                io::ErrorKind::NotFound => GONE,
                 _ => ProviderErrorKind::Failed,
             };
-            let message = format!("failed to read `{path}`: {error}");
+            let message = format!("failed to read `{}`: {error}", self.path.display());
             ProviderError::new(self.provider, kind, message)
         })?;
-        Document::parse(&bytes).map_err(|seen| self.broken(&seen))
+        // Another program may be writing it in its place, and be done the next time.
+        Document::parse(&bytes).map_err(|seen| self.no_session(ProviderErrorKind::Failed, &seen))
     }
 
     /// An error about what the file holds.
     pub(super) fn broken(&self, seen: &str) -> ProviderError {
+        self.no_session(ProviderErrorKind::InvalidConfiguration, seen)
+    }
+
+    fn no_session(&self, kind: ProviderErrorKind, seen: &str) -> ProviderError {
         let message = format!("`{}` holds no session: {seen}", self.path.display());
-        ProviderError::new(self.provider, ProviderErrorKind::InvalidConfiguration, message)
+        ProviderError::new(self.provider, kind, message)
     }
 
     fn unsaved(&self) -> MutexGuard<'_, Option<(Document, Document)>> {
@@ -115,6 +134,13 @@ impl fmt::Debug for SessionFile {
         f.debug_struct("SessionFile").field("path", &self.path).finish_non_exhaustive()
     }
 }
+
+/// Whether what was read says that somebody ended the session.
+pub(super) fn is_gone(error: &ProviderError) -> bool {
+    error.kind() == GONE
+}
+
+const GONE: ProviderErrorKind = ProviderErrorKind::Refused;
 
 /// A JSON object that may hold secrets: it is wiped when it is dropped, and never shown.
 #[derive(Clone, Default, PartialEq)]

@@ -223,6 +223,21 @@ fn what_another_process_renewed_meanwhile_goes_before_ones_own() {
 }
 
 #[test]
+fn a_file_that_is_half_written_costs_neither_new_credentials_nor_those_that_live() {
+    for (said, expected) in [(200, "ASIANEW"), (500, "ASIAOLD")] {
+        let disk = Disk::default();
+        disk.put(FILE, session(MINUTE).to_string());
+        let shared = disk.clone();
+        let world = World::on(disk, move |_| {
+            shared.put(FILE, r#"{"accessToken": {"acc"#);
+            if said == 200 { granted() } else { answer(said, "") }
+        });
+        let credentials = run(world.provider().provide()).unwrap().unwrap();
+        assert_eq!(credentials.access_key_id(), expected);
+    }
+}
+
+#[test]
 fn those_who_ask_at_once_renew_once() {
     let world = World::holding(session(Duration::ZERO));
     let provider = at_home(&world.ports.clone().with_http(Slow(world.servers.clone())));

@@ -155,20 +155,32 @@ fn without_a_home_directory_there_is_no_session() {
 
 #[test]
 fn a_broken_file_says_what_is_wrong_and_not_what_it_holds() {
-    for (contents, expected) in [
-        (json!({"expiresAt": "2015-08-30T13:36:00Z"}).to_string(), "accessToken is missing"),
-        (json!({"accessToken": "secret-token"}).to_string(), "expiresAt is missing"),
+    use ProviderErrorKind::{Failed, InvalidConfiguration};
+    for (contents, kind, expected) in [
+        (
+            json!({"expiresAt": "2015-08-30T13:36:00Z"}).to_string(),
+            InvalidConfiguration,
+            "accessToken is missing",
+        ),
+        (
+            json!({"accessToken": "secret-token"}).to_string(),
+            InvalidConfiguration,
+            "expiresAt is missing",
+        ),
         (
             json!({"accessToken": "secret-token", "expiresAt": "soon"}).to_string(),
+            InvalidConfiguration,
             "expiresAt is no time",
         ),
-        (json!(["secret-token"]).to_string(), "it is no JSON object"),
-        (r#"{"accessToken": "secret-token"#.to_owned(), "it is no JSON around line 1"),
+        // What another program writes at this moment looks so.
+        (json!(["secret-token"]).to_string(), Failed, "it is no JSON object"),
+        (HALF.to_owned(), Failed, "it is no JSON around line 1"),
+        (String::new(), Failed, "it is no JSON around line 1"),
     ] {
         let world = World::holding(Value::Null);
         world.disk.put(FILE, contents);
         let error = run(world.tokens().provide_token()).unwrap_err();
-        assert_eq!(error.kind(), ProviderErrorKind::InvalidConfiguration);
+        assert_eq!(error.kind(), kind, "{error}");
         assert!(error.to_string().contains(expected), "{error}");
         no_secret(&error);
     }
@@ -451,6 +463,62 @@ fn a_token_that_cannot_be_saved_is_remembered_until_the_file_changes() {
 }
 
 #[test]
+fn a_file_that_cannot_be_read_after_the_answer_does_not_cost_the_new_token() {
+    for meanwhile in [|disk: &Disk| disk.put(FILE, HALF), |disk: &Disk| disk.is_locked(true)] {
+        let disk = Disk::default();
+        disk.put(FILE, session(MINUTE).to_string());
+        let shared = disk.clone();
+        let world = World::on(disk, move |request| {
+            meanwhile(&shared);
+            granted(request)
+        });
+        let token = run(world.tokens().provide_token()).unwrap().unwrap();
+        assert_eq!(token.text(), "new-token");
+        assert_eq!(world.disk.json(FILE)["refreshToken"], "new-refresh");
+        assert_eq!(world.disk.json(FILE)["clientId"], "client");
+    }
+}
+
+#[test]
+fn a_new_token_that_can_neither_be_saved_nor_compared_is_remembered() {
+    let disk = Disk::default();
+    disk.put(FILE, session(MINUTE).to_string());
+    let shared = disk.clone();
+    let world = World::on(disk, move |request| {
+        shared.is_locked(true);
+        shared.is_full(true);
+        granted(request)
+    });
+    let provider = world.tokens();
+    let text = || run(provider.provide_token()).unwrap().unwrap().text().to_owned();
+    assert_eq!(text(), "new-token");
+    world.disk.is_locked(false);
+    assert_eq!(text(), "new-token");
+    assert_eq!(world.servers.take().len(), 1);
+    // Again, with a token that was remembered before.
+    world.hands.advance(HOUR);
+    assert_eq!(text(), "new-token");
+    world.disk.is_locked(false);
+    assert_eq!(text(), "new-token");
+    let [(request, _)] = &world.servers.take()[..] else { panic!() };
+    assert!(request.body().windows(11).any(|part| part == b"new-refresh"));
+    assert_eq!(world.disk.json(FILE), session(MINUTE));
+}
+
+#[test]
+fn a_file_that_cannot_be_read_after_a_failure_does_not_cost_a_token_that_is_good() {
+    let disk = Disk::default();
+    disk.put(FILE, session(MINUTE).to_string());
+    let shared = disk.clone();
+    let world = World::on(disk, move |_| {
+        shared.put(FILE, HALF);
+        answer(500, "{}")
+    });
+    let token = run(world.tokens().provide_token()).unwrap().unwrap();
+    assert_eq!(token.text(), "secret-token");
+}
+
+#[test]
 fn those_who_ask_at_once_renew_once() {
     let world = World::holding(session(MINUTE));
     let ports = world.ports.clone().with_http(Slow(world.servers.clone()));
@@ -635,6 +703,9 @@ const START: &str = "https://cats.awsapps.com/start";
 const CONFIG: &str = "/home/cat/.aws/config";
 const FILE: &str = "/home/cat/.aws/sso/cache/8ebf601f8b808c32b8d2fb570c2e0fbdbb388add.json";
 const LEGACY_FILE: &str = "/home/cat/.aws/sso/cache/407ca3292f7cfb41f3d36ee73c8cdc6da4e20bdd.json";
+
+/// What a reader sees of a file that is written in its place.
+const HALF: &str = r#"{"accessToken": "secret-token"#;
 const PROFILE: &str = "\
 [default]
 sso_session = cats

@@ -120,41 +120,54 @@ impl HttpClient for Slow {
     }
 }
 
-/// A disk that the world shares with other processes, which may be full.
+/// A disk that the world shares with other processes, which may be full, or let nobody read.
 #[derive(Clone, Default)]
-pub(crate) struct Disk(Arc<Mutex<(Contents, bool)>>);
+pub(crate) struct Disk(Arc<Mutex<Contents>>);
 
-type Contents = HashMap<PathBuf, Vec<u8>>;
+#[derive(Default)]
+struct Contents {
+    files: HashMap<PathBuf, Vec<u8>>,
+    is_full: bool,
+    is_locked: bool,
+}
 
 impl Disk {
     pub(crate) fn put(&self, path: &str, contents: impl Into<Vec<u8>>) {
-        self.0.lock().unwrap().0.insert(path.into(), contents.into());
+        self.0.lock().unwrap().files.insert(path.into(), contents.into());
     }
 
     pub(crate) fn remove(&self, path: &str) {
-        self.0.lock().unwrap().0.remove(Path::new(path));
+        self.0.lock().unwrap().files.remove(Path::new(path));
     }
 
     pub(crate) fn json(&self, path: &str) -> Value {
-        serde_json::from_slice(&self.0.lock().unwrap().0[Path::new(path)]).unwrap()
+        serde_json::from_slice(&self.0.lock().unwrap().files[Path::new(path)]).unwrap()
     }
 
     pub(crate) fn is_full(&self, yes: bool) {
-        self.0.lock().unwrap().1 = yes;
+        self.0.lock().unwrap().is_full = yes;
+    }
+
+    pub(crate) fn is_locked(&self, yes: bool) {
+        self.0.lock().unwrap().is_locked = yes;
     }
 }
 
 impl Files for Disk {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        self.0.lock().unwrap().0.get(path).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
+        let disk = self.0.lock().unwrap();
+        if disk.is_locked {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        disk.files.get(path).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     fn replace(&self, path: &Path, contents: &[u8]) -> io::Result<()> {
-        let (files, is_full) = &mut *self.0.lock().unwrap();
-        if *is_full {
+        let mut disk = self.0.lock().unwrap();
+        if disk.is_full {
             return Err(io::ErrorKind::StorageFull.into());
         }
-        files.insert(path.to_owned(), contents.to_owned());
+        disk.files.insert(path.to_owned(), contents.to_owned());
         Ok(())
     }
 }

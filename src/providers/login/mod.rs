@@ -21,7 +21,7 @@ use super::{
     BoxFuture, Endpoint, EndpointService, Endpoints, Ports, ProfileProvider, ProfileSet,
     ProvideCredentials, ProviderError, ProviderErrorKind, RegionChain,
     exchange::{Exchange, Failure, address, insert_secret},
-    session::{Document, SessionFile},
+    session::{Document, SessionFile, is_gone},
     token::homeless,
 };
 use crate::{Credentials, Timestamp};
@@ -138,12 +138,13 @@ impl LoginProvider {
             Err(error) => error,
         };
         // Of two processes that ask with one refresh token, the second may be refused.
-        let other = file.read()?;
-        if other != document
-            && let Ok(other) = held(&other)
-            && other.is_fresh(self.now())
-        {
-            return Ok(other.credentials);
+        match file.read() {
+            Err(gone) if is_gone(&gone) => return Err(gone),
+            Ok(other) if other != document => match held(&other) {
+                Ok(other) if other.is_fresh(self.now()) => return Ok(other.credentials),
+                _ => {}
+            },
+            _ => {}
         }
         if error.kind() == ProviderErrorKind::Refused || !session.is_live(self.now()) {
             return Err(error);

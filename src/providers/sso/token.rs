@@ -18,7 +18,7 @@ use crate::{
     providers::{
         BoxFuture, EndpointService, Endpoints, Ports, ProvideToken, ProviderError,
         ProviderErrorKind, SsoSettings, Token,
-        session::{Document, SessionFile},
+        session::{Document, SessionFile, is_gone},
         token::homeless,
     },
 };
@@ -92,12 +92,13 @@ impl SsoTokenProvider {
             Err(error) => error,
         };
         // Of two processes that ask with one refresh token, the second may be refused.
-        let other = file.read()?;
-        if other != document
-            && let Ok(other) = held(&other)
-            && other.is_fresh(self.now())
-        {
-            return Ok(other.token);
+        match file.read() {
+            Err(gone) if is_gone(&gone) => return Err(gone),
+            Ok(other) if other != document => match held(&other) {
+                Ok(other) if other.is_fresh(self.now()) => return Ok(other.token),
+                _ => {}
+            },
+            _ => {}
         }
         if !token.is_live(self.now()) {
             return Err(error);
