@@ -136,10 +136,11 @@ impl S3ExpressSessions {
                 region: region.to_owned(),
                 access_key_id: base.access_key_id().to_owned(),
             };
-            match self.join(key, base) {
+            match self.join(&key, base) {
                 Joined::Done(session) => Ok(session),
-                Joined::Waiting { flight, at_hand } => {
-                    flight.await.or_else(|error| at_hand.ok_or(error))
+                // While it was asked for, the one at hand may have come to its end, or been refused.
+                Joined::Waiting(flight) => {
+                    flight.await.or_else(|error| self.at_hand(&key).ok_or(error))
                 }
             }
         })
@@ -177,33 +178,37 @@ impl S3ExpressSessions {
     }
 
     /// The session at hand, or the request for the next one: the one under way, or a new one.
-    fn join(&self, key: Key, base: Credentials) -> Joined {
+    fn join(&self, key: &Key, base: Credentials) -> Joined {
         let now = self.source.ports.clock().now();
         let mut table = lock(&self.table);
         table.turn += 1;
         let turn = table.turn;
-        if !table.sessions.contains_key(&key) && table.sessions.len() >= self.most {
+        if !table.sessions.contains_key(key) && table.sessions.len() >= self.most {
             table.forget_one();
         }
         let kept = table.sessions.entry(key.clone()).or_default();
         kept.used = turn;
-        let good_for = |least| move |session: &Credentials| is_good_for(session, now, least);
-        let at_hand = kept.session.clone().filter(good_for(LAST));
-        if let Some(session) = &at_hand {
+        if let Some(session) = kept.at_hand(now) {
             let others_do = kept.is_driven() || kept.paused_until.is_some_and(|until| now < until);
             if others_do || is_good_for(session, now, AHEAD) {
                 return Joined::Done(session.clone());
             }
         }
-        let flight = match &kept.flight {
+        // One that nobody waited for any more was signed at another time, perhaps by other credentials.
+        let under_way = kept.flight.as_ref().filter(|_| kept.is_driven());
+        Joined::Waiting(match under_way {
             Some((_, flight)) => flight.clone(),
             None => {
-                let flight = self.flight(key, base, turn);
+                let flight = self.flight(key.clone(), base, turn);
                 kept.flight = Some((turn, flight.clone()));
                 flight
             }
-        };
-        Joined::Waiting { flight, at_hand }
+        })
+    }
+
+    fn at_hand(&self, key: &Key) -> Option<Credentials> {
+        let now = self.source.ports.clock().now();
+        lock(&self.table).sessions.get(key)?.at_hand(now).cloned()
     }
 
     fn flight(&self, key: Key, base: Credentials, turn: u64) -> Flight {
@@ -400,6 +405,11 @@ struct Kept {
 }
 
 impl Kept {
+    /// The session, if one may go on with it.
+    fn at_hand(&self, now: SystemTime) -> Option<&Credentials> {
+        self.session.as_ref().filter(|session| is_good_for(session, now, LAST))
+    }
+
     /// Whether somebody waits for a request under way, beside the table itself.
     fn is_driven(&self) -> bool {
         let count = self.flight.as_ref().and_then(|(_, flight)| flight.strong_count());
@@ -414,10 +424,7 @@ type Flight = Shared<BoxFuture<'static, Result<Credentials, ProviderError>>>;
 enum Joined {
     Done(Credentials),
     /// To wait, and if that brings nothing, to go on with the one at hand.
-    Waiting {
-        flight: Flight,
-        at_hand: Option<Credentials>,
-    },
+    Waiting(Flight),
 }
 
 fn is_good_for(session: &Credentials, now: SystemTime, least: Duration) -> bool {

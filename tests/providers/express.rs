@@ -190,15 +190,46 @@ fn while_one_replaces_a_session_the_others_go_on_with_it() {
 }
 
 #[test]
-fn a_request_that_all_left_is_driven_on_by_the_next() {
-    let gate = Gate::new([granted(1)]);
-    let ports = Ports::empty().with_clock(Hands::at(at(START))).with_http(gate.clone());
+fn a_request_that_all_left_is_begun_anew_by_the_next() {
+    let gate = Gate::new([granted(1), granted(2)]);
+    let hands = Hands::at(at(START));
+    let ports = Ports::empty().with_clock(hands.clone()).with_http(gate.clone());
     let sessions = S3ExpressSessions::new(base(), &ports);
     let mut left = sessions.session(HOST, REGION);
     assert!(left.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
     drop(left);
     gate.open();
-    assert_eq!(run(sessions.session(HOST, REGION)).unwrap().access_key_id(), "ASIASESSION1");
+    hands.set(at("20150830T123900Z"));
+    assert_eq!(run(sessions.session(HOST, REGION)).unwrap().access_key_id(), "ASIASESSION2");
+    let dates = gate
+        .servers
+        .take()
+        .into_iter()
+        .map(|(request, _)| request.headers()["x-amz-date"].to_str().unwrap().to_owned());
+    assert_eq!(dates.collect::<Vec<_>>(), [START, "20150830T123900Z"]);
+}
+
+#[test]
+fn a_session_that_ends_or_is_refused_while_its_successor_fails_is_not_given() {
+    for ends in [true, false] {
+        let gate = Gate::new([granted(1), failure(403, "AccessDenied", "not any more")]);
+        let hands = Hands::at(at(START));
+        let ports = Ports::empty().with_clock(hands.clone()).with_http(gate.clone());
+        let sessions = S3ExpressSessions::new(base(), &ports);
+        gate.open();
+        run(sessions.session(HOST, REGION)).unwrap();
+        gate.close();
+        hands.set(at("20150830T124010Z"));
+        let mut next = sessions.session(HOST, REGION);
+        assert!(next.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        match ends {
+            true => hands.set(at("20150830T124055Z")),
+            false => sessions.invalidate("ASIASESSION1"),
+        }
+        gate.open();
+        let error = run(next).unwrap_err();
+        assert_eq!(error.kind(), ProviderErrorKind::Refused, "{error}");
+    }
 }
 
 #[test]
