@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, Uri, header::HeaderName};
+use http::{
+    HeaderValue, Method, Request, Response, StatusCode, Uri,
+    header::{ACCEPT, CONTENT_TYPE, HeaderName},
+};
 
 use super::{
     Endpoint, HttpErrorKind, HttpLimits, Ports, ProviderError, ProviderErrorKind, session::Document,
@@ -132,6 +135,17 @@ pub(super) fn address(
         ProviderError::new(provider, ProviderErrorKind::InvalidConfiguration, message)
             .with_source(error)
     })
+}
+
+/// A question in JSON.
+pub(super) fn post(uri: Uri, body: &Document) -> Request<Bytes> {
+    // What the HTTP client is given cannot be wiped.
+    let mut request = Request::new(Bytes::copy_from_slice(&body.to_json()));
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = uri;
+    let json = HeaderValue::from_static("application/json");
+    request.headers_mut().extend([(CONTENT_TYPE, json.clone()), (ACCEPT, json)]);
+    request
 }
 
 /// A header whose value no log shows.

@@ -1,11 +1,12 @@
-//! The files that sessions are kept in, which other programs read and write too.
+//! Sessions that somebody signed in to, and the files that they are kept in, which other programs read and
+//! write too.
 
 use std::{
     collections::BTreeMap,
     fmt, io, mem,
     path::PathBuf,
     sync::{Mutex, MutexGuard, PoisonError},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use serde_json::{Map, Value, value::RawValue};
@@ -14,6 +15,42 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::{Ports, ProviderError, ProviderErrorKind, json};
 use crate::Timestamp;
+
+/// A session: what it gives, and how it is renewed.
+pub(super) trait Session: Sync {
+    /// What is signed with, or shown.
+    type Given: Send;
+
+    /// Whether a refusal of the service ends what is still good.
+    const ENDS_WHEN_REFUSED: bool;
+
+    /// What a file gives. The error says what was seen instead, and none of it.
+    fn held(document: &Document) -> Result<Held<Self::Given>, String>;
+
+    /// Asks the service, and gives what its answer changes in the file.
+    fn renew(
+        &self,
+        file: &SessionFile,
+        document: &Document,
+    ) -> impl Future<Output = Result<Document, ProviderError>> + Send;
+}
+
+/// What a session gives, and until when it is good.
+pub(super) struct Held<T> {
+    pub(super) given: T,
+    pub(super) expires_at: SystemTime,
+}
+
+impl<T> Held<T> {
+    fn is_live(&self, now: SystemTime) -> bool {
+        now < self.expires_at
+    }
+
+    /// Whether nothing needs to be done.
+    fn is_fresh(&self, now: SystemTime) -> bool {
+        self.expires_at.duration_since(now).is_ok_and(|left| left >= EARLY)
+    }
+}
 
 /// The file of a session: a JSON object that whoever signed in left there, and that whoever renews the
 /// session writes anew.
@@ -41,14 +78,49 @@ impl SessionFile {
         }
     }
 
-    /// Waits until nobody else of this process renews the session.
-    pub(super) async fn turn(&self) -> sync::MutexGuard<'_, ()> {
-        self.turn.lock().await
+    /// What the session gives: renewed in its last minutes if that can be, and else as long as it is good.
+    pub(super) async fn give<S: Session>(&self, session: &S) -> Result<S::Given, ProviderError> {
+        let (_, held) = self.look::<S>()?;
+        if held.is_fresh(self.now()) {
+            return Ok(held.given);
+        }
+        let _turn = self.turn.lock().await;
+        // Whoever had the turn before, or another process, may have renewed it.
+        let (document, held) = self.look::<S>()?;
+        if held.is_fresh(self.now()) {
+            return Ok(held.given);
+        }
+        let changes = session.renew(self, &document).await;
+        let error = match changes.and_then(|changes| self.save::<S>(&document, changes)) {
+            Ok(renewed) => return Ok(renewed.given),
+            Err(error) => error,
+        };
+        // Of two processes that ask with one refresh token, the second may be refused.
+        match self.look::<S>() {
+            Err(gone) if gone.kind() == GONE => return Err(gone),
+            Ok((other, held)) if other != document && held.is_fresh(self.now()) => {
+                return Ok(held.given);
+            }
+            _ => {}
+        }
+        let is_over = S::ENDS_WHEN_REFUSED && error.kind() == ProviderErrorKind::Refused;
+        if is_over || !held.is_live(self.now()) {
+            return Err(error);
+        }
+        tracing::debug!(%error, "the session is not renewed, and is still good");
+        Ok(held.given)
+    }
+
+    /// An error about what the file holds.
+    pub(super) fn broken(&self, seen: &str) -> ProviderError {
+        self.no_session(ProviderErrorKind::InvalidConfiguration, seen)
     }
 
     /// What the file holds, or should hold by what it could not be given.
-    pub(super) fn read(&self) -> Result<Document, ProviderError> {
-        Ok(self.meant_by(self.held()?))
+    fn look<S: Session>(&self) -> Result<(Document, Held<S::Given>), ProviderError> {
+        let document = self.meant_by(self.read()?);
+        let held = S::held(&document).map_err(|seen| self.broken(&seen))?;
+        Ok((document, held))
     }
 
     /// Writes a session that was renewed from what `before` holds, unless another process renewed it
@@ -56,29 +128,31 @@ impl SessionFile {
     ///
     /// The service may take the old token no more, so the new one is lost only with the file: one that is
     /// gone was ended by somebody, and is not begun again.
-    pub(super) fn renew(
+    fn save<S: Session>(
         &self,
         before: &Document,
-        is_fresh: impl Fn(&Document) -> bool,
-        edit: impl FnOnce(&mut Document),
-    ) -> Result<Document, ProviderError> {
-        let held = match self.held() {
-            Ok(held) => held,
-            Err(gone) if is_gone(&gone) => return Err(gone),
+        changes: Document,
+    ) -> Result<Held<S::Given>, ProviderError> {
+        let in_file = match self.read() {
+            Ok(in_file) => in_file,
+            Err(gone) if gone.kind() == GONE => return Err(gone),
             Err(error) => {
                 tracing::warn!(%error, "the renewed session takes the place of what cannot be read");
                 match &*self.unsaved() {
-                    Some((held, meant)) if meant == before => held.clone(),
+                    Some((in_file, meant)) if meant == before => in_file.clone(),
                     _ => before.clone(),
                 }
             }
         };
-        let mut document = self.meant_by(held.clone());
-        if document != *before && is_fresh(&document) {
+        let mut document = self.meant_by(in_file.clone());
+        if document != *before
+            && let Ok(held) = S::held(&document)
+            && held.is_fresh(self.now())
+        {
             tracing::debug!(path = %self.path.display(), "another process renewed the session");
-            return Ok(document);
+            return Ok(held);
         }
-        edit(&mut document);
+        document.merge(changes);
         let unsaved = match self.ports.files().replace(&self.path, &document.to_json()) {
             Ok(()) => None,
             Err(error) => {
@@ -87,21 +161,21 @@ impl SessionFile {
                     %error,
                     "the renewed session cannot be saved, and is known to this process alone"
                 );
-                Some((held, document.clone()))
+                Some((in_file, document.clone()))
             }
         };
         *self.unsaved() = unsaved;
-        Ok(document)
+        S::held(&document).map_err(|seen| self.broken(&seen))
     }
 
-    fn meant_by(&self, held: Document) -> Document {
+    fn meant_by(&self, in_file: Document) -> Document {
         match &*self.unsaved() {
-            Some((before, meant)) if *before == held => meant.clone(),
-            _ => held,
+            Some((before, meant)) if *before == in_file => meant.clone(),
+            _ => in_file,
         }
     }
 
-    fn held(&self) -> Result<Document, ProviderError> {
+    fn read(&self) -> Result<Document, ProviderError> {
         let bytes = self.ports.files().read(&self.path).map(Zeroizing::new).map_err(|error| {
             let kind = match error.kind() {
                 io::ErrorKind::NotFound => GONE,
@@ -114,14 +188,13 @@ impl SessionFile {
         Document::parse(&bytes).map_err(|seen| self.no_session(ProviderErrorKind::Failed, &seen))
     }
 
-    /// An error about what the file holds.
-    pub(super) fn broken(&self, seen: &str) -> ProviderError {
-        self.no_session(ProviderErrorKind::InvalidConfiguration, seen)
-    }
-
     fn no_session(&self, kind: ProviderErrorKind, seen: &str) -> ProviderError {
         let message = format!("`{}` holds no session: {seen}", self.path.display());
         ProviderError::new(self.provider, kind, message)
+    }
+
+    fn now(&self) -> SystemTime {
+        self.ports.clock().now()
     }
 
     fn unsaved(&self) -> MutexGuard<'_, Option<(Document, Document)>> {
@@ -135,11 +208,10 @@ impl fmt::Debug for SessionFile {
     }
 }
 
-/// Whether what was read says that somebody ended the session.
-pub(super) fn is_gone(error: &ProviderError) -> bool {
-    error.kind() == GONE
-}
+/// How long before its end a session is renewed.
+const EARLY: Duration = Duration::from_secs(5 * 60);
 
+/// What it means that there is no file: somebody ended the session.
 const GONE: ProviderErrorKind = ProviderErrorKind::Refused;
 
 /// A JSON object that may hold secrets: it is wiped when it is dropped, and never shown.
@@ -211,15 +283,26 @@ impl Document {
         parsed.map(SystemTime::from).map_err(|_| format!("{name} is no time"))
     }
 
+    /// The moment that `expiresIn` names in an answer, in seconds from when it was asked for.
+    pub(super) fn end(&self, asked_at: SystemTime) -> Result<Timestamp, String> {
+        let seconds = self.whole_number("expiresIn").ok_or("expiresIn is no whole number")?;
+        let end = asked_at.checked_add(Duration::from_secs(seconds));
+        let end = end.and_then(|end| Timestamp::try_from(end).ok());
+        end.ok_or_else(|| "expiresIn is too far off".to_owned())
+    }
+
     /// An object within this one.
     pub(super) fn object(&self, name: &str) -> Option<Document> {
         self.0.get(name)?.as_object().cloned().map(Document)
     }
 
+    /// Takes over what another one says, and keeps what it says nothing of.
+    fn merge(&mut self, mut changes: Document) {
+        merge(&mut self.0, mem::take(&mut changes.0));
+    }
+
     pub(super) fn set(&mut self, name: &str, value: impl Into<Value>) {
-        if let Some(mut old) = self.0.insert(name.to_owned(), value.into()) {
-            wipe(&mut old);
-        }
+        put(&mut self.0, name.to_owned(), value.into());
     }
 
     pub(super) fn set_moment(&mut self, name: &str, at: Timestamp) {
@@ -266,6 +349,21 @@ fn value(json: &str) -> Option<Value> {
     match json.starts_with('"') {
         true => Some(Value::String(mem::take(&mut *json::text(json)?))),
         false => serde_json::from_str(json).ok(),
+    }
+}
+
+fn merge(fields: &mut Map<String, Value>, changes: Map<String, Value>) {
+    for (name, value) in changes {
+        match (fields.get_mut(&name), value) {
+            (Some(Value::Object(fields)), Value::Object(changes)) => merge(fields, changes),
+            (_, value) => put(fields, name, value),
+        }
+    }
+}
+
+fn put(fields: &mut Map<String, Value>, name: String, value: Value) {
+    if let Some(mut old) = fields.insert(name, value) {
+        wipe(&mut old);
     }
 }
 

@@ -2,29 +2,20 @@
 
 mod proof;
 
-use std::{
-    fmt,
-    path::PathBuf,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{fmt, path::PathBuf, sync::Arc, time::SystemTime};
 
-use bytes::Bytes;
-use http::{
-    HeaderValue, Method, Request,
-    header::{ACCEPT, CONTENT_TYPE, HeaderName},
-};
+use http::header::HeaderName;
 use sha2::{Digest, Sha256};
 
 use self::proof::ProofKey;
 use super::{
     BoxFuture, Endpoint, EndpointService, Endpoints, Ports, ProfileProvider, ProfileSet,
     ProvideCredentials, ProviderError, ProviderErrorKind, RegionChain,
-    exchange::{Exchange, Failure, address, insert_secret},
-    session::{Document, SessionFile, is_gone},
+    exchange::{Exchange, Failure, address, insert_secret, post},
+    session::{Document, Held, Session, SessionFile},
     token::homeless,
 };
-use crate::{Credentials, Timestamp};
+use crate::Credentials;
 
 /// The credentials of a session that somebody began on a console (`aws login`, `login_session` in a
 /// profile).
@@ -121,92 +112,7 @@ impl LoginProvider {
 
     async fn find(&self) -> Result<Credentials, ProviderError> {
         let file = self.file.as_deref().ok_or_else(|| homeless(NAME))?;
-        let held = |document: &Document| Held::of(document).map_err(|seen| file.broken(&seen));
-        let session = held(&file.read()?)?;
-        if session.is_fresh(self.now()) {
-            return Ok(session.credentials);
-        }
-        let _turn = file.turn().await;
-        // Whoever had the turn before, or another process, may have renewed it.
-        let document = file.read()?;
-        let session = held(&document)?;
-        if session.is_fresh(self.now()) {
-            return Ok(session.credentials);
-        }
-        let error = match self.renew(file, &document).await {
-            Ok(renewed) => return Ok(held(&renewed)?.credentials),
-            Err(error) => error,
-        };
-        // Of two processes that ask with one refresh token, the second may be refused.
-        match file.read() {
-            Err(gone) if is_gone(&gone) => return Err(gone),
-            Ok(other) if other != document => match held(&other) {
-                Ok(other) if other.is_fresh(self.now()) => return Ok(other.credentials),
-                _ => {}
-            },
-            _ => {}
-        }
-        if error.kind() == ProviderErrorKind::Refused || !session.is_live(self.now()) {
-            return Err(error);
-        }
-        tracing::debug!(%error, "the login session is not renewed, and is still good");
-        Ok(session.credentials)
-    }
-
-    /// What the file holds from now on.
-    async fn renew(
-        &self,
-        file: &SessionFile,
-        document: &Document,
-    ) -> Result<Document, ProviderError> {
-        let needed = |name| document.needed(name).map_err(|seen| file.broken(&seen));
-        let (id, refresh_token) = (needed("clientId")?, needed("refreshToken")?);
-        let key = ProofKey::from_pem(needed("dpopKey")?)
-            .ok_or_else(|| file.broken("dpopKey is no P-256 key in PEM"))?;
-        let uri = address(&self.endpoint().await?, "/v1/token", NAME)?;
-        let asked_at = self.now();
-        let mut id_of_proof = [0; 16];
-        self.ports.random().fill(&mut id_of_proof);
-        let proof = key.prove("POST", &uri.to_string(), asked_at, id_of_proof);
-        let body = Document::default()
-            .with("clientId", id)
-            .with("grantType", "refresh_token")
-            .with("refreshToken", refresh_token);
-        // What the HTTP client is given cannot be wiped.
-        let mut request = Request::new(Bytes::copy_from_slice(&body.to_json()));
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = uri;
-        let json = HeaderValue::from_static("application/json");
-        request.headers_mut().insert(CONTENT_TYPE, json.clone());
-        request.headers_mut().insert(ACCEPT, json);
-        insert_secret(&mut request, DPOP, &proof)
-            .expect("a proof is made of letters, digits, `-`, `_` and `.`");
-        let exchange = Exchange {
-            ports: &self.ports,
-            provider: NAME,
-            what: "CreateOAuth2Token",
-            secrets: vec![refresh_token, needed("dpopKey")?, &proof],
-        };
-        let answer = exchange.ask(request).await.map_err(|failure| self.failed(failure))?;
-        let renewed = Renewed::of(&answer, asked_at)
-            .map_err(|seen| self.failed(exchange.unreadable(&seen)))?;
-        file.renew(
-            document,
-            |other| Held::of(other).is_ok_and(|other| other.is_fresh(self.now())),
-            |kept| {
-                let mut token = kept.object(ACCESS_TOKEN).unwrap_or_default();
-                for name in PARTS {
-                    token.set(name, renewed.parts.text(name).unwrap_or_default());
-                }
-                token.set_moment("expiresAt", renewed.expires_at);
-                kept.set(ACCESS_TOKEN, token);
-                for name in ["refreshToken", "idToken", "tokenType"] {
-                    if let Some(value) = answer.text(name) {
-                        kept.set(name, value);
-                    }
-                }
-            },
-        )
+        file.give(self).await
     }
 
     async fn endpoint(&self) -> Result<Endpoint, ProviderError> {
@@ -229,9 +135,57 @@ impl LoginProvider {
         };
         ProviderError::new(NAME, kind, format!("{hint}: {}", refusal.text))
     }
+}
 
-    fn now(&self) -> SystemTime {
-        self.ports.clock().now()
+impl Session for LoginProvider {
+    type Given = Credentials;
+
+    const ENDS_WHEN_REFUSED: bool = true;
+
+    fn held(document: &Document) -> Result<Held<Credentials>, String> {
+        let token = document.object(ACCESS_TOKEN).ok_or("accessToken is missing")?;
+        let expires_at = token.moment("expiresAt")?;
+        let credentials =
+            Credentials::new(token.needed("accessKeyId")?, token.needed("secretAccessKey")?)
+                .with_session_token(token.needed("sessionToken")?)
+                .with_expires_at(expires_at)
+                .with_static_stability(true);
+        let credentials = match token.text("accountId") {
+            Some(account) => credentials.with_account_id(account),
+            None => credentials,
+        };
+        Ok(Held { given: credentials, expires_at })
+    }
+
+    async fn renew(
+        &self,
+        file: &SessionFile,
+        document: &Document,
+    ) -> Result<Document, ProviderError> {
+        let needed = |name| document.needed(name).map_err(|seen| file.broken(&seen));
+        let (id, refresh_token) = (needed("clientId")?, needed("refreshToken")?);
+        let key = ProofKey::from_pem(needed("dpopKey")?)
+            .ok_or_else(|| file.broken("dpopKey is no P-256 key in PEM"))?;
+        let uri = address(&self.endpoint().await?, "/v1/token", NAME)?;
+        let asked_at = self.ports.clock().now();
+        let mut id_of_proof = [0; 16];
+        self.ports.random().fill(&mut id_of_proof);
+        let proof = key.prove("POST", &uri.to_string(), asked_at, id_of_proof);
+        let body = Document::default()
+            .with("clientId", id)
+            .with("grantType", "refresh_token")
+            .with("refreshToken", refresh_token);
+        let mut request = post(uri, &body);
+        insert_secret(&mut request, DPOP, &proof)
+            .expect("a proof is made of letters, digits, `-`, `_` and `.`");
+        let exchange = Exchange {
+            ports: &self.ports,
+            provider: NAME,
+            what: "CreateOAuth2Token",
+            secrets: vec![refresh_token, needed("dpopKey")?, &proof],
+        };
+        let answer = exchange.ask(request).await.map_err(|failure| self.failed(failure))?;
+        changes(&answer, asked_at).map_err(|seen| self.failed(exchange.unreadable(&seen)))
     }
 }
 
@@ -272,61 +226,24 @@ fn path(ports: &Ports, session: &str) -> Result<Option<PathBuf>, ProviderError> 
     Ok(Some(path.into()))
 }
 
-/// The credentials in a file, and how long they are good.
-struct Held {
-    credentials: Credentials,
-    expires_at: SystemTime,
-}
-
-impl Held {
-    fn of(document: &Document) -> Result<Held, String> {
-        let token = document.object(ACCESS_TOKEN).ok_or("accessToken is missing")?;
-        let expires_at = token.moment("expiresAt")?;
-        let credentials =
-            Credentials::new(token.needed("accessKeyId")?, token.needed("secretAccessKey")?)
-                .with_session_token(token.needed("sessionToken")?)
-                .with_expires_at(expires_at)
-                .with_static_stability(true);
-        let credentials = match token.text("accountId") {
-            Some(account) => credentials.with_account_id(account),
-            None => credentials,
-        };
-        Ok(Held { credentials, expires_at })
+/// What an answer changes in the file. It tells no account: the one there stays.
+fn changes(answer: &Document, asked_at: SystemTime) -> Result<Document, String> {
+    let parts = answer.object(ACCESS_TOKEN).ok_or("accessToken is missing")?;
+    let mut token = Document::default();
+    for name in ["accessKeyId", "secretAccessKey", "sessionToken"] {
+        token.set(name, parts.needed(name)?);
     }
-
-    fn is_live(&self, now: SystemTime) -> bool {
-        now < self.expires_at
-    }
-
-    fn is_fresh(&self, now: SystemTime) -> bool {
-        self.expires_at.duration_since(now).is_ok_and(|left| left >= EARLY)
-    }
-}
-
-/// What the service answers with. It tells no account: the one in the file stays.
-struct Renewed {
-    parts: Document,
-    expires_at: Timestamp,
-}
-
-impl Renewed {
-    fn of(answer: &Document, asked_at: SystemTime) -> Result<Renewed, String> {
-        let parts = answer.object(ACCESS_TOKEN).ok_or("accessToken is missing")?;
-        for name in PARTS {
-            parts.needed(name)?;
+    token.set_moment("expiresAt", answer.end(asked_at)?);
+    let mut changes = Document::default().with(ACCESS_TOKEN, token);
+    for name in ["refreshToken", "idToken", "tokenType"] {
+        if let Some(value) = answer.text(name) {
+            changes.set(name, value);
         }
-        let seconds = answer.whole_number("expiresIn").ok_or("expiresIn is no whole number")?;
-        let expires_at = asked_at.checked_add(Duration::from_secs(seconds));
-        let expires_at = expires_at.and_then(|at| Timestamp::try_from(at).ok());
-        Ok(Renewed { parts, expires_at: expires_at.ok_or("expiresIn is too far off")? })
     }
+    Ok(changes)
 }
 
 const ACCESS_TOKEN: &str = "accessToken";
-const PARTS: [&str; 3] = ["accessKeyId", "secretAccessKey", "sessionToken"];
-
-/// How long before the end a session is renewed.
-const EARLY: Duration = Duration::from_secs(5 * 60);
 const DPOP: HeaderName = HeaderName::from_static("dpop");
 const NAME: &str = "login";
 

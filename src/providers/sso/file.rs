@@ -1,13 +1,10 @@
-//! Where the token of a session is kept, and what is in it.
+//! Where the token of a session is kept.
 
-use std::{
-    path::PathBuf,
-    time::{Duration, SystemTime},
-};
+use std::path::PathBuf;
 
 use sha1::{Digest, Sha1};
 
-use crate::providers::{Ports, SsoSettings, Token, session::Document};
+use crate::providers::{Ports, SsoSettings};
 
 /// The file: named by the session, or by where one signs in if the profile says all of it itself.
 pub(super) fn path(ports: &Ports, settings: &SsoSettings) -> Option<PathBuf> {
@@ -21,29 +18,3 @@ pub(super) fn path(ports: &Ports, settings: &SsoSettings) -> Option<PathBuf> {
     }
     Some(path.into())
 }
-
-/// The token in a file, and how long it is good.
-pub(super) struct Held {
-    pub(super) token: Token,
-    expires_at: SystemTime,
-}
-
-impl Held {
-    pub(super) fn of(document: &Document) -> Result<Held, String> {
-        let expires_at = document.moment("expiresAt")?;
-        let token = Token::new(document.needed("accessToken")?).with_expires_at(expires_at);
-        Ok(Held { token, expires_at })
-    }
-
-    pub(super) fn is_live(&self, now: SystemTime) -> bool {
-        now < self.expires_at
-    }
-
-    /// Whether nothing needs to be done.
-    pub(super) fn is_fresh(&self, now: SystemTime) -> bool {
-        self.expires_at.duration_since(now).is_ok_and(|left| left >= EARLY)
-    }
-}
-
-/// How long before the end a token is renewed.
-const EARLY: Duration = Duration::from_secs(5 * 60);

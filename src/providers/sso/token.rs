@@ -6,21 +6,13 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use bytes::Bytes;
-use http::{
-    HeaderValue, Method, Request,
-    header::{ACCEPT, CONTENT_TYPE},
-};
-
-use super::{Exchange, Failure, NAME, address, file, file::Held, sign_in};
-use crate::{
-    Timestamp,
-    providers::{
-        BoxFuture, EndpointService, Endpoints, Ports, ProvideToken, ProviderError,
-        ProviderErrorKind, SsoSettings, Token,
-        session::{Document, SessionFile, is_gone},
-        token::homeless,
-    },
+use super::{Exchange, Failure, NAME, address, file, sign_in};
+use crate::providers::{
+    BoxFuture, EndpointService, Endpoints, Ports, ProvideToken, ProviderError, ProviderErrorKind,
+    SsoSettings, Token,
+    exchange::post,
+    session::{Document, Held, Session, SessionFile},
+    token::homeless,
 };
 
 /// The bearer token of a session of IAM Identity Center that somebody signed in to.
@@ -75,92 +67,7 @@ impl SsoTokenProvider {
 
     pub(super) async fn token(&self) -> Result<Token, ProviderError> {
         let file = self.file.as_deref().ok_or_else(|| homeless(NAME))?;
-        let held = |document: &Document| Held::of(document).map_err(|seen| file.broken(&seen));
-        let token = held(&file.read()?)?;
-        if token.is_fresh(self.now()) {
-            return Ok(token.token);
-        }
-        let _turn = file.turn().await;
-        // Whoever had the turn before, or another process, may have renewed it.
-        let document = file.read()?;
-        let token = held(&document)?;
-        if token.is_fresh(self.now()) {
-            return Ok(token.token);
-        }
-        let error = match self.renew(file, &document).await {
-            Ok(renewed) => return Ok(held(&renewed)?.token),
-            Err(error) => error,
-        };
-        // Of two processes that ask with one refresh token, the second may be refused.
-        match file.read() {
-            Err(gone) if is_gone(&gone) => return Err(gone),
-            Ok(other) if other != document => match held(&other) {
-                Ok(other) if other.is_fresh(self.now()) => return Ok(other.token),
-                _ => {}
-            },
-            _ => {}
-        }
-        if !token.is_live(self.now()) {
-            return Err(error);
-        }
-        if self.settings.session().is_some() {
-            tracing::debug!(%error, "the SSO token is not renewed, and is still good");
-        }
-        Ok(token.token)
-    }
-
-    /// What the file holds from now on. The error is about an expired token.
-    async fn renew(
-        &self,
-        file: &SessionFile,
-        document: &Document,
-    ) -> Result<Document, ProviderError> {
-        let registration = self.registration(document).map_err(|why| self.expired(FINAL, &why))?;
-        self.begin().map_err(|why| self.expired(ProviderErrorKind::Failed, &why))?;
-        let (region, service) = (self.settings.region(), EndpointService::SsoOidc);
-        let endpoint = self.endpoints.find(service, Some(region))?;
-        let body = Document::default()
-            .with("clientId", registration.id)
-            .with("clientSecret", registration.secret)
-            .with("grantType", "refresh_token")
-            .with("refreshToken", registration.refresh_token);
-        // What the HTTP client is given cannot be wiped.
-        let mut request = Request::new(Bytes::copy_from_slice(&body.to_json()));
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = address(&endpoint, "/token", NAME)?;
-        let json = HeaderValue::from_static("application/json");
-        request.headers_mut().insert(CONTENT_TYPE, json.clone());
-        request.headers_mut().insert(ACCEPT, json);
-        let mut secrets = vec![registration.secret, registration.refresh_token];
-        secrets.extend(document.text("accessToken"));
-        let exchange =
-            Exchange { ports: &self.ports, provider: NAME, what: "CreateToken", secrets };
-        let asked_at = self.now();
-        let broken = |failure| match failure {
-            Failure::Broken(error) => {
-                self.expired(error.kind(), "there is no answer").with_source(error)
-            }
-            Failure::Refused(refusal) => {
-                let is_over =
-                    refusal.status.is_client_error() && refusal.is_one_of(&CODES_OF_THE_END);
-                let kind = if is_over { FINAL } else { ProviderErrorKind::Failed };
-                self.expired(kind, &refusal.text)
-            }
-        };
-        let answer = exchange.ask(request).await.map_err(broken)?;
-        let renewed =
-            Renewed::of(&answer, asked_at).map_err(|seen| broken(exchange.unreadable(&seen)))?;
-        file.renew(
-            document,
-            |other| Held::of(other).is_ok_and(|other| other.is_fresh(self.now())),
-            |kept| {
-                kept.set("accessToken", renewed.token);
-                kept.set_moment("expiresAt", renewed.expires_at);
-                if let Some(token) = renewed.refresh_token {
-                    kept.set("refreshToken", token);
-                }
-            },
-        )
+        file.give(self).await
     }
 
     /// What a token is renewed with, or why that cannot be.
@@ -192,6 +99,18 @@ impl SsoTokenProvider {
         Ok(())
     }
 
+    fn failed(&self, failure: Failure) -> ProviderError {
+        let refusal = match failure {
+            Failure::Broken(error) => {
+                return self.expired(error.kind(), "there is no answer").with_source(error);
+            }
+            Failure::Refused(refusal) => refusal,
+        };
+        let is_over = refusal.status.is_client_error() && refusal.is_one_of(&CODES_OF_THE_END);
+        let kind = if is_over { FINAL } else { ProviderErrorKind::Failed };
+        self.expired(kind, &refusal.text)
+    }
+
     fn expired(&self, kind: ProviderErrorKind, why: &str) -> ProviderError {
         let message = format!(
             "the SSO token has expired and cannot be refreshed: {why}. {}",
@@ -202,6 +121,39 @@ impl SsoTokenProvider {
 
     fn now(&self) -> SystemTime {
         self.ports.clock().now()
+    }
+}
+
+impl Session for SsoTokenProvider {
+    type Given = Token;
+
+    const ENDS_WHEN_REFUSED: bool = false;
+
+    fn held(document: &Document) -> Result<Held<Token>, String> {
+        let expires_at = document.moment("expiresAt")?;
+        let token = Token::new(document.needed("accessToken")?).with_expires_at(expires_at);
+        Ok(Held { given: token, expires_at })
+    }
+
+    /// The error is about an expired token.
+    async fn renew(&self, _: &SessionFile, document: &Document) -> Result<Document, ProviderError> {
+        let registration = self.registration(document).map_err(|why| self.expired(FINAL, &why))?;
+        self.begin().map_err(|why| self.expired(ProviderErrorKind::Failed, &why))?;
+        let (region, service) = (self.settings.region(), EndpointService::SsoOidc);
+        let endpoint = self.endpoints.find(service, Some(region))?;
+        let body = Document::default()
+            .with("clientId", registration.id)
+            .with("clientSecret", registration.secret)
+            .with("grantType", "refresh_token")
+            .with("refreshToken", registration.refresh_token);
+        let request = post(address(&endpoint, "/token", NAME)?, &body);
+        let mut secrets = vec![registration.secret, registration.refresh_token];
+        secrets.extend(document.text("accessToken"));
+        let exchange =
+            Exchange { ports: &self.ports, provider: NAME, what: "CreateToken", secrets };
+        let asked_at = self.now();
+        let answer = exchange.ask(request).await.map_err(|failure| self.failed(failure))?;
+        changes(&answer, asked_at).map_err(|seen| self.failed(exchange.unreadable(&seen)))
     }
 }
 
@@ -230,23 +182,14 @@ struct Registration<'d> {
     refresh_token: &'d str,
 }
 
-struct Renewed<'d> {
-    token: &'d str,
-    expires_at: Timestamp,
-    refresh_token: Option<&'d str>,
-}
-
-impl Renewed<'_> {
-    fn of(answer: &Document, asked_at: SystemTime) -> Result<Renewed<'_>, String> {
-        let seconds = answer.whole_number("expiresIn").ok_or("expiresIn is no whole number")?;
-        let expires_at = asked_at.checked_add(Duration::from_secs(seconds));
-        let expires_at = expires_at.and_then(|at| Timestamp::try_from(at).ok());
-        Ok(Renewed {
-            token: answer.needed("accessToken")?,
-            expires_at: expires_at.ok_or("expiresIn is too far off")?,
-            refresh_token: answer.text("refreshToken"),
-        })
+/// What an answer changes in the file.
+fn changes(answer: &Document, asked_at: SystemTime) -> Result<Document, String> {
+    let mut changes = Document::default().with("accessToken", answer.needed("accessToken")?);
+    changes.set_moment("expiresAt", answer.end(asked_at)?);
+    if let Some(token) = answer.text("refreshToken") {
+        changes.set("refreshToken", token);
     }
+    Ok(changes)
 }
 
 const PAUSE: Duration = Duration::from_secs(30);
