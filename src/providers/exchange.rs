@@ -7,9 +7,11 @@ use http::{
     HeaderValue, Method, Request, Response, StatusCode, Uri,
     header::{ACCEPT, CONTENT_TYPE, HeaderName},
 };
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
 
 use super::{
-    Endpoint, HttpErrorKind, HttpLimits, Ports, ProviderError, ProviderErrorKind, session::Document,
+    Endpoint, HttpErrorKind, HttpLimits, Ports, ProviderError, ProviderErrorKind,
+    session::Document, sts::answer::shown,
 };
 
 /// A question to a service, by a provider.
@@ -17,7 +19,7 @@ pub(super) struct Exchange<'a> {
     pub(super) ports: &'a Ports,
     pub(super) provider: &'static str,
     /// What is asked for, as messages say it.
-    pub(super) what: &'static str,
+    pub(super) what: &'a str,
     /// What no message may repeat.
     pub(super) secrets: Vec<&'a str>,
 }
@@ -66,7 +68,8 @@ impl Exchange<'_> {
         Failure::Broken(ProviderError::new(self.provider, ProviderErrorKind::Failed, message))
     }
 
-    fn refusal(&self, response: &Response<Bytes>) -> Refusal {
+    /// What an answer that is no success says.
+    pub(super) fn refusal(&self, response: &Response<Bytes>) -> Refusal {
         let status = response.status();
         let body = Document::parse(response.body()).unwrap_or_default();
         let of_header = response.headers().get("x-amzn-errortype");
@@ -102,14 +105,7 @@ impl Exchange<'_> {
         if self.gives_away(said) {
             return "the message is left out, for it repeats a secret".to_owned();
         }
-        let mut words = String::new();
-        for char in said.trim().chars().take(LONGEST_MESSAGE) {
-            match char.is_control() {
-                true => words.extend(char.escape_default()),
-                false => words.push(char),
-            }
-        }
-        words
+        shown(said)
     }
 
     fn gives_away(&self, text: &str) -> bool {
@@ -161,8 +157,10 @@ pub(super) fn insert_secret(
     Ok(())
 }
 
+/// What is escaped in queries and forms: everything but what RFC 3986 leaves unreserved.
+pub(super) const ESCAPED: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 const CONNECT: Duration = Duration::from_secs(3);
 const TIMEOUT: Duration = Duration::from_secs(15);
 const MOST_ANSWER: usize = 256 << 10;
 const LONGEST_CODE: usize = 128;
-const LONGEST_MESSAGE: usize = 512;

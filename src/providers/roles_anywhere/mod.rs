@@ -11,21 +11,18 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri,
+    HeaderName, HeaderValue, Method, Request, Response, StatusCode,
     header::{AUTHORIZATION, CONTENT_TYPE},
 };
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 use zeroize::Zeroizing;
 
-use self::{
-    answer::{Failure, credentials},
-    certificate::Certificates,
-    key::PrivateKey,
-};
+use self::{answer::credentials, certificate::Certificates, key::PrivateKey};
 use super::{
     BoxFuture, Endpoint, EndpointService, Endpoints, Ports, ProfileProvider, ProvideCredentials,
     ProviderError, ProviderErrorKind,
     call::{Call, is_the_servers},
+    exchange::{ESCAPED, Exchange, Refusal, address},
 };
 use crate::{Credentials, Head, Payload, Signer, Timestamp};
 
@@ -216,7 +213,7 @@ impl RolesAnywhereProvider {
             Some(endpoint) => endpoint.clone(),
             None => self.configured(region)?,
         };
-        let uri = self.uri(&endpoint)?;
+        let uri = address(&endpoint, &format!("/sessions?{}", self.request.query()), NAME)?;
         let (certificates, key) = (self.certificates()?, self.key()?);
         if !key.is_of(&certificates.public_key) {
             return Err(invalid(format!(
@@ -236,7 +233,7 @@ impl RolesAnywhereProvider {
         };
         let may_pass = |response: &Response<Bytes>| {
             is_the_servers(response.status())
-                || !response.status().is_success() && Failure::of(response).is_passing()
+                || !response.status().is_success() && self.refusal(response).is_one_of(&PASSING)
         };
         let response = call.answer(request, may_pass).await?;
         if !response.status().is_success() {
@@ -259,15 +256,6 @@ impl RolesAnywhereProvider {
         let profile = ProfileProvider::new(&self.ports);
         let endpoints = Endpoints::load(&self.ports, &profile.load()?, &profile.selected()?)?;
         endpoints.find(EndpointService::RolesAnywhere, Some(region))
-    }
-
-    fn uri(&self, endpoint: &Endpoint) -> Result<Uri, ProviderError> {
-        let mut parts = endpoint.uri().into_parts();
-        let base = parts.path_and_query.as_ref().map_or("", |path| path.path());
-        let path = format!("{}/sessions?{}", base.trim_end_matches('/'), self.request.query());
-        let too_long = |_| invalid("the ARNs are too long for a URL".to_owned());
-        parts.path_and_query = Some(path.parse().map_err(too_long)?);
-        Uri::from_parts(parts).map_err(|_| invalid(format!("the endpoint `{endpoint}` is no URL")))
     }
 
     fn certificates(&self) -> Result<Certificates, ProviderError> {
@@ -355,16 +343,22 @@ impl RolesAnywhereProvider {
         Ok(())
     }
 
+    fn refusal(&self, response: &Response<Bytes>) -> Refusal {
+        let what = format!("{ACTION} of {}", shown(&self.request.role_arn));
+        // Nothing secret was sent.
+        Exchange { ports: &self.ports, provider: NAME, what: &what, secrets: Vec::new() }
+            .refusal(response)
+    }
+
     /// What an answer that is no success means.
     fn failure(&self, response: &Response<Bytes>) -> ProviderError {
-        let (failure, status) = (Failure::of(response), response.status());
+        let (refusal, status) = (self.refusal(response), response.status());
         let passes = is_the_servers(status)
-            || failure.is_passing()
+            || refusal.is_one_of(&PASSING)
             || !status.is_client_error()
             || status == StatusCode::REQUEST_TIMEOUT;
         let kind = if passes { ProviderErrorKind::Failed } else { ProviderErrorKind::Refused };
-        let message = format!("{ACTION} of {} failed: {failure}", shown(&self.request.role_arn));
-        ProviderError::new(NAME, kind, message)
+        ProviderError::new(NAME, kind, refusal.text)
     }
 }
 
@@ -416,8 +410,13 @@ fn invalid(message: String) -> ProviderError {
     ProviderError::new(NAME, ProviderErrorKind::InvalidConfiguration, message)
 }
 
-/// Everything but what RFC 3986 leaves unreserved.
-const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+/// Codes of errors that may be over soon, whatever the status.
+const PASSING: [&str; 4] = [
+    "InternalServerException",
+    "ServiceUnavailableException",
+    "ThrottlingException",
+    "TooManyRequestsException",
+];
 
 const NAME: &str = "roles_anywhere";
 const ACTION: &str = "CreateSession";

@@ -7,12 +7,12 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::{Request, StatusCode, header::HeaderName};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 
 use super::{
     BoxFuture, EndpointService, Endpoints, Ports, ProfileSet, ProvideCredentials, ProviderError,
     ProviderErrorKind, SsoSettings,
-    exchange::{Exchange, Failure, address, insert_secret},
+    exchange::{ESCAPED, Exchange, Failure, address, insert_secret},
     session::Document,
 };
 use crate::Credentials;
@@ -103,8 +103,8 @@ impl SsoProvider {
         let endpoint = self.endpoints.find(EndpointService::Sso, Some(settings.region()))?;
         let query = format!(
             "/federation/credentials?role_name={}&account_id={}",
-            utf8_percent_encode(role, IN_QUERY),
-            utf8_percent_encode(account, IN_QUERY)
+            utf8_percent_encode(role, ESCAPED),
+            utf8_percent_encode(account, ESCAPED)
         );
         let mut request = Request::new(Bytes::new());
         *request.uri_mut() = address(&endpoint, &query, NAME)?;
@@ -184,7 +184,5 @@ fn invalid(message: String) -> ProviderError {
     ProviderError::new(NAME, ProviderErrorKind::InvalidConfiguration, message)
 }
 
-/// The unreserved characters alone stand for themselves.
-const IN_QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 const BEARER: HeaderName = HeaderName::from_static("x-amz-sso_bearer_token");
 const NAME: &str = "sso";

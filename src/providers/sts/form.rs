@@ -2,11 +2,11 @@
 
 use std::{fmt, ops::RangeInclusive, time::Duration};
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 use zeroize::Zeroizing;
 
 use super::answer::push_wiping;
-use crate::providers::{ProviderError, ProviderErrorKind};
+use crate::providers::{ProviderError, ProviderErrorKind, exchange::ESCAPED};
 
 /// A request as it is sent.
 pub(super) struct Form {
@@ -190,6 +190,4 @@ pub(super) fn shown(text: &str) -> String {
     shown.escape_debug().to_string()
 }
 
-/// Everything but what RFC 3986 leaves unreserved.
-const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 const LONGEST_SHOWN: usize = 256;
