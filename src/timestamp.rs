@@ -44,6 +44,14 @@ impl Timestamp {
         ascii(&self.text[..8])
     }
 
+    /// The timestamp as RFC 3339 has it: `2015-08-30T12:36:00Z`.
+    pub(crate) fn to_rfc3339(self) -> String {
+        let (date, time) = self.as_str().split_at(8);
+        let [year, month, day] = [&date[..4], &date[4..6], &date[6..]];
+        let [hour, minute, second] = [&time[1..3], &time[3..5], &time[5..7]];
+        format!("{year}-{month}-{day}T{hour}:{minute}:{second}Z")
+    }
+
     /// Reads a date as HTTP writes it (RFC 9110, §5.6.7): `Sun, 06 Nov 1994 08:49:37 GMT`.
     pub(crate) fn from_http(text: &str) -> Option<Timestamp> {
         parse_http(text).and_then(|at| Timestamp::from_utc(at).ok())
@@ -233,6 +241,7 @@ mod tests {
             let stamp = Timestamp::try_from(at).expect("in range");
             assert_eq!(SystemTime::from(stamp), at, "{stamp}");
             assert_eq!(stamp.as_str().parse::<Timestamp>().expect("its own text"), stamp);
+            assert_eq!(stamp.to_rfc3339().parse::<Timestamp>().expect("its own text"), stamp);
         }
     }
 

@@ -305,24 +305,6 @@ impl Document {
         put(&mut self.0, name.to_owned(), value.into());
     }
 
-    pub(super) fn set_moment(&mut self, name: &str, at: Timestamp) {
-        // 20150830T123600Z
-        let basic = at.as_str();
-        let (date, time) = (&basic[..8], &basic[9..15]);
-        self.set(
-            name,
-            format!(
-                "{}-{}-{}T{}:{}:{}Z",
-                &date[..4],
-                &date[4..6],
-                &date[6..],
-                &time[..2],
-                &time[2..4],
-                &time[4..]
-            ),
-        );
-    }
-
     #[must_use]
     pub(super) fn with(mut self, name: &str, value: impl Into<Value>) -> Document {
         self.set(name, value);

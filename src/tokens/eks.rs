@@ -133,12 +133,7 @@ pub fn exec_credential(token: &Token, version: ExecVersion) -> Zeroizing<String>
     // Tokens are of base64's letters, which JSON holds as they are. What never ends is not said to.
     let until = until.map_or_else(
         |_| String::new(),
-        |until| {
-            let (date, time) = until.as_str().split_at(8);
-            let [year, month, day] = [&date[..4], &date[4..6], &date[6..]];
-            let [hour, minute, second] = [&time[1..3], &time[3..5], &time[5..7]];
-            format!(r#""expirationTimestamp":"{year}-{month}-{day}T{hour}:{minute}:{second}Z","#)
-        },
+        |until| format!(r#""expirationTimestamp":"{}","#, until.to_rfc3339()),
     );
     let api = version.api();
     let parts = [

@@ -233,7 +233,7 @@ fn changes(answer: &Document, asked_at: SystemTime) -> Result<Document, String> 
     for name in ["accessKeyId", "secretAccessKey", "sessionToken"] {
         token.set(name, parts.needed(name)?);
     }
-    token.set_moment("expiresAt", answer.end(asked_at)?);
+    token.set("expiresAt", answer.end(asked_at)?.to_rfc3339());
     let mut changes = Document::default().with(ACCESS_TOKEN, token);
     for name in ["refreshToken", "idToken", "tokenType"] {
         if let Some(value) = answer.text(name) {

@@ -185,7 +185,7 @@ struct Registration<'d> {
 /// What an answer changes in the file.
 fn changes(answer: &Document, asked_at: SystemTime) -> Result<Document, String> {
     let mut changes = Document::default().with("accessToken", answer.needed("accessToken")?);
-    changes.set_moment("expiresAt", answer.end(asked_at)?);
+    changes.set("expiresAt", answer.end(asked_at)?.to_rfc3339());
     if let Some(token) = answer.text("refreshToken") {
         changes.set("refreshToken", token);
     }

@@ -764,19 +764,9 @@ impl List<'_, '_> {
 
     fn times(&mut self) {
         let at = self.received.at;
-        let text = at.as_str();
-        let (date, time) = text.split_at(8);
-        let extended = format!(
-            "{}-{}-{}T{}:{}:{}Z",
-            &date[..4],
-            &date[4..6],
-            &date[6..],
-            &time[1..3],
-            &time[3..5],
-            &time[5..7]
-        );
         let header = self.received.header("date").map(|value| shown(value.trim_ascii()));
-        let forms = [Some(extended), header, Some(text[..15].to_owned()), Some(date.to_owned())];
+        let (unmarked, date) = (at.as_str()[..15].to_owned(), at.date().to_owned());
+        let forms = [Some(at.to_rfc3339()), header, Some(unmarked), Some(date)];
         for signed in forms.into_iter().flatten() {
             self.uncommon(Cause::TimestampForm { signed: signed.clone() }, Change::Time(signed));
         }
