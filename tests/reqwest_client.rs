@@ -78,7 +78,7 @@ fn get(
     url: &str,
     limits: HttpLimits,
 ) -> Result<http::Response<Bytes>, countersign::providers::HttpError> {
-    ask(&ReqwestClient::new(reqwest::Client::builder), url, limits)
+    ask(&ReqwestClient::new(builder), url, limits)
 }
 
 fn get_through_a_dead_proxy(
@@ -87,8 +87,7 @@ fn get_through_a_dead_proxy(
 ) -> Result<http::Response<Bytes>, countersign::providers::HttpError> {
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let proxy = format!("http://{closed}");
-    let begin =
-        move || reqwest::Client::builder().proxy(reqwest::Proxy::all(&proxy).expect("a URL"));
+    let begin = move || builder().proxy(reqwest::Proxy::all(&proxy).expect("a URL"));
     ask(&ReqwestClient::new(begin), url, limits)
 }
 
@@ -97,11 +96,17 @@ fn ask(
     url: &str,
     limits: HttpLimits,
 ) -> Result<http::Response<Bytes>, countersign::providers::HttpError> {
-    // The first test to say so is heard.
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let request = Request::get(url).body(Bytes::new()).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(client.send(request, limits))
+}
+
+/// A client that is about to be built. Together with the program reqwest has rustls, and no cryptography
+/// for it unless it is told of some.
+pub(crate) fn builder() -> reqwest::ClientBuilder {
+    // The first test to say so is heard.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
 }
 
 /// A server that answers every request with the same bytes.

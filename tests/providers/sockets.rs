@@ -33,7 +33,7 @@ use super::{
     silence::{Ears, KEY, no_secret},
     world::{Disk, Hands, chain_of, ports},
 };
-use crate::support::at;
+use crate::{reqwest_client::builder, support::at};
 
 #[test]
 fn the_metadata_service_that_gives_no_token_is_not_there_or_an_error() {
@@ -289,7 +289,7 @@ fn check(service: &Service, fault: Fault, told: Told) -> String {
     let server =
         Server::start(*service, fault, &format!("http://{}", elsewhere.local_addr().unwrap()));
     let client = Hurried {
-        client: ReqwestClient::new(|| reqwest::Client::builder().no_proxy()),
+        client: ReqwestClient::new(|| builder().no_proxy()),
         patience: match fault {
             Fault::Hang | Fault::Drip => Duration::from_millis(150),
             _ => Duration::from_secs(10),

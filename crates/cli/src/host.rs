@@ -1,6 +1,6 @@
 //! Where a request goes, and what follows from that where no option says it.
 
-use countersign::endpoint::{Endpoint, Partition, Unknown, UnknownKind};
+use countersign::endpoint::{Candidate, Endpoint, Partition, Unknown, UnknownKind};
 
 use crate::failure::Failure;
 
@@ -44,7 +44,7 @@ pub(crate) fn region(
         UnknownKind::Ambiguous => {
             let Some(region) = of_user()? else { return Ok(None) };
             let partition = Partition::of_region(&region);
-            let mut fits = unknown.candidates().map(|candidate| candidate.region());
+            let mut fits = unknown.candidates().map(Candidate::region);
             Ok(fits.find(|region| Partition::of_region(region) == partition).map(str::to_owned))
         }
         _ => of_user(),

@@ -59,7 +59,7 @@ impl ProfileProvider {
         // Static keys, and what else has nothing to remember, are the same as no other, nor as themselves.
         *self.kept() = base.is_same(base).then(|| {
             let (base, provider) = (base.clone(), provider.clone());
-            Kept { base, endpoints: around.endpoints.clone(), region, provider }
+            Box::new(Kept { base, endpoints: around.endpoints.clone(), region, provider })
         });
         Ok(provider)
     }

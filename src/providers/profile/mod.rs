@@ -78,7 +78,7 @@ pub struct ProfileProvider {
     files: Option<ProfileFiles>,
     mfa: Option<MfaPrompt>,
     /// Where the chain began the last time, and the provider of that.
-    kept: Arc<Mutex<Option<Kept>>>,
+    kept: Arc<Mutex<Option<Box<Kept>>>>,
 }
 
 /// A provider that may remember something, and what it was made of.
@@ -205,7 +205,7 @@ impl ProfileProvider {
         ProviderError::new(NAME, ProviderErrorKind::MissingProfile, message)
     }
 
-    fn kept(&self) -> MutexGuard<'_, Option<Kept>> {
+    fn kept(&self) -> MutexGuard<'_, Option<Box<Kept>>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

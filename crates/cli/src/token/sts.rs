@@ -1,10 +1,15 @@
 //! `countersign token sts`: proofs of identity.
 
-use std::str::FromStr;
+use std::{
+    collections::BTreeMap,
+    io::{self, Write},
+    str::FromStr,
+};
 
 use clap::{Args, ValueEnum};
-use countersign::tokens::{CallerIdentity, IdentityRequest};
-use serde_json::{Map, Value, json};
+use countersign::tokens::CallerIdentity;
+use serde::Serialize;
+use zeroize::Zeroizing;
 
 use super::{
     options::{Signing, TokenOptions},
@@ -39,9 +44,10 @@ pub(crate) struct Sts {
     #[arg(long, value_name = "NAME")]
     role: Option<String>,
 
-    /// How long a URL can be used: seconds, or a number with s or m; 15 minutes at most
-    #[arg(long, value_name = "DURATION", default_value = "15m")]
-    expires: Expires,
+    /// How long a URL can be used: seconds, or a number with s or m; 15 minutes at most, and unless it is
+    /// given
+    #[arg(long, value_name = "DURATION")]
+    expires: Option<Expires>,
 
     #[command(flatten)]
     signing: TokenOptions,
@@ -62,9 +68,18 @@ impl Sts {
         if self.role.is_some() && self.output != Output::Vault {
             return Err(Failure::input("--role is a role of Vault's: give --output vault with it"));
         }
+        if self.expires.is_some() && self.output != Output::Url {
+            return Err(Failure::input(
+                "--expires is about a URL: the signed POST can be used for 15 minutes",
+            ));
+        }
         let Signing { region, credentials, at } =
             self.signing.resolve("sts", self.host.as_deref())?;
-        let identity = CallerIdentity::new(&region).with_expires_in(self.expires.0);
+        let identity = CallerIdentity::new(&region);
+        let identity = match self.expires {
+            Some(Expires(expires)) => identity.with_expires_in(expires),
+            None => identity,
+        };
         let identity = match &self.host {
             Some(host) => identity.with_host(host),
             None => identity,
@@ -78,30 +93,53 @@ impl Sts {
         }
         let request = identity.sign(&credentials, at)?;
         warn(request.life());
-        let value = match self.output {
-            Output::Vault => vault(&request, self.role),
-            Output::Json | Output::Url => whole(&request),
-        };
-        print_line(&format!("{value:#}"))
+        match self.output {
+            Output::Vault => {
+                let login = request.vault_login();
+                let role = self.role.as_deref().map(|role| ("role", role));
+                print_json(&role.into_iter().chain(login.fields()).collect::<BTreeMap<_, _>>())
+            }
+            Output::Json | Output::Url => print_json(&Whole {
+                body: request.body(),
+                headers: request.headers().collect(),
+                method: "POST",
+                url: request.url(),
+            }),
+        }
     }
 }
 
-fn vault(request: &IdentityRequest, role: Option<String>) -> Value {
-    let login = request.vault_login();
-    let role = role.map(|role| ("role", role));
-    let fields = login.fields().map(|(name, value)| (name, value.to_owned()));
-    let fields = role.into_iter().chain(fields);
-    fields.map(|(name, value)| (name.to_owned(), Value::from(value))).collect::<Map<_, _>>().into()
+/// A POST, as whoever sends it needs it.
+#[derive(Serialize)]
+struct Whole<'r> {
+    body: &'r str,
+    headers: BTreeMap<&'r str, &'r str>,
+    method: &'static str,
+    url: &'r str,
 }
 
-fn whole(request: &IdentityRequest) -> Value {
-    let headers = request.headers().map(|(name, value)| (name.to_owned(), Value::from(value)));
-    json!({
-        "method": "POST",
-        "url": request.url(),
-        "headers": headers.collect::<Map<_, _>>(),
-        "body": request.body(),
-    })
+/// Prints an object from a buffer that is wiped: for some minutes it is as good as credentials.
+fn print_json(object: &impl Serialize) -> Result<(), Failure> {
+    let mut length = Counted(0);
+    serde_json::to_writer_pretty(&mut length, object).expect("texts can be JSON");
+    // A buffer that grew would leave a copy where it was.
+    let mut json = Zeroizing::new(Vec::with_capacity(length.0));
+    serde_json::to_writer_pretty(&mut *json, object).expect("texts can be JSON");
+    print_line(str::from_utf8(&json).expect("JSON is UTF-8"))
+}
+
+/// Counts what is written.
+struct Counted(usize);
+
+impl Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// A header as curl's `-H` takes it.

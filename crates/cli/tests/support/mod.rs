@@ -116,3 +116,14 @@ impl Coprocess {
         self.child.wait().unwrap().code().unwrap()
     }
 }
+
+/// Whether a program is there that a test drives. Without it the test says that it did not run; where
+/// COUNTERSIGN_NEED_TOOLS is set, as in CI, it fails.
+pub(crate) fn has_tool(name: &str) -> bool {
+    let is_there = Command::new(name).arg("--version").output().is_ok();
+    if !is_there {
+        assert!(std::env::var_os("COUNTERSIGN_NEED_TOOLS").is_none(), "there is no {name} here");
+        println!("did not run: there is no {name} here");
+    }
+    is_there
+}
