@@ -1,14 +1,12 @@
 //! What git says when it logs in at CodeCommit, and whether it is true.
 
-use std::{fmt, hint::black_box, time::SystemTime};
-
-use subtle::ConstantTimeEq;
+use std::{fmt, time::SystemTime};
 
 use super::{CodeCommit, codecommit::SERVICE};
 use crate::{
     Scope, Timestamp,
     bytes::is_same_secret,
-    verify::{Error, Known, Place, Refusal, Verifier, error::MISMATCH, key::AnyKey},
+    verify::{Error, Known, Place, Refusal, Verifier, error::MISMATCH, key::AnyKey, parts::Value},
 };
 
 impl Verifier {
@@ -156,14 +154,11 @@ impl<'a> GitClaim<'a> {
             .repository
             .signature(key, self.at)
             .map_err(|error| refuse(Refusal::Malformed, error.to_string()))?;
-        let matches = bool::from(expected[..].ct_eq(self.signature)) && found.is_some();
+        let matches = is_same_secret(&expected, self.signature) & found.is_some();
         let expected_token = known.and_then(|known| known.session_token);
-        let has_token = match (self.token, expected_token) {
-            (None, None) => true,
-            (Some(token), Some(expected)) => is_same_secret(token, expected.0.as_bytes()),
-            // As long as for a token that differs in its last byte.
-            (Some(token), None) => is_same_secret(token, black_box(token)) & false,
-            (None, Some(_)) => false,
+        let has_token = match self.token {
+            None => expected_token.is_none(),
+            Some(token) => Value::header(token).is(expected_token.map(|expected| expected.0)),
         };
         if known.is_none() {
             let message = "The security token included in the request is invalid: the access key id is not known.";
