@@ -27,6 +27,29 @@ fn assert_signs(rows: &[(&str, &str, &str)]) {
     }
 }
 
+#[test]
+fn partitions_and_their_regions_are_those_that_botocore_knows() {
+    let Some(data) = external_data("the partitions") else {
+        return;
+    };
+    let path = data.with_file_name("credentials/botocore/partitions.json");
+    let known: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let known = known["partitions"].as_array().unwrap();
+    assert_eq!(known.len(), 8);
+    for expected in known {
+        let name = expected["id"].as_str().unwrap();
+        let partition = Partition::from_name(name).unwrap();
+        let outputs = &expected["outputs"];
+        assert_eq!(partition.dns_suffix(), outputs["dnsSuffix"]);
+        assert_eq!(partition.dual_stack_suffix(), outputs["dualStackDnsSuffix"]);
+        for region in expected["regions"].as_object().unwrap().keys() {
+            if !region.ends_with("-global") {
+                assert_eq!(Partition::of_region(region), partition, "{region}");
+            }
+        }
+    }
+}
+
 /// Hosts and what is the matter with them.
 fn assert_unknown(kind: UnknownKind, hosts: &[&str]) {
     for host in hosts {

@@ -3,6 +3,7 @@
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
+    hint::black_box,
 };
 
 /// The system's allocator, looking for secrets within [`leaks`].
@@ -26,9 +27,17 @@ pub struct Watching;
 pub fn leaks(needles: &[Vec<u8>], run: impl FnOnce()) -> usize {
     // Never freed, so that neither finds itself.
     let needles: &'static [Vec<u8>] = needles.to_vec().leak();
+    clean_the_stack();
     WATCH.set(Some(Watch { needles, found: 0 }));
     run();
     WATCH.take().map_or(0, |watch| watch.found)
+}
+
+/// Overwrites what ran before on this stack, which may have been another thread's: padding in a block that is
+/// written from the stack would hold it.
+#[inline(never)]
+fn clean_the_stack() {
+    black_box([0_u8; 512 << 10]);
 }
 
 #[derive(Clone, Copy)]
