@@ -151,7 +151,7 @@ impl<'h> Name<'h> {
         let fits = its.filter_map(|row| {
             let front = match row.others {
                 "" => before,
-                others if others.ends_with(next) => front_of(before, others)?,
+                others if ends_with_label(others, next) => front_of(before, others)?,
                 _ => return None,
             };
             // An interface endpoint has its own name in front, and a bucket before that.
@@ -193,6 +193,12 @@ impl Named<'_> {
         };
         Ok(Found { signing_name, region })
     }
+}
+
+/// Whether this is the last of some labels.
+fn ends_with_label(labels: &str, label: &str) -> bool {
+    let others = labels.strip_suffix(label);
+    others.is_some_and(|others| others.is_empty() || others.ends_with('.'))
 }
 
 /// What is left in front of `labels` at the end of a name, if it ends with them.
