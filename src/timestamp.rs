@@ -44,8 +44,15 @@ impl Timestamp {
         ascii(&self.text[..8])
     }
 
-    /// The timestamp as RFC 3339 has it: `2015-08-30T12:36:00Z`.
-    pub(crate) fn to_rfc3339(self) -> String {
+    /// The timestamp as RFC 3339 has it, and JSON that AWS reads.
+    ///
+    /// ```
+    /// # use countersign::Timestamp;
+    /// let at: Timestamp = "20150830T123600Z".parse()?;
+    /// assert_eq!(at.to_rfc3339(), "2015-08-30T12:36:00Z");
+    /// # Ok::<(), countersign::Error>(())
+    /// ```
+    pub fn to_rfc3339(self) -> String {
         let (date, time) = self.as_str().split_at(8);
         let [year, month, day] = [&date[..4], &date[4..6], &date[6..]];
         let [hour, minute, second] = [&time[1..3], &time[3..5], &time[5..7]];

@@ -57,17 +57,7 @@ impl Document {
 
     /// A moment as a policy writes it.
     pub(super) fn time_text(at: Timestamp) -> String {
-        let text = at.as_str();
-        let part = |range: std::ops::Range<usize>| &text[range];
-        format!(
-            "{}-{}-{}T{}:{}:{}.000Z",
-            part(0..4),
-            part(4..6),
-            part(6..8),
-            part(9..11),
-            part(11..13),
-            part(13..15)
-        )
+        at.to_rfc3339().replace('Z', ".000Z")
     }
 }
 

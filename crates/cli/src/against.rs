@@ -13,10 +13,10 @@ use roxmltree::Document;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    body::print,
     explain::{print_styled, printable},
     failure::Failure,
     options::SigningOptions,
+    printed::print,
     raw_http::RawRequest,
     sign::RequestArgs,
 };

@@ -10,7 +10,7 @@ use countersign::Payload;
 use sha2::{Digest, Sha256};
 use tempfile::SpooledTempFile;
 
-use crate::failure::Failure;
+use crate::{failure::Failure, printed::written};
 
 /// What is sent behind the head.
 #[derive(Debug, Default)]
@@ -154,23 +154,6 @@ pub(crate) fn read_text(path: &Path) -> Result<Vec<u8>, Failure> {
     };
     result.map_err(|error| Failure::unreadable(path, &error))?;
     Ok(text)
-}
-
-/// Writes to standard output; a reader that went away ends the program without a word.
-pub(crate) fn print(text: impl AsRef<[u8]>) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
-    written(out.write_all(text.as_ref()).and_then(|()| out.flush()))
-}
-
-/// Whether standard output took what was written; a reader that went away ends the program without a
-/// word.
-pub(crate) fn written(result: io::Result<()>) -> Result<(), Failure> {
-    match result {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
-        result => result.map_err(|error| {
-            Failure::input(format_args!("cannot write to standard output: {error}"))
-        }),
-    }
 }
 
 /// Standard input larger than this goes to a temporary file.

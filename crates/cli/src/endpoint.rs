@@ -10,7 +10,7 @@ use countersign::{
 };
 use serde_json::{Value, json};
 
-use crate::{body::written, failure::Failure, host::Target};
+use crate::{failure::Failure, host::Target, printed::written};
 
 /// Print the service, region and rules that a host says
 #[derive(Args)]

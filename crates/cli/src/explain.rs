@@ -9,9 +9,9 @@ use serde_json::json;
 
 use crate::{
     against,
-    body::print,
     failure::Failure,
     options::SigningOptions,
+    printed::print,
     raw_http::RawRequest,
     sign::{RequestArgs, STDIN_TWICE},
 };

@@ -20,6 +20,7 @@ mod mfa;
 mod options;
 mod post_policy;
 mod presign;
+mod printed;
 mod raw_http;
 mod request;
 mod sign;
@@ -116,7 +117,7 @@ fn main() -> ExitCode {
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "countersign", &mut script);
-            body::print(script)
+            printed::print(script)
         }
         Command::Man(command) => command.run(Cli::command()),
     };

@@ -16,11 +16,12 @@ use countersign::{
 use serde_json::{Map, Value, json};
 
 use crate::{
-    body::{self, print},
+    body,
     failure::Failure,
     host::Target,
     options::{Ambient, Given, SigningOptions},
     presign::{Expires, time_text},
+    printed::print,
     sign::STDIN_TWICE,
 };
 

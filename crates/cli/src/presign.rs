@@ -6,9 +6,9 @@ use clap::Args;
 use countersign::Timestamp;
 
 use crate::{
-    body::print,
     failure::Failure,
     options::SigningOptions,
+    printed::print,
     raw_http::RawRequest,
     sign::{RequestArgs, STDIN_TWICE},
     signed::Signature,

@@ -11,10 +11,11 @@ use countersign::{Head, Headers};
 use serde_json::Value;
 
 use crate::{
-    body::{self, Body, print},
+    body::{self, Body},
     failure::Failure,
     jsonl,
     options::SigningOptions,
+    printed::print,
     raw_http::{self, RawRequest},
     request::Request,
     signed::Signature,

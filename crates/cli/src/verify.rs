@@ -19,12 +19,13 @@ use countersign::{
 use serde_json::{Map, Value};
 
 use crate::{
-    body::{Body, for_each_piece, print},
+    body::{Body, for_each_piece},
     explain::printable,
     failure::Failure,
     jsonl,
     keys::{Derived, KeyOfClaim, Keys},
     options::{Ambient, RuleSwitch, SigningOptions},
+    printed::print,
     raw_http::RawRequest,
     sign::{RequestArgs, STDIN_TWICE},
 };

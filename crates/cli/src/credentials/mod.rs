@@ -15,7 +15,7 @@ use tracing_subscriber::{
 };
 
 use self::source::Source;
-use crate::{body::print, failure::Failure, presign::Expires};
+use crate::{failure::Failure, presign::Expires, printed::print};
 
 /// Show which provider has credentials, and why the others have none
 ///

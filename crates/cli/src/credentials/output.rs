@@ -7,12 +7,12 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::source::{Found, Row};
-use crate::failure::with_sources;
+use crate::{failure::with_sources, printed::wiped_json};
 
 /// What was found, and who was asked. `credentials` are in the form that JSON Lines take.
-pub(super) fn json(rows: &[Row], found: Option<&Found<'_>>) -> Zeroizing<String> {
+pub(super) fn json(rows: &[Row], found: Option<&Found<'_>>) -> Zeroizing<Vec<u8>> {
     let credentials = found.map(|found| found.credentials);
-    pretty(&Whole {
+    wiped_json(&Whole {
         provider: found.map(|found| found.provider),
         credentials: credentials.map(|credentials| Keys {
             access_key_id: credentials.access_key_id(),
@@ -26,8 +26,8 @@ pub(super) fn json(rows: &[Row], found: Option<&Found<'_>>) -> Zeroizing<String>
 }
 
 /// What a `credential_process` prints.
-pub(super) fn process(credentials: &Credentials) -> Zeroizing<String> {
-    pretty(&Process {
+pub(super) fn process(credentials: &Credentials) -> Zeroizing<Vec<u8>> {
+    wiped_json(&Process {
         version: 1,
         access_key_id: credentials.access_key_id(),
         secret_access_key: credentials.secret_access_key(),
@@ -62,11 +62,7 @@ pub(super) fn env(credentials: &Credentials) -> Zeroizing<String> {
 
 /// A moment as `2015-08-30T12:36:00Z`; those before 1970 and after 9999 have no such form.
 pub(super) fn rfc_3339(at: SystemTime) -> Option<String> {
-    let at = Timestamp::try_from(at).ok()?;
-    let (date, time) = at.as_str().split_once('T')?;
-    let (year, day) = date.split_at(4);
-    let (hour, rest) = time.split_at(2);
-    Some(format!("{year}-{}-{}T{hour}:{}:{}", &day[..2], &day[2..], &rest[..2], &rest[2..]))
+    Timestamp::try_from(at).ok().map(Timestamp::to_rfc3339)
 }
 
 /// A word as a shell takes it. Others than AWS may have made it up, so it is quoted where it must be.
@@ -82,15 +78,6 @@ fn push_quoted(text: &mut String, value: &str) {
         text.push_str(part);
     }
     text.push('\'');
-}
-
-fn pretty(value: &impl Serialize) -> Zeroizing<String> {
-    // Long enough for a session token and then some.
-    let mut text = Zeroizing::new(Vec::with_capacity(1 << 16));
-    serde_json::to_writer_pretty(&mut *text, value).expect("these are strings and numbers");
-    text.push(b'\n');
-    let text = std::mem::take(&mut *text);
-    Zeroizing::new(String::from_utf8(text).expect("JSON is text"))
 }
 
 #[derive(Serialize)]
@@ -164,8 +151,9 @@ mod tests {
     fn a_process_document_reads_back_as_the_same_credentials() {
         let credentials = temporary();
         let text = process(&credentials);
-        assert!(text.contains(r#""Expiration": "2015-08-30T12:36:00Z""#), "{}", *text);
-        let read = Credentials::from_process_json(text.as_bytes()).expect("credentials");
+        let shown = String::from_utf8_lossy(&text);
+        assert!(shown.contains(r#""Expiration": "2015-08-30T12:36:00Z""#), "{shown}");
+        let read = Credentials::from_process_json(&text).expect("credentials");
         assert_eq!(read.secret_access_key(), credentials.secret_access_key());
         assert_eq!(read.session_token(), credentials.session_token());
         assert_eq!(read.expires_at(), credentials.expires_at());

@@ -14,15 +14,15 @@ use super::{
     source::{Found, Row},
 };
 use crate::{
-    body,
     failure::{Failure, with_sources},
+    printed::written,
 };
 
 pub(super) fn print(rows: &[Row], outcome: &Result<Found<'_>, Failure>) -> Result<(), Failure> {
     let text = render(rows, outcome, SystemTime::now());
     // Without its colours where they cannot be seen.
     let mut out = anstream::stdout().lock();
-    body::written(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+    written(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
 }
 
 fn render(rows: &[Row], outcome: &Result<Found<'_>, Failure>, now: SystemTime) -> String {

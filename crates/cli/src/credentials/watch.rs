@@ -13,7 +13,7 @@ use super::{
     source::{Row, Source, answer},
     table::summary,
 };
-use crate::{body::print, failure::Failure, signals::Signals};
+use crate::{failure::Failure, printed::print, signals::Signals};
 
 /// Shows what is found, and each time that it is replaced, until a signal ends it.
 pub(super) fn run(source: Source) -> Result<(), Failure> {

@@ -15,7 +15,7 @@ use std::{ffi::OsString, path::Path};
 use clap::Args;
 
 use self::{parse::CommandLine, transfer::Transfer};
-use crate::{body, failure::Failure, framing::Checksum, options::SigningOptions};
+use crate::{failure::Failure, framing::Checksum, options::SigningOptions, printed};
 
 /// Sign what curl is about to send, then run curl
 #[derive(Args)]
@@ -63,7 +63,7 @@ impl Curl {
                  input: give the command the same"
             );
         }
-        body::print(command)
+        printed::print(command)
     }
 }
 

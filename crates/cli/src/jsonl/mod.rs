@@ -18,12 +18,7 @@ use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Map, Value, json, value::RawValue};
 use zeroize::Zeroize;
 
-use crate::{
-    body::{self, written},
-    failure::Failure,
-    options::RuleSwitch,
-    request::Request,
-};
+use crate::{body, failure::Failure, options::RuleSwitch, printed::written, request::Request};
 
 /// Answers each line of standard input until it ends.
 fn run(mut answer: impl FnMut(&[u8]) -> Answer) -> Result<(), Failure> {

@@ -10,7 +10,7 @@ use super::{
     options::{Signing, TokenOptions},
     warn,
 };
-use crate::{body::print, failure::Failure, sign::STDIN_TWICE};
+use crate::{failure::Failure, printed::print, sign::STDIN_TWICE};
 
 /// Answer git as a credential helper does, for repositories of CodeCommit
 ///

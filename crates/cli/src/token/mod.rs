@@ -11,7 +11,7 @@ mod url;
 use clap::{Args, Subcommand};
 use countersign::{Life, tokens::Token};
 
-use crate::{body::print, failure::Failure, presign::time_text};
+use crate::{failure::Failure, presign::time_text, printed::print};
 
 /// Print a token that is a signature in disguise: a password, a bearer token or a URL
 ///

@@ -1,21 +1,20 @@
 //! `countersign token sts`: proofs of identity.
 
-use std::{
-    collections::BTreeMap,
-    io::{self, Write},
-    str::FromStr,
-};
+use std::{collections::BTreeMap, str::FromStr};
 
 use clap::{Args, ValueEnum};
 use countersign::tokens::CallerIdentity;
 use serde::Serialize;
-use zeroize::Zeroizing;
 
 use super::{
     options::{Signing, TokenOptions},
-    print_line, print_token, warn,
+    print_token, warn,
 };
-use crate::{failure::Failure, presign::Expires};
+use crate::{
+    failure::Failure,
+    presign::Expires,
+    printed::{print, wiped_json},
+};
 
 /// Print a proof of who you are: a signed request for STS GetCallerIdentity, for somebody else to send
 ///
@@ -97,14 +96,16 @@ impl Sts {
             Output::Vault => {
                 let login = request.vault_login();
                 let role = self.role.as_deref().map(|role| ("role", role));
-                print_json(&role.into_iter().chain(login.fields()).collect::<BTreeMap<_, _>>())
+                print(&*wiped_json(
+                    &role.into_iter().chain(login.fields()).collect::<BTreeMap<_, _>>(),
+                ))
             }
-            Output::Json | Output::Url => print_json(&Whole {
+            Output::Json | Output::Url => print(&*wiped_json(&Whole {
                 body: request.body(),
                 headers: request.headers().collect(),
                 method: "POST",
                 url: request.url(),
-            }),
+            })),
         }
     }
 }
@@ -116,30 +117,6 @@ struct Whole<'r> {
     headers: BTreeMap<&'r str, &'r str>,
     method: &'static str,
     url: &'r str,
-}
-
-/// Prints an object from a buffer that is wiped: for some minutes it is as good as credentials.
-fn print_json(object: &impl Serialize) -> Result<(), Failure> {
-    let mut length = Counted(0);
-    serde_json::to_writer_pretty(&mut length, object).expect("texts can be JSON");
-    // A buffer that grew would leave a copy where it was.
-    let mut json = Zeroizing::new(Vec::with_capacity(length.0));
-    serde_json::to_writer_pretty(&mut *json, object).expect("texts can be JSON");
-    print_line(str::from_utf8(&json).expect("JSON is UTF-8"))
-}
-
-/// Counts what is written.
-struct Counted(usize);
-
-impl Write for Counted {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0 += bytes.len();
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 /// A header as curl's `-H` takes it.

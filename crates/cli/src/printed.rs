@@ -1,0 +1,50 @@
+//! What is printed on standard output.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use crate::failure::Failure;
+
+/// Writes to standard output; a reader that went away ends the program without a word.
+pub(crate) fn print(text: impl AsRef<[u8]>) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    written(out.write_all(text.as_ref()).and_then(|()| out.flush()))
+}
+
+/// A value as JSON on lines of its own, in a buffer that is wiped: what it holds is as good as credentials.
+pub(crate) fn wiped_json(value: &impl Serialize) -> Zeroizing<Vec<u8>> {
+    let mut length = Counted(0);
+    serde_json::to_writer_pretty(&mut length, value).expect("texts and numbers can be JSON");
+    // A buffer that grew would leave a copy where it was.
+    let mut json = Zeroizing::new(Vec::with_capacity(length.0 + 1));
+    serde_json::to_writer_pretty(&mut *json, value).expect("texts and numbers can be JSON");
+    json.push(b'\n');
+    json
+}
+
+/// Counts what is written.
+struct Counted(usize);
+
+impl Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Whether standard output took what was written; a reader that went away ends the program without a
+/// word.
+pub(crate) fn written(result: io::Result<()>) -> Result<(), Failure> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
+        result => result.map_err(|error| {
+            Failure::input(format_args!("cannot write to standard output: {error}"))
+        }),
+    }
+}
