@@ -1,0 +1,349 @@
+//! Bodies on their way: read and hashed before they go on, or passed as they come.
+
+use std::{
+    io::{self, SeekFrom},
+    path::PathBuf,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::{Bytes, BytesMut};
+use countersign::Payload;
+use futures_util::TryStreamExt;
+use http_body::{Body as _, Frame, SizeHint};
+use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
+use hyper::body::Incoming;
+use pin_project_lite::pin_project;
+use sha2::{Digest, Sha256};
+use tokio::{
+    fs::File,
+    io::{AsyncSeekExt, AsyncWriteExt},
+    task::spawn_blocking,
+    time::{Instant, timeout},
+};
+use tokio_util::io::ReaderStream;
+
+use crate::{
+    BoxError, Limits, head,
+    refuse::{Reason, Refusal},
+    upstream::BUFFER,
+};
+
+/// A body of either direction.
+pub(crate) type Body = UnsyncBoxBody<Bytes, BoxError>;
+
+/// A body that was read to its end.
+pub(crate) struct Held {
+    pub(crate) length: u64,
+    pub(crate) payload: Payload,
+    pub(crate) has_trailers: bool,
+    pub(crate) body: Body,
+}
+
+/// Where bodies are held while they are hashed.
+#[derive(Clone, Debug)]
+pub(crate) struct Holding {
+    memory: usize,
+    limit: u64,
+    folder: Option<PathBuf>,
+    patience: Duration,
+}
+
+pub(crate) fn whole(data: Bytes) -> Body {
+    Full::new(data).map_err(|never| match never {}).boxed_unsync()
+}
+
+impl Holding {
+    pub(crate) fn new(limits: &Limits, patience: Duration) -> Holding {
+        Holding {
+            memory: limits.memory,
+            limit: limits.body,
+            folder: limits.spool.clone(),
+            patience,
+        }
+    }
+
+    /// Reads a body to its end and hashes it on the way: into memory, and what is longer into a file
+    /// without a name, which is gone with the last who has it open.
+    pub(crate) async fn hold(&self, body: &mut Incoming) -> Result<Held, Refusal> {
+        let mut hash = Sha256::new();
+        let mut length = 0;
+        let mut only = Bytes::new();
+        let mut memory = BytesMut::new();
+        let mut file = None;
+        let mut trailers = None;
+        while let Some(frame) = self.frame(body).await? {
+            let data = match frame.into_data() {
+                Ok(data) => data,
+                Err(frame) => {
+                    trailers = frame.into_trailers().ok().and_then(head::passing_trailers);
+                    continue;
+                }
+            };
+            length += data.len() as u64;
+            self.check(length)?;
+            hash.update(&data);
+            match &mut file {
+                Some(file) => write(file, &data).await?,
+                // A body in one piece is not copied.
+                None if length == data.len() as u64 && data.len() <= self.memory => only = data,
+                None => {
+                    memory.extend_from_slice(&std::mem::take(&mut only));
+                    if length <= self.memory as u64 {
+                        memory.extend_from_slice(&data);
+                        continue;
+                    }
+                    let mut opened = self.open().await?;
+                    write(&mut opened, &std::mem::take(&mut memory)).await?;
+                    write(&mut opened, &data).await?;
+                    file = Some(opened);
+                }
+            }
+        }
+        let payload = Payload::Sha256(hash.finalize().into());
+        let has_trailers = trailers.is_some();
+        let data = match file {
+            Some(file) => read_back(file, length).await.map_err(spool)?,
+            None if memory.is_empty() => whole(only),
+            None => whole(memory.freeze()),
+        };
+        let body = match trailers {
+            Some(trailers) => data.with_trailers(async { Some(Ok(trailers)) }).boxed_unsync(),
+            None => data,
+        };
+        Ok(Held { length, payload, has_trailers, body })
+    }
+
+    /// Passes a body on as it comes, within the same limits.
+    pub(crate) fn pass(&self, body: Incoming) -> Body {
+        let body = tower_http::timeout::TimeoutBody::new(self.patience, body);
+        let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
+        let body = http_body_util::Limited::new(body, limit);
+        body.map_frame(|frame| match frame.into_trailers() {
+            Ok(trailers) => Frame::trailers(head::passing_trailers(trailers).unwrap_or_default()),
+            Err(frame) => frame,
+        })
+        .boxed_unsync()
+    }
+
+    /// Refuses a body that says that it is too long.
+    pub(crate) fn check(&self, length: u64) -> Result<(), Refusal> {
+        if length <= self.limit {
+            return Ok(());
+        }
+        let message = format!("the body is longer than the {} bytes that are taken", self.limit);
+        Err(Refusal::new(Reason::BodyTooLong, message))
+    }
+
+    async fn frame(&self, body: &mut Incoming) -> Result<Option<Frame<Bytes>>, Refusal> {
+        match timeout(self.patience, body.frame()).await {
+            Ok(frame) => frame.transpose().map_err(|error| {
+                Refusal::new(Reason::BodyBroken, format!("the body cannot be read: {error}"))
+            }),
+            Err(_) => {
+                let message = format!("nothing of the body came within {:?}", self.patience);
+                Err(Refusal::new(Reason::BodyTimeout, message))
+            }
+        }
+    }
+
+    async fn open(&self) -> Result<File, Refusal> {
+        let folder = self.folder.clone();
+        let open = move || match folder {
+            Some(folder) => tempfile::tempfile_in(folder),
+            None => tempfile::tempfile(),
+        };
+        let opened = spawn_blocking(open).await.map_err(io::Error::other).and_then(|file| file);
+        let mut file = File::from_std(opened.map_err(spool)?);
+        file.set_max_buf_size(BUFFER);
+        Ok(file)
+    }
+}
+
+async fn write(file: &mut File, data: &[u8]) -> Result<(), Refusal> {
+    file.write_all(data).await.map_err(spool)
+}
+
+/// What was written to the file, from its beginning.
+async fn read_back(mut file: File, length: u64) -> io::Result<Body> {
+    file.flush().await?;
+    file.seek(SeekFrom::Start(0)).await?;
+    let pieces = ReaderStream::with_capacity(file, BUFFER).map_ok(Frame::data).err_into();
+    let body = StreamBody::new(pieces);
+    Ok(Sized { body, left: length }.boxed_unsync())
+}
+
+fn spool(error: io::Error) -> Refusal {
+    let message = format!("the body cannot be held until its hash is known: {error}");
+    Refusal::new(Reason::Spool, message)
+}
+
+pin_project! {
+    /// A body whose length is known.
+    struct Sized<B> {
+        #[pin]
+        body: B,
+        left: u64,
+    }
+}
+
+impl<B: http_body::Body<Data = Bytes>> http_body::Body for Sized<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let this = self.project();
+        let frame = this.body.poll_frame(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &frame {
+            *this.left =
+                this.left.saturating_sub(frame.data_ref().map_or(0, |data| data.len() as u64));
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}
+
+/// When a service last took a piece of a body.
+#[derive(Clone, Debug)]
+pub(crate) struct Progress {
+    began: Instant,
+    /// In milliseconds since.
+    last: Arc<AtomicU64>,
+    bytes: Arc<AtomicU64>,
+}
+
+impl Progress {
+    pub(crate) fn new() -> Progress {
+        Progress { began: Instant::now(), last: Arc::default(), bytes: Arc::default() }
+    }
+
+    pub(crate) fn last(&self) -> Instant {
+        self.began + Duration::from_millis(self.last.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// The same body, which notes when somebody takes a piece of it.
+    pub(crate) fn watch(&self, body: Body) -> Body {
+        Watched { body, progress: self.clone() }.boxed_unsync()
+    }
+
+    fn note(&self, length: usize) {
+        let now = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.last.store(now, Ordering::Relaxed);
+        self.bytes.fetch_add(length as u64, Ordering::Relaxed);
+    }
+}
+
+pin_project! {
+    struct Watched {
+        #[pin]
+        body: Body,
+        progress: Progress,
+    }
+}
+
+impl http_body::Body for Watched {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = self.project();
+        let frame = this.body.poll_frame(cx);
+        // Who waits for a piece of the client's does not wait for the service.
+        let length = match &frame {
+            Poll::Ready(Some(Ok(frame))) => frame.data_ref().map_or(0, Bytes::len),
+            _ => 0,
+        };
+        this.progress.note(length);
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Watches an answer on its way to the client.
+pub(crate) trait Watch: Send + 'static {
+    /// A piece passes.
+    fn piece(&mut self, data: &[u8]);
+    /// All of it has passed, trailers included.
+    fn end(&mut self);
+}
+
+pin_project! {
+    /// An answer that somebody watches; dropped before its end if nobody wanted the rest.
+    pub(crate) struct Answer<W> {
+        #[pin]
+        body: Body,
+        watch: W,
+    }
+}
+
+impl<W: Watch> Answer<W> {
+    pub(crate) fn new(body: Body, mut watch: W) -> Answer<W> {
+        if body.is_end_stream() {
+            watch.end();
+        }
+        Answer { body, watch }
+    }
+}
+
+impl<W: Watch> http_body::Body for Answer<W> {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let mut this = self.project();
+        let frame = this.body.as_mut().poll_frame(cx);
+        match &frame {
+            Poll::Ready(Some(Ok(frame))) => {
+                if let Some(data) = frame.data_ref() {
+                    this.watch.piece(data);
+                }
+                if this.body.is_end_stream() {
+                    this.watch.end();
+                }
+            }
+            Poll::Ready(None) => this.watch.end(),
+            _ => {}
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,324 @@
+//! What a proxy is told to do, as data.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+
+use serde::Deserialize;
+
+use crate::{
+    host::{Authority, HostPattern},
+    path::Prefix,
+    upstream::Upstream,
+};
+
+/// All that a proxy is told: where it listens, what it takes, and where requests go.
+///
+/// Reads with serde from any format that knows maps and lists; unknown keys are errors. Durations are
+/// text as `10s` or `5m`, sizes are bytes.
+///
+/// ```
+/// use countersign_proxy::Config;
+///
+/// let config: Config = toml::from_str(r#"
+///     listen = ["127.0.0.1:8080"]
+///
+///     [limits]
+///     body = 1_000_000
+///
+///     [[route]]
+///     name = "cloudwatch"
+///     upstream = "https://monitoring.eu-central-1.amazonaws.com"
+///     service = "monitoring"
+///     region = "eu-central-1"
+/// "#)?;
+/// assert_eq!(config.routes[0].name, "cloudwatch");
+/// assert!(toml::from_str::<Config>("lisen = []").is_err());
+/// # Ok::<(), toml::de::Error>(())
+/// ```
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Config {
+    /// The addresses to listen on; `127.0.0.1:8080` unless it is set. Port 0 is a free one.
+    pub listen: Vec<SocketAddr>,
+    /// Whether addresses other than loopback are allowed, where whoever reaches them is signed for.
+    pub insecure_listen: bool,
+    /// Where health and metrics are served; nowhere unless it is set. May be `[::]:9901`: nothing is
+    /// signed there.
+    pub admin: Option<SocketAddr>,
+    /// A PEM file of certificates that are trusted beside those of the system.
+    pub ca_file: Option<PathBuf>,
+    /// How much is taken.
+    pub limits: Limits,
+    /// How long each phase may take.
+    pub timeouts: Timeouts,
+    /// Where requests go: the first route that fits a request takes it.
+    #[serde(rename = "route")]
+    pub routes: Vec<RouteConfig>,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))],
+            insecure_listen: false,
+            admin: None,
+            ca_file: None,
+            limits: Limits::default(),
+            timeouts: Timeouts::default(),
+            routes: Vec::new(),
+        }
+    }
+}
+
+/// How much a proxy takes.
+///
+/// ```
+/// assert_eq!(countersign_proxy::Limits::default().memory, 64 << 10);
+/// ```
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Connections at a time; more wait to be accepted.
+    pub connections: usize,
+    /// Bytes in the head of a request.
+    pub head: usize,
+    /// Headers in a request.
+    pub headers: usize,
+    /// Bytes in the body of a request; one that is longer is answered with 413.
+    pub body: u64,
+    /// Bytes of a body that is hashed which are kept in memory; what is longer goes to a file without a
+    /// name.
+    pub memory: usize,
+    /// The folder for these files; the system's own for temporary files unless it is set.
+    pub spool: Option<PathBuf>,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            connections: 10_000,
+            head: 64 << 10,
+            headers: 100,
+            body: 5 << 30,
+            memory: 64 << 10,
+            spool: None,
+        }
+    }
+}
+
+/// How long each phase of a request may take.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// assert_eq!(countersign_proxy::Timeouts::default().connect, Duration::from_secs(5));
+/// ```
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Timeouts {
+    /// For the head of a client's request, and for the next one on an idle connection.
+    #[serde(with = "humantime_serde")]
+    pub head: Duration,
+    /// Between two pieces of a client's body.
+    #[serde(with = "humantime_serde")]
+    pub body: Duration,
+    /// For a connection to the service: its address, TCP and TLS.
+    #[serde(with = "humantime_serde")]
+    pub connect: Duration,
+    /// For the service to take a piece of the body, or, after the last, to begin to answer.
+    #[serde(with = "humantime_serde")]
+    pub response: Duration,
+    /// Between two pieces of the answer's body.
+    #[serde(with = "humantime_serde")]
+    pub response_body: Duration,
+    /// For how long an idle connection to a service is kept.
+    #[serde(with = "humantime_serde")]
+    pub idle: Duration,
+    /// For what is in flight when the proxy is told to stop.
+    #[serde(with = "humantime_serde")]
+    pub drain: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Timeouts {
+        Timeouts {
+            head: Duration::from_secs(30),
+            body: Duration::from_secs(30),
+            connect: Duration::from_secs(5),
+            response: Duration::from_secs(60),
+            response_body: Duration::from_secs(300),
+            idle: Duration::from_secs(15),
+            drain: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Which requests are signed how, and where they go.
+///
+/// Either `upstream` says where, or `allow` lists the hosts that a client may name itself.
+///
+/// ```
+/// use countersign_proxy::RouteConfig;
+///
+/// let route = RouteConfig::to("http://127.0.0.1:9000/base".parse()?).with_scope("us-east-1", "s3");
+/// assert_eq!(route.service.as_deref(), Some("s3"));
+/// # Ok::<(), countersign_proxy::ConfigError>(())
+/// ```
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct RouteConfig {
+    /// What logs and metrics call it.
+    pub name: String,
+    /// The hosts by which clients ask for this route, as `metrics.local` or `*.local`; any if there is
+    /// none.
+    pub hosts: Vec<HostPattern>,
+    /// How the paths begin that go here; it is taken off before `upstream`'s own path is put in front.
+    pub path: Prefix,
+    /// The URL of the service.
+    pub upstream: Option<Upstream>,
+    /// The hosts to which clients may address requests themselves, as `*.amazonaws.com`.
+    pub allow: Vec<HostPattern>,
+    /// Whether the hosts of `allow` are spoken to without TLS.
+    pub plain_http: bool,
+    /// The host that is signed and sent, where it is not the one to connect to.
+    pub sign_host: Option<Authority>,
+    /// The signing name of the service; what the host says unless it is set.
+    pub service: Option<String>,
+    /// The region; what the host says unless it is set.
+    pub region: Option<String>,
+    /// Which headers are signed.
+    pub signed_headers: SignedHeaders,
+    /// What the signature says of bodies.
+    pub payload: PayloadMode,
+    /// What becomes of headers that say who the client is.
+    pub forwarded: Forwarded,
+    /// Headers of the client's that are left out.
+    pub strip: Vec<String>,
+    /// Headers that are added to those of the client.
+    pub add: BTreeMap<String, String>,
+    /// Headers that take the place of the client's, or are added.
+    pub replace: BTreeMap<String, String>,
+    /// Whether web pages of other sites may send requests here.
+    pub cross_site: bool,
+    /// The profile whose credentials sign; the standard chain unless it is set.
+    pub profile: Option<String>,
+}
+
+impl RouteConfig {
+    /// A route to one service, whatever host clients name.
+    pub fn to(upstream: Upstream) -> RouteConfig {
+        RouteConfig { upstream: Some(upstream), ..RouteConfig::default() }
+    }
+
+    /// A route to these hosts, which clients name themselves.
+    ///
+    /// ```
+    /// use countersign_proxy::RouteConfig;
+    ///
+    /// let route = RouteConfig::to_allowed(["*.amazonaws.com".parse()?]);
+    /// assert!(route.upstream.is_none());
+    /// # Ok::<(), countersign_proxy::ConfigError>(())
+    /// ```
+    pub fn to_allowed(hosts: impl IntoIterator<Item = HostPattern>) -> RouteConfig {
+        RouteConfig { allow: hosts.into_iter().collect(), ..RouteConfig::default() }
+    }
+
+    /// The same route, signed for this region and service.
+    #[must_use]
+    pub fn with_scope(self, region: impl Into<String>, service: impl Into<String>) -> RouteConfig {
+        RouteConfig { region: Some(region.into()), service: Some(service.into()), ..self }
+    }
+}
+
+/// Which headers of a request are signed.
+///
+/// ```
+/// use countersign_proxy::SignedHeaders;
+///
+/// assert_eq!(SignedHeaders::default(), SignedHeaders::Full);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum SignedHeaders {
+    /// All that nothing on the way may change.
+    #[default]
+    Full,
+    /// `host`, `content-type`, `content-md5` and every `x-amz-*`.
+    Minimal,
+}
+
+/// What the signature says of a body, and so how it is sent.
+///
+/// ```
+/// use countersign_proxy::PayloadMode;
+///
+/// assert_eq!(PayloadMode::default(), PayloadMode::Hash);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum PayloadMode {
+    /// Its hash: the whole body is read before the first byte is sent on.
+    #[default]
+    Hash,
+    /// Each chunk is signed as it passes: for the S3 family. A body of unknown length is hashed instead.
+    Chunks,
+    /// Nothing; it passes as it comes: for the S3 family and VPC Lattice, over TLS.
+    Unsigned,
+}
+
+/// What becomes of headers that say who the client is: `forwarded`, `x-forwarded-*` and `x-real-ip`.
+///
+/// ```
+/// use countersign_proxy::Forwarded;
+///
+/// assert_eq!(Forwarded::default(), Forwarded::Drop);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Forwarded {
+    /// They are left out.
+    #[default]
+    Drop,
+    /// The client's address is added to `x-forwarded-for`; `x-forwarded-host` and `x-forwarded-proto` say
+    /// what it asked for. What the client said of itself stays in front.
+    Append,
+    /// They are passed on as they came.
+    Pass,
+}
+
+/// Why a proxy cannot be set up as it was told.
+///
+/// ```
+/// use countersign_proxy::Upstream;
+///
+/// let error = "ftp://example.com".parse::<Upstream>().unwrap_err();
+/// assert!(error.to_string().contains("neither http nor https"));
+/// ```
+#[derive(Debug)]
+pub struct ConfigError(String);
+
+impl ConfigError {
+    pub(crate) fn new(message: impl Into<String>) -> ConfigError {
+        ConfigError(message.into())
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ConfigError {}

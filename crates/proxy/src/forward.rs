@@ -1,0 +1,395 @@
+//! One request, from its head to the end of its answer.
+
+use std::{
+    error::Error,
+    net::IpAddr,
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use countersign::{Credentials, Payload, body::ChunkedBody, verify::Wire};
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version,
+    header::{CONTENT_LENGTH, HOST},
+    request::Parts,
+};
+use http_body::Body as _;
+use http_body_util::{BodyExt, LengthLimitError};
+use hyper::{body::Incoming, upgrade};
+use hyper_util::rt::TokioIo;
+use tokio::time::sleep_until;
+use tokio_util::task::TaskTracker;
+use tower_http::timeout::{TimeoutBody, TimeoutError};
+
+use crate::{
+    Authority, PayloadMode, Timeouts,
+    body::{self, Answer, Body, Holding, Progress, Watch},
+    head, host,
+    metrics::Metrics,
+    refuse::{self, Ids, Reason, Refusal},
+    route::Route,
+    sign::LookOut,
+    upstream::TimedOut,
+};
+
+/// All that a request needs on its way.
+pub(crate) struct Engine {
+    pub(crate) routes: Vec<Route>,
+    pub(crate) holding: Holding,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) metrics: Metrics,
+    pub(crate) ids: Ids,
+    /// Connections that were made WebSockets, which outlive their request.
+    pub(crate) upgraded: TaskTracker,
+}
+
+/// Who sent a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer {
+    pub(crate) address: Option<IpAddr>,
+    pub(crate) https: bool,
+}
+
+/// What is told of a request once it is over: when this is dropped.
+struct Record {
+    id: String,
+    began: Instant,
+    peer: Peer,
+    method: Method,
+    host: String,
+    path: String,
+    route: Arc<str>,
+    status: u16,
+    reason: Option<Reason>,
+    sent: Option<Progress>,
+    received: u64,
+    is_whole: bool,
+    metrics: Metrics,
+}
+
+impl Engine {
+    /// The answer to a request: the service's, or a refusal. It is logged and counted when its body has
+    /// passed.
+    pub(crate) async fn answer(
+        &self,
+        mut request: Request<Incoming>,
+        peer: Peer,
+    ) -> Response<Body> {
+        self.metrics.in_flight.inc();
+        let mut record = Record {
+            id: self.ids.next(),
+            began: Instant::now(),
+            peer,
+            method: request.method().clone(),
+            host: String::new(),
+            path: request.uri().path().to_owned(),
+            route: Arc::from(""),
+            status: 0,
+            reason: None,
+            sent: None,
+            received: 0,
+            is_whole: false,
+            metrics: self.metrics.clone(),
+        };
+        let mut wire = refuse::wire("", request.headers());
+        let client = upgrade::on(&mut request);
+        let answered = self.forward(request, &mut record, &mut wire, client).await;
+        let (response, look_out) = answered.unwrap_or_else(|refusal| {
+            self.metrics.refused(refusal.reason);
+            record.reason = Some(refusal.reason);
+            (refusal.response(wire, &record.id), None)
+        });
+        record.status = response.status().as_u16();
+        response.map(|body| Answer::new(body, Passing { record, look_out }).boxed_unsync())
+    }
+
+    async fn forward(
+        &self,
+        request: Request<Incoming>,
+        record: &mut Record,
+        wire: &mut Wire,
+        client: upgrade::OnUpgrade,
+    ) -> Result<(Response<Body>, Option<LookOut>), Refusal> {
+        let (mut parts, body) = request.into_parts();
+        let (route, asked) = self.route(&parts)?;
+        record.route = Arc::clone(&route.name);
+        *wire = refuse::wire(route.signing.service(), &parts.headers);
+        route.check_site(&asked, &parts.headers)?;
+        let host = route.host(&asked)?;
+        record.host = host.to_string();
+        parts.uri = route.url(&host, &parts.uri)?;
+        let signer = route.signing.signer(&host, parts.uri.path())?;
+        *wire = refuse::wire(signer.service(), &parts.headers);
+        if let Some(length) = body.size_hint().exact() {
+            self.holding.check(length)?;
+        }
+        // Before anything of the body is asked for: a client that expects `100 Continue` keeps it.
+        route.signing.credentials().await?;
+
+        let has_length = parts.headers.contains_key(CONTENT_LENGTH);
+        let is_upgrade = head::leave_client(&mut parts.headers)
+            .map_err(|what| Refusal::new(Reason::Malformed, what))?
+            && parts.version == Version::HTTP_11;
+        route.edit(&mut parts.headers, record.peer.address, &asked, record.peer.https);
+        let value = HeaderValue::from_str(host.as_str())
+            .map_err(|_| Refusal::new(Reason::Malformed, "the host cannot be forwarded"))?;
+        parts.headers.insert(HOST, value);
+        // Which version is spoken to the service follows from what it offers.
+        parts.version = Version::HTTP_11;
+        parts.extensions.clear();
+
+        let (body, credentials) = self.sign(route, &signer, &mut parts, body, has_length).await?;
+        if is_upgrade {
+            head::set_upgrade(&mut parts.headers);
+        }
+        let progress = Progress::new();
+        record.sent = Some(progress.clone());
+        let request = Request::from_parts(parts, progress.watch(body));
+        let sent = route.signing.clock();
+        let mut response = self.send(route, request, is_upgrade, &progress).await?;
+        // Whoever can forge a date decides when signatures begin to hold.
+        if route.https {
+            route.signing.observe(response.headers(), sent);
+        }
+        let look_out = matches!(response.status().as_u16(), 400 | 401 | 403).then(|| {
+            let mut look_out = route.signing.look_out(&credentials);
+            look_out.headers(response.headers());
+            look_out
+        });
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            if !is_upgrade {
+                let message = "the service changed the protocol, which nobody asked for";
+                return Err(Refusal::new(Reason::UpstreamFailed, message));
+            }
+            let service = upgrade::on(&mut response);
+            self.upgraded.spawn(tunnel(client, service));
+        }
+        Ok((self.pass(response), look_out))
+    }
+
+    /// The route of a request, and the host that it asks for.
+    fn route(&self, parts: &Parts) -> Result<(&Route, Authority), Refusal> {
+        // What a service echoes of a TRACE would hold the signature and the session token.
+        if matches!(parts.method, Method::CONNECT | Method::TRACE) {
+            let message = format!("the method {} is not taken here", parts.method);
+            return Err(Refusal::new(Reason::MethodNotAllowed, message));
+        }
+        let malformed = |what: &str| Refusal::new(Reason::Malformed, what);
+        let asked = host::requested(&parts.uri, &parts.headers).map_err(malformed)?;
+        if !parts.uri.path().starts_with('/') {
+            return Err(malformed("the request target is no path"));
+        }
+        let route = self.routes.iter().find(|route| route.takes(&asked, parts.uri.path()));
+        let route = route.ok_or_else(|| {
+            Refusal::new(Reason::NoRoute, format!("no route takes this path at `{asked}`"))
+        })?;
+        Ok((route, asked))
+    }
+
+    /// Signs the head, and makes of the body what goes with the signature.
+    async fn sign(
+        &self,
+        route: &Route,
+        signer: &countersign::Signer,
+        parts: &mut Parts,
+        mut body: Incoming,
+        has_length: bool,
+    ) -> Result<(Body, Credentials), Refusal> {
+        let signing = &route.signing;
+        let length = body.size_hint().exact();
+        if body.is_end_stream() {
+            // A service that insists on a length is not left in doubt.
+            if has_length || matches!(parts.method, Method::POST | Method::PUT | Method::PATCH) {
+                parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(0));
+            }
+            let credentials = signing.credentials().await?;
+            signing.sign(signer, parts, Payload::EMPTY, &credentials)?;
+            return Ok((body::whole(Bytes::new()), credentials));
+        }
+        let mode = match said(&parts.headers) {
+            Some(Payload::StreamingUnsignedTrailer) => {
+                Mode::Pass(Payload::StreamingUnsignedTrailer)
+            }
+            Some(said) if !said.is_hash() && said != Payload::Unsigned => {
+                let message = "the body is signed in chunks, by a key that is not the proxy's";
+                return Err(Refusal::new(Reason::NotSignable, message));
+            }
+            _ => match (route.payload, length) {
+                (PayloadMode::Unsigned, _) => Mode::Pass(Payload::Unsigned),
+                (PayloadMode::Chunks, Some(length)) => Mode::Chunks(length),
+                _ => Mode::Hold,
+            },
+        };
+        match mode {
+            Mode::Hold => {
+                let held = self.holding.hold(&mut body).await?;
+                // What comes behind a body wants chunks around it.
+                if !held.has_trailers {
+                    parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(held.length));
+                }
+                // Reading may have taken long; these are the ones of now.
+                let credentials = signing.credentials().await?;
+                signing.sign(signer, parts, held.payload, &credentials)?;
+                Ok((held.body, credentials))
+            }
+            Mode::Pass(payload) => {
+                if let Some(length) = length {
+                    parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+                }
+                let credentials = signing.credentials().await?;
+                signing.sign(signer, parts, payload, &credentials)?;
+                Ok((self.holding.pass(body), credentials))
+            }
+            Mode::Chunks(length) => {
+                let credentials = signing.credentials().await?;
+                let chunks = signing.sign_chunked(signer, parts, length, &credentials)?;
+                let body = ChunkedBody::new(self.holding.pass(body), chunks);
+                Ok((body.boxed_unsync(), credentials))
+            }
+        }
+    }
+
+    /// Sends a request and waits for the head of the answer, as long as the service takes what comes.
+    async fn send(
+        &self,
+        route: &Route,
+        request: Request<Body>,
+        is_upgrade: bool,
+        progress: &Progress,
+    ) -> Result<Response<Incoming>, Refusal> {
+        let limit = self.timeouts.response;
+        let mut sending = pin!(route.connections.send(request, is_upgrade));
+        loop {
+            let until = progress.last() + limit;
+            tokio::select! {
+                biased;
+                sent = &mut sending => return sent.map_err(|error| not_sent(&error)),
+                () = sleep_until(until) => if progress.last() + limit <= until {
+                    let message = format!("the service did not answer within {limit:?}");
+                    return Err(Refusal::new(Reason::UpstreamTimeout, message));
+                }
+            }
+        }
+    }
+
+    /// The answer as the client gets it, while it still comes.
+    fn pass(&self, response: Response<Incoming>) -> Response<Body> {
+        let (mut parts, body) = response.into_parts();
+        let is_upgrade = parts.status == StatusCode::SWITCHING_PROTOCOLS;
+        head::leave_service(&mut parts.headers);
+        if is_upgrade {
+            head::set_upgrade(&mut parts.headers);
+        }
+        let body = match body.is_end_stream() {
+            true => body.map_err(Into::into).boxed_unsync(),
+            false => TimeoutBody::new(self.timeouts.response_body, body).boxed_unsync(),
+        };
+        let mut response = Response::new(body);
+        *response.status_mut() = parts.status;
+        *response.headers_mut() = parts.headers;
+        response
+    }
+}
+
+/// What becomes of a body.
+enum Mode {
+    Chunks(u64),
+    Hold,
+    Pass(Payload),
+}
+
+/// What the client itself says of the body.
+fn said(headers: &HeaderMap) -> Option<Payload> {
+    Payload::from_line(headers.get("x-amz-content-sha256")?.to_str().ok()?)
+}
+
+/// Why there is no answer, as far as the client should know.
+fn not_sent(error: &hyper_util::client::legacy::Error) -> Refusal {
+    let mut cause: &dyn Error = error;
+    loop {
+        if cause.is::<LengthLimitError>() {
+            return Refusal::new(Reason::BodyTooLong, "the body is longer than what is taken");
+        }
+        if cause.is::<TimeoutError>() {
+            return Refusal::new(Reason::BodyTimeout, "the body did not arrive in time");
+        }
+        if cause.is::<TimedOut>() {
+            return Refusal::new(Reason::UpstreamTimeout, format!("the service: {cause}"));
+        }
+        match cause.source() {
+            Some(source) => cause = source,
+            None => break,
+        }
+    }
+    if error.is_connect() {
+        return Refusal::new(
+            Reason::UpstreamConnect,
+            format!("the service cannot be reached: {cause}"),
+        );
+    }
+    Refusal::new(Reason::UpstreamFailed, format!("the service did not answer: {cause}"))
+}
+
+/// Carries bytes both ways until both sides have ended.
+async fn tunnel(client: upgrade::OnUpgrade, service: upgrade::OnUpgrade) {
+    let (Ok(client), Ok(service)) = tokio::join!(client, service) else { return };
+    let (mut client, mut service) = (TokioIo::new(client), TokioIo::new(service));
+    // What goes wrong here concerns the two alone.
+    let _ = tokio::io::copy_bidirectional(&mut client, &mut service).await;
+}
+
+/// Looks at an answer while it passes.
+struct Passing {
+    record: Record,
+    look_out: Option<LookOut>,
+}
+
+impl Watch for Passing {
+    fn piece(&mut self, data: &[u8]) {
+        self.record.received += data.len() as u64;
+        if let Some(look_out) = &mut self.look_out {
+            look_out.piece(data);
+        }
+    }
+
+    fn end(&mut self) {
+        self.record.is_whole = true;
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        self.metrics.in_flight.dec();
+        // The client went away before there was an answer.
+        let status = if self.status == 0 { CLIENT_GONE } else { self.status };
+        let took = self.began.elapsed();
+        let sent = self.sent.as_ref().map_or(0, Progress::bytes);
+        self.metrics.answered(&self.route, status);
+        self.metrics.ended(&self.route, took, sent, self.received);
+        tracing::info!(
+            id = self.id,
+            route = &*self.route,
+            client = self.peer.address.map(tracing::field::display),
+            method = self.method.as_str(),
+            host = self.host,
+            // Without the query, which may hold what is nobody's business.
+            path = self.path,
+            status,
+            refusal = self.reason.map(Reason::as_str),
+            sent,
+            received = self.received,
+            whole = self.is_whole,
+            milliseconds = milliseconds(took),
+            "request"
+        );
+    }
+}
+
+fn milliseconds(length: Duration) -> u64 {
+    u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What others log for it.
+const CLIENT_GONE: u16 = 499;

@@ -1,0 +1,92 @@
+//! A proxy that signs AWS requests for clients that cannot: they send plain requests, it signs them with
+//! Signature Version 4 and forwards them.
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//! use countersign::{Credentials, providers::ProvideCredentials};
+//! use countersign_proxy::{Config, Outside, Proxy, RouteConfig};
+//!
+//! struct OneKey(Credentials);
+//!
+//! impl Outside for OneKey {
+//!     fn credentials(&self, _profile: Option<&str>) -> Arc<dyn ProvideCredentials> {
+//!         Arc::new(self.0.clone())
+//!     }
+//!     fn scope(&self, host: &str, _: &str, _: Option<&str>, _: Option<&str>) -> Result<(String, String), String> {
+//!         Err(format!("nothing is known of {host}"))
+//!     }
+//! }
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let upstream = "https://monitoring.eu-central-1.amazonaws.com".parse()?;
+//! let mut config = Config::default();
+//! config.routes.push(RouteConfig::to(upstream).with_scope("eu-central-1", "monitoring"));
+//! let outside = Arc::new(OneKey(Credentials::new("AKIDEXAMPLE", "secret")));
+//! let bound = Proxy::new(config, outside)?.bind().await?;
+//! println!("listening on {:?}", bound.addresses());
+//! bound.serve(async { tokio::signal::ctrl_c().await.unwrap_or_default() }).await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What passes
+//!
+//! - **Path and query byte for byte**: `//`, `%2F` and `..` stay as the client wrote them. Only a route's
+//!   prefix is taken off and its upstream's path put in front; such a route refuses dot segments however
+//!   they are written, which could lead out of it. A target with a raw space, a control byte or bytes that
+//!   are not UTF-8 is answered with 400, without a body: what parses HTTP here does not know such. A fragment
+//!   is dropped.
+//! - **Headers**, but those of the connection: the ones that HTTP says and those that `connection` lists.
+//!   `te: trailers` stays. A `connection` that lists `host`, `content-type`, `x-amz-*` or the like is
+//!   answered with 400, for without them it would be another request. What passes is signed, unless something
+//!   on the way may change it.
+//! - **A signature of the client's own** is replaced, in headers and in the query.
+//! - **Bodies**, hashed before the first byte goes on: in memory up to a limit, in a file without a name
+//!   beyond. For S3 they can be signed in chunks as they come, or left unsigned over TLS
+//!   ([`PayloadMode`]). A body with `x-amz-content-sha256: STREAMING-UNSIGNED-PAYLOAD-TRAILER` passes as it
+//!   comes, trailer and checksum with it.
+//! - **Trailers**, where both sides know them, but `x-amz-*` ones, which no signature covers.
+//! - **Answers as they come**, piece by piece; redirects are passed on, not followed.
+//! - **WebSockets**, over HTTP/1.1. No other upgrade: the `upgrade` header is dropped and the request
+//!   forwarded without it. `CONNECT` and `TRACE` are answered with 405.
+//! - **`Expect: 100-continue`** is answered here, once there are credentials.
+//!
+//! Framing is made anew: a request with both `content-length` and `transfer-encoding` has one of them
+//! behind the proxy, whose body is what the latter says.
+//!
+//! # What does not
+//!
+//! Without credentials nothing is forwarded: 503, with the reason. Refusals of the proxy's own have the
+//! header `x-countersign-refusal`, and a body in the form of the service, so that SDKs show it.
+//!
+//! A web page of another site could have a browser send requests to a proxy on loopback. Those that say so
+//! (`origin`, `sec-fetch-site`) are refused, unless [`RouteConfig::cross_site`] is set.
+#![forbid(unsafe_code)]
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
+mod admin;
+mod body;
+mod config;
+mod forward;
+mod head;
+mod host;
+mod metrics;
+mod outside;
+mod path;
+mod refuse;
+mod route;
+mod serve;
+mod sign;
+mod upstream;
+
+pub use config::{
+    Config, ConfigError, Forwarded, Limits, PayloadMode, RouteConfig, SignedHeaders, Timeouts,
+};
+pub use host::{Authority, HostPattern};
+pub use outside::Outside;
+pub use path::Prefix;
+pub use serve::{Bound, Proxy};
+pub use upstream::Upstream;
+
+/// An error of any type, as bodies have them.
+type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -1,0 +1,128 @@
+//! What is counted, for Prometheus.
+
+use std::{
+    sync::{Arc, atomic::AtomicU64},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::{Registry, Unit},
+};
+
+use crate::refuse::Reason;
+
+/// What is counted. Clones count together.
+#[derive(Clone)]
+pub(crate) struct Metrics {
+    requests: Family<Answered, Counter>,
+    duration: Family<Routed, Histogram>,
+    refusals: Family<Refused, Counter>,
+    sent: Family<Routed, Counter>,
+    received: Family<Routed, Counter>,
+    pub(crate) in_flight: Gauge,
+    pub(crate) connections: Gauge,
+    expiry: Family<Routed, Gauge<f64, AtomicU64>>,
+    registry: Arc<Registry>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Answered {
+    route: Arc<str>,
+    /// As `2xx`: the exact one is in the log.
+    status: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Routed {
+    route: Arc<str>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Refused {
+    reason: &'static str,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Metrics {
+        let mut registry = Registry::with_prefix("countersign_proxy");
+        let requests = Family::default();
+        let duration: Family<Routed, Histogram> =
+            Family::new_with_constructor(|| Histogram::new(SECONDS));
+        let refusals = Family::default();
+        let (sent, received) = (Family::default(), Family::default());
+        let (in_flight, connections) = (Gauge::default(), Gauge::default());
+        let expiry = Family::default();
+        registry.register("requests", "Answered requests", requests.clone());
+        let help = "From the head of a request to the end of its answer";
+        registry.register_with_unit("request_duration", help, Unit::Seconds, duration.clone());
+        registry.register("refusals", "Requests that the proxy answered itself", refusals.clone());
+        registry.register_with_unit("sent", "Of bodies, to services", Unit::Bytes, sent.clone());
+        let help = "Of bodies, from services";
+        registry.register_with_unit("received", help, Unit::Bytes, received.clone());
+        registry.register("requests_in_flight", "Requests under way", in_flight.clone());
+        registry.register("connections", "Open connections of clients", connections.clone());
+        let help = "When the credentials expire, in Unix time; absent if they do not";
+        registry.register_with_unit("credential_expiry", help, Unit::Seconds, expiry.clone());
+        let registry = Arc::new(registry);
+        Metrics {
+            requests,
+            duration,
+            refusals,
+            sent,
+            received,
+            in_flight,
+            connections,
+            expiry,
+            registry,
+        }
+    }
+
+    pub(crate) fn answered(&self, route: &Arc<str>, status: u16) {
+        let status = match status / 100 {
+            1 => "1xx",
+            2 => "2xx",
+            3 => "3xx",
+            4 => "4xx",
+            _ => "5xx",
+        };
+        self.requests.get_or_create(&Answered { route: Arc::clone(route), status }).inc();
+    }
+
+    pub(crate) fn refused(&self, reason: Reason) {
+        self.refusals.get_or_create(&Refused { reason: reason.as_str() }).inc();
+    }
+
+    pub(crate) fn ended(&self, route: &Arc<str>, took: Duration, sent: u64, received: u64) {
+        let labels = Routed { route: Arc::clone(route) };
+        self.duration.get_or_create(&labels).observe(took.as_secs_f64());
+        self.sent.get_or_create(&labels).inc_by(sent);
+        self.received.get_or_create(&labels).inc_by(received);
+    }
+
+    pub(crate) fn expires(&self, route: &Arc<str>, at: Option<SystemTime>) {
+        let labels = Routed { route: Arc::clone(route) };
+        match at.and_then(|at| at.duration_since(UNIX_EPOCH).ok()) {
+            Some(at) => {
+                self.expiry.get_or_create(&labels).set(at.as_secs_f64());
+            }
+            None => {
+                self.expiry.remove(&labels);
+            }
+        }
+    }
+
+    /// All of it, as Prometheus reads it.
+    pub(crate) fn text(&self) -> String {
+        let mut out = String::new();
+        match text::encode(&mut out, &self.registry) {
+            Ok(()) => out,
+            // Nothing written to a string fails.
+            Err(_) => String::new(),
+        }
+    }
+}
+
+const SECONDS: [f64; 14] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0];

@@ -1,0 +1,122 @@
+//! Answers of the proxy's own, in the form that clients of the service can read.
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use bytes::Bytes;
+use countersign::verify::{Dialect, Wire};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+
+use crate::body::{self, Body};
+
+/// Why a request is not forwarded, or its answer not passed on.
+#[derive(Clone, Debug)]
+pub(crate) struct Refusal {
+    pub(crate) reason: Reason,
+    /// What was seen, for the client: never a secret.
+    pub(crate) message: String,
+}
+
+/// The sort of thing that keeps a request from being forwarded; what metrics and logs call it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Reason {
+    BodyBroken,
+    BodyTimeout,
+    BodyTooLong,
+    CrossSite,
+    Malformed,
+    MethodNotAllowed,
+    NoCredentials,
+    NoRoute,
+    NotAllowed,
+    NotSignable,
+    Spool,
+    UpstreamConnect,
+    UpstreamFailed,
+    UpstreamTimeout,
+}
+
+impl Reason {
+    /// What metrics and logs call it; the status; and AWS's code, or the one that comes nearest.
+    fn facts(self) -> (&'static str, u16, &'static str) {
+        match self {
+            Reason::BodyBroken => ("body_broken", 400, "IncompleteBody"),
+            Reason::BodyTimeout => ("body_timeout", 408, "RequestTimeout"),
+            Reason::BodyTooLong => ("body_too_long", 413, "EntityTooLarge"),
+            Reason::CrossSite => ("cross_site", 403, "AccessDenied"),
+            Reason::Malformed => ("malformed", 400, "InvalidRequest"),
+            Reason::MethodNotAllowed => ("method_not_allowed", 405, "MethodNotAllowed"),
+            Reason::NoCredentials => ("no_credentials", 503, "ServiceUnavailable"),
+            Reason::NoRoute => ("no_route", 404, "NoRoute"),
+            Reason::NotAllowed => ("not_allowed", 403, "AccessDenied"),
+            Reason::NotSignable => ("not_signable", 400, "InvalidRequest"),
+            Reason::Spool => ("spool", 503, "ServiceUnavailable"),
+            Reason::UpstreamConnect => ("upstream_connect", 502, "BadGateway"),
+            Reason::UpstreamFailed => ("upstream_failed", 502, "BadGateway"),
+            Reason::UpstreamTimeout => ("upstream_timeout", 504, "GatewayTimeout"),
+        }
+    }
+
+    pub(crate) fn as_str(self) -> &'static str {
+        self.facts().0
+    }
+
+    pub(crate) fn status(self) -> StatusCode {
+        StatusCode::from_u16(self.facts().1).expect("the statuses above are statuses")
+    }
+}
+
+impl Refusal {
+    pub(crate) fn new(reason: Reason, message: impl Into<String>) -> Refusal {
+        Refusal { reason, message: message.into() }
+    }
+
+    /// The answer. Says that it is the proxy's own, which no service does.
+    pub(crate) fn response(&self, wire: Wire, request_id: &str) -> Response<Body> {
+        let (name, status, code) = self.reason.facts();
+        let text = wire.body(status, code, &self.message, request_id);
+        let mut response = Response::new(body::whole(Bytes::from(text)));
+        *response.status_mut() = self.reason.status();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(wire.content_type()));
+        headers.insert("x-countersign-refusal", HeaderValue::from_static(name));
+        if let Ok(id) = HeaderValue::from_str(request_id) {
+            headers.insert(wire.request_id_header(), id);
+        }
+        if wire.dialect() == Dialect::General {
+            headers.insert("x-amzn-errortype", HeaderValue::from_static(code));
+        }
+        response
+    }
+}
+
+/// The form in which a client of this service reads errors.
+pub(crate) fn wire(service: &str, headers: &HeaderMap) -> Wire {
+    let is_json = headers.contains_key("x-amz-target")
+        || headers.get(header::CONTENT_TYPE).is_some_and(|value| {
+            let kind = b"application/x-amz-json";
+            let value = value.as_bytes();
+            value.get(..kind.len()).is_some_and(|start| start.eq_ignore_ascii_case(kind))
+        });
+    match Dialect::of_service(service) {
+        Dialect::S3 => Wire::S3Xml,
+        _ if is_json => Wire::Json,
+        _ => Wire::QueryXml,
+    }
+}
+
+/// Gives each request an id that no other has, and that nobody can foresee.
+#[derive(Debug, Default)]
+pub(crate) struct Ids {
+    secret: RandomState,
+    count: AtomicU64,
+}
+
+impl Ids {
+    pub(crate) fn next(&self) -> String {
+        let count = self.count.fetch_add(1, Ordering::Relaxed);
+        format!("{:016X}", self.secret.hash_one(count))
+    }
+}

@@ -1,0 +1,255 @@
+//! Who signs, for which scope, at which time.
+
+use std::{fmt, sync::Arc, time::SystemTime};
+
+use countersign::{
+    Credentials, KeyCache, Payload, Signer,
+    chunked::{ChunkSigner, Chunks},
+    providers::{ProvideCredentials, Skew},
+    verify::Dialect,
+};
+use http::{HeaderMap, request::Parts};
+
+use crate::{
+    Authority, ConfigError, Outside, RouteConfig, SignedHeaders,
+    refuse::{Reason, Refusal},
+};
+
+/// What one route signs with.
+pub(crate) struct Signing {
+    outside: Arc<dyn Outside>,
+    provider: Arc<dyn ProvideCredentials>,
+    service: Option<String>,
+    region: Option<String>,
+    minimal: bool,
+    /// The one of a fixed scope.
+    signer: Option<Signer>,
+    keys: KeyCache,
+    skew: Skew,
+}
+
+impl Signing {
+    /// `host` is the one that is always signed, if there is one: the scope is found out now.
+    pub(crate) fn new(
+        config: &RouteConfig,
+        host: Option<&Authority>,
+        outside: &Arc<dyn Outside>,
+    ) -> Result<Signing, ConfigError> {
+        let mut signing = Signing {
+            outside: Arc::clone(outside),
+            provider: outside.credentials(config.profile.as_deref()),
+            service: config.service.clone(),
+            region: config.region.clone(),
+            minimal: config.signed_headers == SignedHeaders::Minimal,
+            signer: None,
+            keys: KeyCache::default(),
+            skew: Skew::new(),
+        };
+        let is_fixed = config.service.is_some() && config.region.is_some();
+        signing.signer = match host {
+            // At few hosts the path decides: these ask for a service in the settings.
+            Some(host) => Some(signing.find(host, "/").map_err(ConfigError::new)?),
+            None if is_fixed => Some(signing.find_named().map_err(ConfigError::new)?),
+            None => None,
+        };
+        Ok(signing)
+    }
+
+    /// The service, as far as it is known without a request.
+    pub(crate) fn service(&self) -> &str {
+        let of_signer = self.signer.as_ref().map(Signer::service);
+        of_signer.or(self.service.as_deref()).unwrap_or_default()
+    }
+
+    pub(crate) fn is_of_s3(&self) -> bool {
+        Dialect::of_service(self.service()) == Dialect::S3
+    }
+
+    /// The signer for a host and path.
+    pub(crate) fn signer(&self, host: &Authority, path: &str) -> Result<Signer, Refusal> {
+        match &self.signer {
+            Some(signer) => Ok(signer.clone()),
+            None => self.find(host, path).map_err(|why| Refusal::new(Reason::NotSignable, why)),
+        }
+    }
+
+    /// Credentials, or why nothing can be forwarded.
+    pub(crate) async fn credentials(&self) -> Result<Credentials, Refusal> {
+        let why = match self.provider.provide().await {
+            Ok(Some(credentials)) => return Ok(credentials),
+            Ok(None) => self.provider.absence(),
+            Err(error) => error.to_string(),
+        };
+        let message = format!("there are no credentials to sign with: {why}");
+        Err(Refusal::new(Reason::NoCredentials, message))
+    }
+
+    /// Whether there are credentials, and when they expire.
+    pub(crate) async fn readiness(&self) -> Result<Option<SystemTime>, String> {
+        self.credentials().await.map(|it| it.expires_at()).map_err(|refusal| refusal.message)
+    }
+
+    /// Signs a head.
+    pub(crate) fn sign(
+        &self,
+        signer: &Signer,
+        head: &mut Parts,
+        payload: Payload,
+        credentials: &Credentials,
+    ) -> Result<(), Refusal> {
+        signer.sign(head, payload, credentials, self.now()).map_err(not_signable)
+    }
+
+    /// Signs a head whose body follows in chunks.
+    pub(crate) fn sign_chunked(
+        &self,
+        signer: &Signer,
+        head: &mut Parts,
+        length: u64,
+        credentials: &Credentials,
+    ) -> Result<ChunkSigner, Refusal> {
+        let chunks = Chunks::signed(length);
+        signer.sign_chunked(head, chunks, credentials, self.now()).map_err(not_signable)
+    }
+
+    /// Learns from an answer how far the service's clock is ahead.
+    pub(crate) fn observe(&self, headers: &HeaderMap, sent: SystemTime) {
+        self.skew.observe(headers, sent, self.outside.now());
+    }
+
+    pub(crate) fn clock(&self) -> SystemTime {
+        self.outside.now()
+    }
+
+    /// What looks into a refusal of the service's for credentials that it no longer takes.
+    pub(crate) fn look_out(&self, credentials: &Credentials) -> LookOut {
+        LookOut {
+            provider: Arc::clone(&self.provider),
+            access_key_id: credentials.access_key_id().to_owned(),
+            seen: Vec::new(),
+        }
+    }
+
+    fn now(&self) -> SystemTime {
+        self.skew.now(&self.outside.now())
+    }
+
+    fn find(&self, host: &Authority, path: &str) -> Result<Signer, String> {
+        if self.service.is_some() && self.region.is_some() {
+            return self.find_named();
+        }
+        let (region, service) = self
+            .outside
+            .scope(host.as_str(), path, self.service.as_deref(), self.region.as_deref())
+            .map_err(|why| format!("which scope to sign for cannot be told: {why}"))?;
+        self.begin(region, service)
+    }
+
+    fn find_named(&self) -> Result<Signer, String> {
+        let (region, service) = (self.region.as_deref(), self.service.as_deref());
+        self.begin(region.unwrap_or_default().to_owned(), service.unwrap_or_default().to_owned())
+    }
+
+    fn begin(&self, region: String, service: String) -> Result<Signer, String> {
+        for (what, name) in [("region", &region), ("service", &service)] {
+            let is_bad = |byte: u8| byte == b'/' || byte.is_ascii_control();
+            if name.is_empty() || name.bytes().any(is_bad) {
+                return Err(format!("`{}` is no {what}", name.escape_debug()));
+            }
+        }
+        let signer = Signer::new(region, service).with_key_cache(self.keys.clone());
+        Ok(if self.minimal { signer.with_minimal_headers() } else { signer })
+    }
+}
+
+impl fmt::Debug for Signing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Signing")
+            .field("service", &self.service)
+            .field("region", &self.region)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Reads the beginning of a refusal while it passes.
+pub(crate) struct LookOut {
+    provider: Arc<dyn ProvideCredentials>,
+    access_key_id: String,
+    seen: Vec<u8>,
+}
+
+impl LookOut {
+    pub(crate) fn headers(&mut self, headers: &HeaderMap) {
+        if let Some(value) = headers.get("x-amzn-errortype") {
+            self.look(value.as_bytes());
+        }
+    }
+
+    pub(crate) fn piece(&mut self, data: &[u8]) {
+        let left = MOST_SEEN.saturating_sub(self.seen.len());
+        if left == 0 {
+            return;
+        }
+        self.seen.extend_from_slice(&data[..data.len().min(left)]);
+        let seen = std::mem::take(&mut self.seen);
+        self.look(&seen);
+        self.seen = seen;
+    }
+
+    fn look(&mut self, text: &[u8]) {
+        let holds = |code: &&str| text.windows(code.len()).any(|part| part == code.as_bytes());
+        if !self.access_key_id.is_empty() && EXPIRED.iter().any(|code| holds(&code)) {
+            self.provider.invalidate(&std::mem::take(&mut self.access_key_id));
+        }
+    }
+}
+
+fn not_signable(error: countersign::Error) -> Refusal {
+    Refusal::new(Reason::NotSignable, format!("the request cannot be signed: {error}"))
+}
+
+/// What says that other credentials would do. `ExpiredTokenException` begins as the first does.
+const EXPIRED: [&str; 3] = ["ExpiredToken", "<Code>InvalidToken</Code>", "TokenRefreshRequired"];
+/// As long as the errors of services are.
+const MOST_SEEN: usize = 8 << 10;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use countersign::providers::{BoxFuture, ProviderError};
+
+    use super::*;
+
+    #[derive(Debug, Default)]
+    struct Told(Mutex<Vec<String>>);
+
+    impl ProvideCredentials for Told {
+        fn provide(&self) -> BoxFuture<'_, Result<Option<Credentials>, ProviderError>> {
+            Box::pin(async { Ok(None) })
+        }
+
+        fn invalidate(&self, access_key_id: &str) {
+            self.0.lock().expect("nobody panics here").push(access_key_id.to_owned());
+        }
+    }
+
+    #[test]
+    fn an_expired_token_is_told_once_however_it_comes() {
+        for pieces in [
+            &["<Error><Code>Expired", "Token</Code>", "ExpiredToken"][..],
+            &["{\"__type\":\"com.amazon#ExpiredTokenException\"}"],
+        ] {
+            let told = Arc::new(Told::default());
+            let mut look_out = LookOut {
+                provider: told.clone(),
+                access_key_id: "AKID".to_owned(),
+                seen: Vec::new(),
+            };
+            for piece in pieces {
+                look_out.piece(piece.as_bytes());
+            }
+            assert_eq!(*told.0.lock().expect("nobody panics here"), ["AKID"]);
+        }
+    }
+}
