@@ -16,7 +16,7 @@ use bytes::{Bytes, BytesMut};
 use countersign::Payload;
 use futures_util::TryStreamExt;
 use http_body::{Body as _, Frame, SizeHint};
-use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
+use http_body_util::{BodyExt, BodyStream, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 use sha2::{Digest, Sha256};
@@ -113,7 +113,11 @@ impl Holding {
             None => whole(memory.freeze()),
         };
         let body = match trailers {
-            Some(trailers) => data.with_trailers(async { Some(Ok(trailers)) }).boxed_unsync(),
+            // As a stream it has no length, with which no trailers would be sent.
+            Some(trailers) => {
+                let both = data.with_trailers(async { Some(Ok(trailers)) });
+                StreamBody::new(BodyStream::new(both)).boxed_unsync()
+            }
             None => data,
         };
         Ok(Held { length, payload, has_trailers, body })

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use countersign::{Credentials, Payload, body::ChunkedBody, verify::Wire};
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version,
-    header::{CONTENT_LENGTH, HOST},
+    header::{CONNECTION, CONTENT_LENGTH, HOST},
     request::Parts,
 };
 use http_body::Body as _;
@@ -95,11 +95,17 @@ impl Engine {
         };
         let mut wire = refuse::wire("", request.headers());
         let client = upgrade::on(&mut request);
+        let is_http_1 = request.version() < Version::HTTP_2;
         let answered = self.forward(request, &mut record, &mut wire, client).await;
         let (response, look_out) = answered.unwrap_or_else(|refusal| {
             self.metrics.refused(refusal.reason);
             record.reason = Some(refusal.reason);
-            (refusal.response(wire, &record.id), None)
+            let mut response = refusal.response(wire, &record.id);
+            // Whatever comes behind a malformed request may be a part of it.
+            if is_http_1 && refusal.reason == Reason::Malformed {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            (response, None)
         });
         record.status = response.status().as_u16();
         response.map(|body| Answer::new(body, Passing { record, look_out }).boxed_unsync())

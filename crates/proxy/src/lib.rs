@@ -33,8 +33,8 @@
 //!
 //! - **Path and query byte for byte**: `//`, `%2F` and `..` stay as the client wrote them. Only a route's
 //!   prefix is taken off and its upstream's path put in front; such a route refuses dot segments however
-//!   they are written, which could lead out of it. A target with a raw space, a control byte or bytes that
-//!   are not UTF-8 is answered with 400, without a body: what parses HTTP here does not know such. A fragment
+//!   they are written, which could lead out of it. A target with a raw space, a backtick, a control byte or bytes
+//!   that are not UTF-8 is answered with 400, without a body: what parses HTTP here does not know such. A fragment
 //!   is dropped.
 //! - **Headers**, but those of the connection: the ones that HTTP says and those that `connection` lists.
 //!   `te: trailers` stays. A `connection` that lists `host`, `content-type`, `x-amz-*` or the like is

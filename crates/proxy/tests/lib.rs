@@ -1,1 +1,14 @@
+//! What the proxy promises, seen from both of its sides. One binary, one file for each behaviour.
 #![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+mod bodies;
+mod boundaries;
+mod drain;
+mod faults;
+mod framing;
+mod isolation;
+mod operations;
+mod passing;
+mod support;
+mod tls;

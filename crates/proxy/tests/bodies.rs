@@ -1,0 +1,191 @@
+//! Bodies of all sizes, and what the signature says of them.
+
+use bytes::Bytes;
+use countersign_proxy::PayloadMode;
+use sha2::{Digest, Sha256};
+use tokio::io::AsyncWriteExt;
+
+use crate::support::{Running, Service, config, credentials, raw, read_until, s3};
+
+fn put(length: usize) -> Vec<u8> {
+    let head = format!(
+        "PUT /k HTTP/1.1\r\nhost: h\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n"
+    );
+    let mut request = head.into_bytes();
+    request.extend(bytes_of(length));
+    request
+}
+
+fn in_chunks(length: usize, size: usize) -> Vec<u8> {
+    let head =
+        "PUT /k HTTP/1.1\r\nhost: h\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n";
+    let mut request = head.as_bytes().to_vec();
+    for chunk in bytes_of(length).chunks(size) {
+        request.extend(format!("{:x}\r\n", chunk.len()).into_bytes());
+        request.extend(chunk);
+        request.extend(b"\r\n");
+    }
+    request.extend(b"0\r\n\r\n");
+    request
+}
+
+fn bytes_of(length: usize) -> Vec<u8> {
+    (0..length).map(|at| (at % 251) as u8).collect()
+}
+
+#[tokio::test]
+async fn bodies_around_the_limit_of_memory_arrive_whole_and_hashed() {
+    let service = Service::start().await;
+    let mut config = config(s3(service.address));
+    config.limits.memory = 1000;
+    let proxy = Running::start(config).await;
+    for length in [0, 1, 999, 1000, 1001, 4096, 70_000, 300_000] {
+        for request in [put(length), in_chunks(length, 333), in_chunks(length, 100_000)] {
+            let answer = proxy.exchange(request).await;
+            assert!(answer.starts_with("HTTP/1.1 200"), "{length}: {answer}");
+            let seen = service.only();
+            assert_eq!(seen.body, bytes_of(length), "{length}");
+            assert_eq!(seen.header("content-length"), Some(length.to_string().as_str()));
+            let hash = Sha256::digest(bytes_of(length));
+            let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+            assert_eq!(seen.header("x-amz-content-sha256"), Some(hash.as_str()));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_long_is_refused_whether_it_says_so_or_not() {
+    let service = Service::start().await;
+    for mode in [PayloadMode::Hash, PayloadMode::Chunks] {
+        let mut route = s3(service.address);
+        route.payload = mode;
+        let mut config = config(route);
+        config.limits.body = 1000;
+        let proxy = Running::start(config).await;
+        for request in [put(1001), in_chunks(1001, 100)] {
+            let answer = proxy.exchange(request).await;
+            assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+            assert!(answer.contains("<Code>EntityTooLarge</Code>"), "{answer}");
+        }
+        assert_eq!(service.count(), 0);
+        assert!(proxy.exchange(put(1000)).await.starts_with("HTTP/1.1 200"));
+        service.only();
+    }
+}
+
+#[tokio::test]
+async fn bodies_in_chunks_are_signed_as_they_come() {
+    let service = Service::start().await;
+    let mut route = s3(service.address);
+    route.payload = PayloadMode::Chunks;
+    let proxy = Running::start(config(route)).await;
+    for length in [1, 65_536, 200_000] {
+        let answer = proxy.exchange(put(length)).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        let seen = service.only();
+        assert_eq!(seen.header("x-amz-content-sha256"), Some("STREAMING-AWS4-HMAC-SHA256-PAYLOAD"));
+        assert_eq!(seen.header("x-amz-decoded-content-length"), Some(length.to_string().as_str()));
+        assert_eq!(seen.header("content-encoding"), Some("aws-chunked"));
+    }
+    // Nobody can say beforehand how long these are.
+    assert!(proxy.exchange(in_chunks(200_000, 999)).await.starts_with("HTTP/1.1 200"));
+    assert_eq!(service.only().body, bytes_of(200_000));
+}
+
+#[tokio::test]
+async fn a_chunk_goes_on_before_the_next_one_comes() {
+    let (chunk, mut chunks) = tokio::sync::mpsc::channel::<usize>(8);
+    let service = raw(move |mut stream| {
+        let chunk = chunk.clone();
+        async move {
+            read_until(&mut stream, "\r\n\r\n").await;
+            read_until(&mut stream, "a\r\n").await;
+            chunk.send(1).await.unwrap();
+            read_until(&mut stream, "0;chunk-signature=").await;
+            read_until(&mut stream, "\r\n\r\n").await;
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+        }
+    })
+    .await;
+    let mut route = s3(service);
+    route.payload = PayloadMode::Chunks;
+    let proxy = Running::start(config(route)).await;
+    let mut client = proxy.connect().await;
+    let head = "PUT /k HTTP/1.1\r\nhost: h\r\nconnection: close\r\ncontent-length: 65537\r\n\r\n";
+    client.write_all(head.as_bytes()).await.unwrap();
+    client.write_all(&[b'a'; 65_536]).await.unwrap();
+    assert_eq!(chunks.recv().await, Some(1));
+    client.write_all(b"b").await.unwrap();
+    let answer = read_until(&mut client, "\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[tokio::test]
+async fn unsigned_chunks_with_a_trailer_pass_as_they_are() {
+    let service = Service::start().await;
+    let proxy = Running::start(config(s3(service.address))).await;
+    let wire = "4\r\nmeow\r\n0\r\nx-amz-checksum-crc32:8OQk9g==\r\n\r\n";
+    let checksum = {
+        let mut checksum = countersign::checksums::by_name("x-amz-checksum-crc32").unwrap();
+        checksum.update(b"meow");
+        let mut text = Vec::new();
+        checksum.write(&mut text);
+        String::from_utf8(text).unwrap()
+    };
+    let wire = wire.replace("8OQk9g==", &checksum);
+    let request = format!(
+        "PUT /k HTTP/1.1\r\nhost: h\r\nconnection: close\r\ncontent-encoding: aws-chunked\r\n\
+         x-amz-content-sha256: STREAMING-UNSIGNED-PAYLOAD-TRAILER\r\nx-amz-decoded-content-length: 4\r\n\
+         x-amz-trailer: x-amz-checksum-crc32\r\ncontent-length: {}\r\n\r\n{wire}",
+        wire.len()
+    );
+    let answer = proxy.exchange(request).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert_eq!(service.only().body, Bytes::from(wire));
+}
+
+#[tokio::test]
+async fn chunks_that_another_key_signed_are_refused() {
+    let service = Service::start().await;
+    let proxy = Running::start(config(s3(service.address))).await;
+    let answer = proxy
+        .exchange(
+            "PUT /k HTTP/1.1\r\nhost: h\r\nconnection: close\r\ncontent-length: 4\r\n\
+             x-amz-content-sha256: STREAMING-AWS4-HMAC-SHA256-PAYLOAD\r\n\r\nmeow",
+        )
+        .await;
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    assert!(answer.contains("by a key that is not the proxy"), "{answer}");
+    assert_eq!(service.count(), 0);
+}
+
+#[tokio::test]
+async fn without_credentials_nothing_is_forwarded_and_the_reason_is_said() {
+    let service = Service::start().await;
+    let proxy = Running::start(config(s3(service.address))).await;
+    *proxy.world.0.has.lock().unwrap() = None;
+    let head = "PUT /k HTTP/1.1\r\nhost: h\r\nconnection: close\r\nexpect: 100-continue\r\ncontent-length: 4\r\n\r\n";
+    let answer = proxy.exchange(head).await;
+    // The client is not asked for its body.
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    assert!(answer.contains("x-countersign-refusal: no_credentials"), "{answer}");
+    assert!(answer.contains("the drawer is empty"), "{answer}");
+    assert_eq!(service.count(), 0);
+    *proxy.world.0.has.lock().unwrap() = Some(credentials());
+    assert!(proxy.exchange(put(4)).await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn credentials_that_go_while_a_body_comes_sign_nothing() {
+    let service = Service::start().await;
+    let proxy = Running::start(config(s3(service.address))).await;
+    let mut client = proxy.connect().await;
+    let head = "PUT /k HTTP/1.1\r\nhost: h\r\nconnection: close\r\nexpect: 100-continue\r\ncontent-length: 4\r\n\r\n";
+    client.write_all(head.as_bytes()).await.unwrap();
+    read_until(&mut client, "100 Continue\r\n\r\n").await;
+    *proxy.world.0.has.lock().unwrap() = None;
+    client.write_all(b"meow").await.unwrap();
+    let answer = read_until(&mut client, "</Error>").await;
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    assert_eq!(service.count(), 0);
+}

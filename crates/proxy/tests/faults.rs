@@ -1,0 +1,206 @@
+//! What goes wrong at the service or at the client.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use countersign_proxy::PayloadMode;
+use http::HeaderValue;
+use http_body_util::Full;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+    sync::mpsc,
+};
+
+use crate::support::{Running, Service, config, loopback, raw, read_until, s3, status};
+
+const GET: &str = "GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n";
+
+#[tokio::test]
+async fn a_service_that_refuses_connections_is_answered_with_502() {
+    let listener = TcpListener::bind(loopback()).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let proxy = Running::start(config(s3(address))).await;
+    let answer = proxy.exchange(GET).await;
+    assert!(answer.starts_with("HTTP/1.1 502"), "{answer}");
+    assert!(answer.contains("x-countersign-refusal: upstream_connect"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_service_that_hangs_is_answered_with_504() {
+    let service = raw(|mut stream| async move {
+        let mut all = Vec::new();
+        let _ = stream.read_to_end(&mut all).await;
+    })
+    .await;
+    let mut config = config(s3(service));
+    config.timeouts.response = Duration::from_millis(50);
+    let proxy = Running::start(config).await;
+    let answer = proxy.exchange(GET).await;
+    assert!(answer.starts_with("HTTP/1.1 504"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_service_that_half_closes_or_resets_before_it_answers_is_answered_with_502() {
+    for part in ["", "HTTP/1.1 2", "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n", "nonsense\r\n\r\n"] {
+        let service = raw(move |mut stream| async move {
+            read_until(&mut stream, "\r\n\r\n").await;
+            stream.write_all(part.as_bytes()).await.unwrap();
+            stream.shutdown().await.unwrap();
+            let mut rest = Vec::new();
+            let _ = stream.read_to_end(&mut rest).await;
+        })
+        .await;
+        let proxy = Running::start(config(s3(service))).await;
+        let answer = proxy.exchange(GET).await;
+        assert!(answer.starts_with("HTTP/1.1 502"), "{part}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_does_not_look_whole() {
+    for head in ["content-length: 100", "transfer-encoding: chunked"] {
+        let service = raw(move |mut stream| async move {
+            read_until(&mut stream, "\r\n\r\n").await;
+            let part = format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n4\r\nmeow\r\n");
+            stream.write_all(part.as_bytes()).await.unwrap();
+        })
+        .await;
+        let proxy = Running::start(config(s3(service))).await;
+        let answer = proxy.exchange(GET).await;
+        assert!(answer.contains("meow"), "{answer}");
+        assert!(!answer.ends_with("0\r\n\r\n"), "{answer}");
+        assert!(!answer.contains("content-length: 9"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_stalls_is_cut_off() {
+    let service = raw(|mut stream| async move {
+        read_until(&mut stream, "\r\n\r\n").await;
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nmeow").await.unwrap();
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest).await;
+    })
+    .await;
+    let mut config = config(s3(service));
+    config.timeouts.response_body = Duration::from_millis(50);
+    let proxy = Running::start(config).await;
+    let answer = proxy.exchange(GET).await;
+    assert!(answer.ends_with("meow"), "{answer}");
+}
+
+#[tokio::test]
+async fn an_answer_before_the_body_is_read_reaches_the_client() {
+    for mode in [PayloadMode::Hash, PayloadMode::Chunks] {
+        let service = raw(|mut stream| async move {
+            read_until(&mut stream, "\r\n\r\n").await;
+            let early =
+                "HTTP/1.1 403 Forbidden\r\ncontent-length: 2\r\nconnection: close\r\n\r\nno";
+            stream.write_all(early.as_bytes()).await.unwrap();
+            let mut rest = Vec::new();
+            let _ = stream.read_to_end(&mut rest).await;
+        })
+        .await;
+        let mut route = s3(service);
+        route.payload = mode;
+        let proxy = Running::start(config(route)).await;
+        let mut client = proxy.connect().await;
+        let head = "PUT /k HTTP/1.1\r\nhost: h\r\ncontent-length: 300000\r\n\r\n";
+        client.write_all(head.as_bytes()).await.unwrap();
+        client.write_all(&vec![b'a'; 200_000]).await.unwrap();
+        if mode == PayloadMode::Hash {
+            client.write_all(&vec![b'a'; 100_000]).await.unwrap();
+        }
+        let answer = read_until(&mut client, "\r\n\r\nno").await;
+        assert!(answer.starts_with("HTTP/1.1 403"), "{mode:?}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_within_its_body_leaves_nothing_whole_behind() {
+    for mode in [PayloadMode::Hash, PayloadMode::Chunks] {
+        let (saw, mut seen) = mpsc::channel(1);
+        let service = raw(move |mut stream| {
+            let saw = saw.clone();
+            async move {
+                let mut all = Vec::new();
+                let _ = stream.read_to_end(&mut all).await;
+                let _ = saw.send(all).await;
+            }
+        })
+        .await;
+        let mut route = s3(service);
+        route.payload = mode;
+        let mut proxy = Running::start(config(route)).await;
+        let mut client = proxy.connect().await;
+        let head = "PUT /k HTTP/1.1\r\nhost: h\r\ncontent-length: 200000\r\n\r\n";
+        client.write_all(head.as_bytes()).await.unwrap();
+        client.write_all(&vec![b'a'; 150_000]).await.unwrap();
+        drop(client);
+        if mode == PayloadMode::Chunks {
+            // The head went on when it came; the end of the chunks must not follow.
+            let all = seen.recv().await.unwrap();
+            let text = String::from_utf8_lossy(&all);
+            assert!(text.contains("\r\n10000;chunk-signature=") || text.is_empty());
+            assert!(!text.contains("\r\n0;chunk-signature="));
+        }
+        proxy.stop();
+        proxy.ended().await;
+        assert!(seen.try_recv().is_err());
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_stalls_within_its_body_is_answered_with_408() {
+    let service = Service::start().await;
+    let mut config = config(s3(service.address));
+    config.timeouts.body = Duration::from_millis(50);
+    let proxy = Running::start(config).await;
+    let answer =
+        proxy.exchange("PUT /k HTTP/1.1\r\nhost: h\r\ncontent-length: 9\r\n\r\nmeow").await;
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    assert_eq!(service.count(), 0);
+}
+
+#[tokio::test]
+async fn clients_that_say_nothing_or_half_a_head_are_let_go() {
+    let service = Service::start().await;
+    let mut config = config(s3(service.address));
+    config.timeouts.head = Duration::from_millis(50);
+    let proxy = Running::start(config).await;
+    for part in ["", "P", "PRI * HTTP/2.0\r\n", "GET / HTTP/1.1\r\nhost: h\r\n"] {
+        let mut client = proxy.connect().await;
+        client.write_all(part.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        let _ = client.read_to_string(&mut answer).await;
+        assert!(!answer.contains("200"), "{part}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn credentials_that_a_service_no_longer_takes_are_given_up() {
+    let service = Service::start_with(|seen| match seen.target() {
+        "/body" => status(400)
+            .map(|_| Full::new(Bytes::from("<Error><Code>ExpiredToken</Code><Message/></Error>"))),
+        "/header" => {
+            let mut response = status(403);
+            let kind = HeaderValue::from_static("ExpiredTokenException");
+            response.headers_mut().insert("x-amzn-errortype", kind);
+            response
+        }
+        "/denied" => status(403).map(|_| Full::new(Bytes::from("<Code>AccessDenied</Code>"))),
+        // Whoever can write an object must not take the credentials away.
+        _ => status(200).map(|_| Full::new(Bytes::from("<Code>ExpiredToken</Code>"))),
+    })
+    .await;
+    let proxy = Running::start(config(s3(service.address))).await;
+    for (path, expected) in [("/body", 1), ("/header", 1), ("/denied", 0), ("/object", 0)] {
+        proxy
+            .exchange(format!("GET {path} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n"))
+            .await;
+        let told = std::mem::take(&mut *proxy.world.0.invalidated.lock().unwrap());
+        assert_eq!(told, vec!["AKIDEXAMPLE"; expected], "{path}");
+    }
+}
