@@ -6,6 +6,7 @@ mod body;
 mod credentials;
 mod curl;
 mod demo;
+mod descriptors;
 mod endpoint;
 mod explain;
 mod failure;
@@ -21,6 +22,7 @@ mod options;
 mod post_policy;
 mod presign;
 mod printed;
+mod proxy;
 mod raw_http;
 mod request;
 mod sign;
@@ -58,6 +60,8 @@ enum Command {
     Verify(verify::VerifyCommand),
     /// Verify whatever a client sends to a port, and answer with the verdict
     Listen(listen::Listen),
+    /// Sign requests of clients that cannot, and forward them
+    Proxy(proxy::ProxyCommand),
     /// Show each step on the way to a signature
     Explain(explain::ExplainCommand),
     /// Show which provider has credentials, and why the others have none
@@ -110,6 +114,7 @@ fn main() -> ExitCode {
         Command::Token(command) => command.run(),
         Command::Verify(command) => command.run(),
         Command::Listen(command) => command.run(),
+        Command::Proxy(command) => command.run(),
         Command::Explain(command) => command.run(),
         Command::Credentials(command) => command.run(),
         Command::Endpoint(command) => command.run(),

@@ -8,6 +8,7 @@ mod credentials;
 mod curl;
 mod jsonl;
 mod listen;
+mod proxy;
 mod requests;
 mod support;
 mod tokens;

@@ -28,7 +28,7 @@ use super::{
     received::Received,
     record::Record,
 };
-use crate::{failure::Failure, signals::Signals};
+use crate::{descriptors, failure::Failure, signals::Signals};
 
 /// What all connections share.
 pub(super) struct Shared {
@@ -123,7 +123,7 @@ pub(super) async fn run(
     json: bool,
     ui: Option<Address>,
 ) -> Result<(), Failure> {
-    raise_descriptor_limit();
+    descriptors::raise_limit();
     // Before anything is printed: whoever waits for that may send a signal at once.
     let mut signals = Signals::new()
         .map_err(|error| Failure::network(format_args!("cannot wait for signals: {error}")))?;
@@ -199,24 +199,5 @@ async fn bind(address: Address) -> Result<(TcpListener, SocketAddr), Failure> {
     bound.map_err(|error| Failure::network(format_args!("cannot listen on {address}: {error}")))
 }
 
-/// A shell allows 1,024 open descriptors as a rule, which is about as many connections.
-#[cfg(unix)]
-fn raise_descriptor_limit() {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = match limit.maximum {
-        Some(maximum) => Some(maximum.min(DESCRIPTORS)),
-        None => Some(DESCRIPTORS),
-    };
-    // Without it there are fewer connections at a time; the others wait.
-    let _ = setrlimit(Resource::Nofile, limit);
-}
-
-#[cfg(not(unix))]
-fn raise_descriptor_limit() {}
-
-#[cfg(unix)]
-const DESCRIPTORS: u64 = 16 * 1024;
 /// For what is in flight when the program is told to stop.
 const GRACE: Duration = Duration::from_secs(10);
