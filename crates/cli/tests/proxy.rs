@@ -95,3 +95,67 @@ fn settings_are_read_from_a_file_and_checked() {
         assert!(said.contains(expected), "{expected}: {said}");
     }
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_body_larger_than_memory_may_grow_passes_in_flat_memory() {
+    const PIECES: usize = 1536;
+    const PIECE: usize = 64 << 10;
+    for mode in ["hash", "chunks"] {
+        let service = TcpListener::bind("127.0.0.1:0").unwrap();
+        let upstream = format!("http://{}", service.local_addr().unwrap());
+        let options = ["--upstream", &upstream, "--service", "s3", "--region", "eu-west-1"];
+        let (mut child, address) = start(&[&options[..], &["--payload", mode]].concat());
+        let client = thread::spawn(move || {
+            let mut client = TcpStream::connect(address).unwrap();
+            let length = PIECES * PIECE;
+            let head = format!(
+                "PUT /k HTTP/1.1\r\nhost: h\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n"
+            );
+            client.write_all(head.as_bytes()).unwrap();
+            for _ in 0..PIECES {
+                client.write_all(&[b'a'; PIECE]).unwrap();
+            }
+            let mut received = 0;
+            let mut piece = vec![0; PIECE];
+            loop {
+                match client.read(&mut piece).unwrap() {
+                    0 => break received,
+                    count => received += count,
+                }
+            }
+        });
+        let (stream, _) = service.accept().unwrap();
+        let mut reader = BufReader::new(&stream);
+        let mut length = 0;
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line).unwrap();
+            if let Some(text) = line.strip_prefix("content-length: ") {
+                length = text.trim().parse().unwrap();
+            }
+            if line == "\r\n" {
+                break;
+            }
+        }
+        assert!(length >= PIECES * PIECE);
+        let copied = std::io::copy(&mut reader.take(length as u64), &mut std::io::sink()).unwrap();
+        assert_eq!(copied, length as u64);
+        // The same back.
+        let mut stream = &stream;
+        let length = PIECES * PIECE;
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        for _ in 0..PIECES {
+            stream.write_all(&[b'b'; PIECE]).unwrap();
+        }
+        assert!(client.join().unwrap() > length);
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        let peak: usize = peak.trim().trim_end_matches(" kB").parse().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        // A tenth of a gibibyte went each way.
+        assert!(peak < 48 << 10, "{mode}: {peak} kB");
+    }
+}

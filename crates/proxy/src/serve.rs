@@ -11,7 +11,7 @@ use hyper_util::{
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 use tokio_util::task::TaskTracker;
 
@@ -229,7 +229,8 @@ async fn accept(
         connections.spawn(converse(accepted, server.clone()));
     }
     // Their clients were told that they are connected.
-    while let Ok(accepted) = timeout(Duration::ZERO, next(&listener, &room)).await {
+    let until = Instant::now() + SWEEP;
+    while let Ok(accepted) = timeout_at(until, next(&listener, &room)).await {
         connections.spawn(converse(accepted, server.clone()));
     }
 }
@@ -332,5 +333,7 @@ const ADMIN_CONNECTIONS: usize = 64;
 const STREAMS: u32 = 128;
 /// So much of a body comes before it is asked for.
 const WINDOW: u32 = 64 << 10;
+/// For connections that the system has taken when the proxy is told to stop.
+const SWEEP: Duration = Duration::from_millis(50);
 /// For the first request on a connection that is there when the proxy is told to stop.
 const GRACE: Duration = Duration::from_secs(1);

@@ -198,7 +198,7 @@ impl LookOut {
 
     fn look(&mut self, text: &[u8]) {
         let holds = |code: &&str| text.windows(code.len()).any(|part| part == code.as_bytes());
-        if !self.access_key_id.is_empty() && EXPIRED.iter().any(|code| holds(&code)) {
+        if !self.access_key_id.is_empty() && EXPIRED.iter().any(holds) {
             self.provider.invalidate(&std::mem::take(&mut self.access_key_id));
         }
     }

@@ -268,7 +268,7 @@ async fn a_client_that_expects_100_keeps_its_body_until_it_is_asked_for() {
 }
 
 #[tokio::test]
-async fn http_2_is_spoken_on_both_sides() {
+async fn http_2_is_spoken_to_clients() {
     let service = Service::start().await;
     let proxy = Running::start(config(s3(service.address))).await;
     let stream = TokioIo::new(proxy.connect().await);

@@ -1,8 +1,14 @@
 //! TLS to the service.
 
-use std::{io::Write, sync::Arc};
+use std::{convert::Infallible, io::Write, sync::Arc};
 
+use bytes::Bytes;
+use countersign::KeyCache;
 use countersign_proxy::{PayloadMode, RouteConfig};
+use http::{Request, Response, Version};
+use http_body_util::{BodyExt, Full};
+use hyper::{body::Incoming, server::conn::http2, service::service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use tokio::{io::AsyncWriteExt, net::TcpListener, sync::mpsc};
 use tokio_rustls::{
@@ -10,23 +16,12 @@ use tokio_rustls::{
     rustls::{ServerConfig, crypto::ring, pki_types::PrivateKeyDer},
 };
 
-use crate::support::{Running, config, loopback};
+use crate::support::{Running, Seen, config, loopback, verify};
 
 /// A service with its own certificate for `localhost`, which answers one request after the other and
 /// tells what it read.
 async fn secure() -> (u16, tempfile::NamedTempFile, mpsc::Receiver<String>) {
-    let CertifiedKey { cert, signing_key } =
-        generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let mut file = tempfile::NamedTempFile::new().unwrap();
-    file.write_all(cert.pem().as_bytes()).unwrap();
-    let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
-    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![cert.der().clone()], key)
-        .unwrap();
-    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let (acceptor, file) = acceptor(&[]);
     let listener = TcpListener::bind(loopback()).await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let (tell, told) = mpsc::channel(8);
@@ -38,12 +33,31 @@ async fn secure() -> (u16, tempfile::NamedTempFile, mpsc::Receiver<String>) {
                 tokio::io::AsyncReadExt::read_buf(&mut stream, &mut read).await.unwrap();
             }
             tell.send(String::from_utf8(read).unwrap()).await.unwrap();
-            let answer = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+            // A service that lives a century ahead.
+            let answer = "HTTP/1.1 200 OK\r\ndate: Thu, 01 Jan 2099 00:00:00 GMT\r\n\
+                          content-length: 0\r\nconnection: close\r\n\r\n";
             stream.write_all(answer.as_bytes()).await.unwrap();
             let _ = stream.shutdown().await;
         }
     });
     (port, file, told)
+}
+
+/// TLS with a certificate for `localhost`, and the file in which that stands.
+fn acceptor(protocols: &[&str]) -> (TlsAcceptor, tempfile::NamedTempFile) {
+    let CertifiedKey { cert, signing_key } =
+        generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(cert.pem().as_bytes()).unwrap();
+    let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
+    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![cert.der().clone()], key)
+        .unwrap();
+    config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+    (TlsAcceptor::from(Arc::new(config)), file)
 }
 
 fn route(host: &str, port: u16) -> RouteConfig {
@@ -74,4 +88,57 @@ async fn a_service_is_trusted_by_an_authority_of_the_settings_and_by_its_name() 
     let answer = proxy.exchange(PUT).await;
     assert!(answer.starts_with("HTTP/1.1 502") && answer.contains("certificate"), "{answer}");
     assert!(told.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn a_clock_that_is_off_is_corrected_by_what_the_service_says() {
+    let (port, ca, mut told) = secure().await;
+    let mut trusting = config(route("localhost", port));
+    trusting.ca_file = Some(ca.path().to_owned());
+    let proxy = Running::start(trusting).await;
+    for expected in [false, true] {
+        proxy.exchange(PUT).await;
+        let head = told.recv().await.unwrap();
+        let is_ahead = head.contains("x-amz-date: 2099") || head.contains("x-amz-date: 20981231");
+        assert_eq!(is_ahead, expected, "{head}");
+    }
+}
+
+#[tokio::test]
+async fn http_2_is_spoken_to_services_that_offer_it() {
+    let (acceptor, ca) = acceptor(&["h2", "http/1.1"]);
+    let listener = TcpListener::bind(loopback()).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (tell, mut told) = mpsc::channel(8);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let stream = TokioIo::new(acceptor.accept(stream).await.unwrap());
+            let tell = tell.clone();
+            let service = service_fn(move |request: Request<Incoming>| {
+                let tell = tell.clone();
+                async move {
+                    let (parts, body) = request.into_parts();
+                    let body = body.collect().await.unwrap().to_bytes();
+                    let seen = Seen { parts, body, trailers: None };
+                    let verdict = verify(&seen, &KeyCache::default());
+                    tell.send((seen, verdict)).await.unwrap();
+                    Ok::<_, Infallible>(Response::new(Full::new(Bytes::from("meow"))))
+                }
+            });
+            let builder = http2::Builder::new(TokioExecutor::new());
+            tokio::spawn(builder.serve_connection(stream, service));
+        }
+    });
+    let mut trusting = config(route("localhost", port));
+    trusting.ca_file = Some(ca.path().to_owned());
+    trusting.limits.memory = 2;
+    let proxy = Running::start(trusting).await;
+    for _ in 0..2 {
+        let answer = proxy.exchange(PUT).await;
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("meow"), "{answer}");
+        let (seen, verdict) = told.recv().await.unwrap();
+        assert_eq!(verdict, Ok(()));
+        assert_eq!((seen.parts.version, &seen.body[..]), (Version::HTTP_2, &b"meow"[..]));
+        assert_eq!(seen.parts.uri.authority().unwrap().as_str(), format!("localhost:{port}"));
+    }
 }
