@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{
-        CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, PROXY_AUTHORIZATION, TE, TRAILER,
+        CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, PROXY_AUTHORIZATION, TE, TRAILER,
         TRANSFER_ENCODING, UPGRADE,
     },
 };
@@ -35,7 +35,20 @@ pub(crate) fn leave_client(headers: &mut HeaderMap) -> Result<bool, &'static str
     if wants_trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
+    join_cookies(headers);
     Ok(is_websocket)
+}
+
+/// Makes one header of a cookie in crumbs, as it is one again where HTTP/2 ends (RFC 9113, §8.2.3): signed apart,
+/// they would be joined otherwise than the service joins them.
+fn join_cookies(headers: &mut HeaderMap) {
+    if headers.get_all(COOKIE).iter().nth(1).is_none() {
+        return;
+    }
+    let crumbs: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if let Ok(whole) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
+        headers.insert(COOKIE, whole);
+    }
 }
 
 /// Takes out of an answer what concerns the connection to the service alone.
@@ -197,6 +210,13 @@ mod tests {
             all.insert("connection", HeaderValue::from_static(name));
             assert!(leave_client(&mut all).is_err(), "{name}");
         }
+    }
+
+    #[test]
+    fn a_cookie_in_crumbs_is_one_header() {
+        let mut all = headers(&[("cookie", "a=1"), ("x", "1"), ("cookie", "b=2"), ("x", "2")]);
+        assert_eq!(leave_client(&mut all), Ok(false));
+        assert_eq!(all, headers(&[("cookie", "a=1; b=2"), ("x", "1"), ("x", "2")]));
     }
 
     #[test]
