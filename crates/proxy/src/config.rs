@@ -161,6 +161,30 @@ impl Default for Timeouts {
     }
 }
 
+impl Timeouts {
+    /// # Errors
+    /// A time-out that lets nothing through, or never ends.
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        let Timeouts { head, body, connect, response, response_body, idle, drain } = *self;
+        for (name, length, least) in [
+            ("head", head, SHORTEST),
+            ("body", body, SHORTEST),
+            ("connect", connect, SHORTEST),
+            ("response", response, SHORTEST),
+            ("response_body", response_body, SHORTEST),
+            ("idle", idle, Duration::ZERO),
+            ("drain", drain, Duration::ZERO),
+        ] {
+            if !(least..=LONGEST).contains(&length) {
+                let message =
+                    format!("the time-out `{name}` is {length:?}, not {least:?} to a year");
+                return Err(ConfigError::new(message));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Which requests are signed how, and where they go.
 ///
 /// Either `upstream` says where, or `allow` lists the hosts that a client may name itself.
@@ -322,3 +346,6 @@ impl fmt::Display for ConfigError {
 }
 
 impl std::error::Error for ConfigError {}
+
+const SHORTEST: Duration = Duration::from_millis(1);
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);

@@ -58,6 +58,7 @@ impl Proxy {
                  listen on loopback, or allow it with insecure_listen"
             )));
         }
+        config.timeouts.check()?;
         let tls = upstream::tls(config.ca_file.as_deref());
         let needs_tls = config.routes.iter().any(|route| match &route.upstream {
             Some(upstream) => upstream.https,

@@ -156,6 +156,14 @@ fn settings_that_contradict_one_another_are_named() {
             with(|config| config.routes.push(config.routes[0].clone())),
             "two routes are called `default`",
         ),
+        (
+            with(|config| config.timeouts.response = std::time::Duration::MAX),
+            "the time-out `response`",
+        ),
+        (
+            with(|config| config.timeouts.connect = std::time::Duration::ZERO),
+            "the time-out `connect`",
+        ),
         (with(|config| config.limits.connections = 0), "let nothing through"),
         (with(|config| config.ca_file = Some("/nonexistent/ca.pem".into())), "/nonexistent/ca.pem"),
     ] {

@@ -204,3 +204,53 @@ async fn credentials_that_a_service_no_longer_takes_are_given_up() {
         assert_eq!(told, vec!["AKIDEXAMPLE"; expected], "{path}");
     }
 }
+
+#[tokio::test]
+async fn a_connection_that_the_service_gave_up_meanwhile_is_replaced_unseen() {
+    let (ended, mut ends) = mpsc::channel(4);
+    let service = raw(move |mut stream| {
+        let ended = ended.clone();
+        async move {
+            read_until(&mut stream, "\r\n\r\n").await;
+            // Says that it stays, and goes.
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nmeow").await.unwrap();
+            stream.shutdown().await.unwrap();
+            let mut rest = Vec::new();
+            let _ = stream.read_to_end(&mut rest).await;
+            ended.send(rest.len()).await.unwrap();
+        }
+    })
+    .await;
+    let proxy = Running::start(config(s3(service))).await;
+    for _ in 0..3 {
+        let answer = proxy.exchange(GET).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        assert_eq!(ends.recv().await, Some(0));
+    }
+}
+
+#[tokio::test]
+async fn credentials_that_change_under_load_sign_from_then_on_and_fail_nothing() {
+    let service = raw(|mut stream| async move {
+        loop {
+            let head = read_until(&mut stream, "\r\n\r\n").await;
+            let signed = head.split_once("Credential=").unwrap().1;
+            let id = signed.split_once('/').unwrap().0;
+            let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{id}", id.len());
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            if id == "AKIDLAST" {
+                break;
+            }
+        }
+    })
+    .await;
+    let proxy = Running::start(config(s3(service))).await;
+    let mut client = proxy.connect().await;
+    for id in ["AKIDONE", "AKIDTWO", "AKIDTWO", "AKIDLAST"] {
+        let next = countersign::Credentials::new(id, "secret");
+        *proxy.world.0.has.lock().unwrap() = Some(next);
+        client.write_all(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n").await.unwrap();
+        let answer = read_until(&mut client, id).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+}
