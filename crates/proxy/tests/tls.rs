@@ -1,6 +1,11 @@
 //! TLS to the service.
 
-use std::{convert::Infallible, io::Write, sync::Arc};
+use std::{
+    convert::Infallible,
+    io::{BufRead, BufReader, Write},
+    process::{Command, Stdio},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use countersign::KeyCache;
@@ -140,5 +145,56 @@ async fn http_2_is_spoken_to_services_that_offer_it() {
         assert_eq!(verdict, Ok(()));
         assert_eq!((seen.parts.version, &seen.body[..]), (Version::HTTP_2, &b"meow"[..]));
         assert_eq!(seen.parts.uri.authority().unwrap().as_str(), format!("localhost:{port}"));
+    }
+}
+
+#[tokio::test]
+async fn a_service_without_forward_secrecy_or_of_an_older_tls_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (key, certificate) = (folder.path().join("key.pem"), folder.path().join("cert.pem"));
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"])
+        .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+        .arg("-keyout")
+        .arg(&key)
+        .arg("-out")
+        .arg(&certificate)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    for (offered, expected) in [
+        (&["-tls1_2", "-cipher", "ECDHE-RSA-AES128-GCM-SHA256"][..], "HTTP/1.1 200"),
+        (&["-tls1_3"], "HTTP/1.1 200"),
+        // The session's key is sent to the service, whose own key opens it for ever.
+        (&["-tls1_2", "-cipher", "AES128-GCM-SHA256"], "HTTP/1.1 502"),
+        (&["-tls1_1", "-cipher", "DEFAULT@SECLEVEL=0"], "HTTP/1.1 502"),
+    ] {
+        let port = TcpListener::bind(loopback()).await.unwrap().local_addr().unwrap().port();
+        let mut server = Command::new("openssl")
+            .args(["s_server", "-www", "-accept", &port.to_string(), "-key"])
+            .arg(&key)
+            .arg("-cert")
+            .arg(&certificate)
+            .args(offered)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut said = BufReader::new(server.stdout.take().unwrap());
+        let mut line = String::new();
+        while !line.starts_with("ACCEPT") {
+            line.clear();
+            assert!(said.read_line(&mut line).unwrap() > 0, "openssl does not offer {offered:?}");
+        }
+        let mut trusting = config(route("localhost", port));
+        trusting.ca_file = Some(certificate.clone());
+        let proxy = Running::start(trusting).await;
+        let get = "GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n";
+        let answer = proxy.exchange(get).await;
+        server.kill().unwrap();
+        server.wait().unwrap();
+        assert!(answer.starts_with(expected), "{offered:?}: {answer}");
     }
 }
