@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use countersign_proxy::{Forwarded, RouteConfig};
-use http::{HeaderMap, HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use http_body_util::{BodyExt, Empty, Full, StreamBody};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -68,7 +68,7 @@ async fn headers_of_the_connection_stay_behind_and_the_others_are_signed() {
         .await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     let seen = service.only();
-    let names: Vec<&str> = seen.parts.headers.keys().map(|name| name.as_str()).collect();
+    let names: Vec<&str> = seen.parts.headers.keys().map(HeaderName::as_str).collect();
     for gone in [
         "x-mine",
         "keep-alive",
