@@ -290,3 +290,14 @@ where
 pub(crate) fn body(answer: &str) -> &str {
     answer.split_once("\r\n\r\n").map_or("", |(_, body)| body)
 }
+
+/// Whether a program is there that a test drives. Without it the test says that it did not run; where
+/// COUNTERSIGN_NEED_TOOLS is set, as in CI, it fails.
+pub(crate) fn has_tool(name: &str) -> bool {
+    let is_there = std::process::Command::new(name).arg("version").output().is_ok();
+    if !is_there {
+        assert!(std::env::var_os("COUNTERSIGN_NEED_TOOLS").is_none(), "there is no {name} here");
+        println!("did not run: there is no {name} here");
+    }
+    is_there
+}
