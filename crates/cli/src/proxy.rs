@@ -90,6 +90,11 @@ pub(crate) struct ProxyCommand {
     #[arg(long, value_name = "HOST", conflicts_with_all = ["config", "upstream"])]
     allow: Vec<HostPattern>,
 
+    /// A name by which clients reach the proxy, as `metrics.local`: others that could be a web site's are
+    /// refused; may be repeated
+    #[arg(long = "host", value_name = "HOST", conflicts_with = "config")]
+    hosts: Vec<HostPattern>,
+
     /// The host that is signed and sent, where it is not the one to connect to
     #[arg(long, value_name = "HOST", requires = "upstream")]
     sign_host: Option<Authority>,
@@ -202,6 +207,7 @@ impl ProxyCommand {
     fn route(&self) -> RouteConfig {
         let mut route = RouteConfig::to_allowed(self.allow.iter().cloned());
         route.upstream = self.upstream.clone();
+        route.hosts = self.hosts.clone();
         route.sign_host = self.sign_host.clone();
         route.service = self.service.clone();
         route.region = self.region.clone();

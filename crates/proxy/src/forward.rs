@@ -9,7 +9,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use countersign::{Credentials, Payload, body::ChunkedBody, verify::Wire};
+use countersign::{
+    Credentials, Payload,
+    body::ChunkedBody,
+    verify::{Dialect, Wire},
+};
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version,
     header::{CONNECTION, CONTENT_LENGTH, HOST},
@@ -216,6 +220,10 @@ impl Engine {
         }
         let mode = match said(&parts.headers) {
             Some(Payload::StreamingUnsignedTrailer) => {
+                if !route.https || Dialect::of_service(signer.service()) != Dialect::S3 {
+                    let message = "a body that is not signed is passed on over TLS and to S3 alone";
+                    return Err(Refusal::new(Reason::NotSignable, message));
+                }
                 Mode::Pass(Payload::StreamingUnsignedTrailer)
             }
             Some(said) if !said.is_hash() && said != Payload::Unsigned => {

@@ -54,34 +54,23 @@ impl FromStr for Prefix {
 ///
 /// It could decode escapes once or more, take `\` for `/`, or cut parameters off a segment.
 pub(crate) fn has_dot_segment(path: &str) -> bool {
-    let mut decoded = path.as_bytes().to_vec();
-    // Each round shortens it, so this ends.
-    while let Some(shorter) = decode(&decoded) {
-        decoded = shorter;
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    let mut decoded: Vec<u8> = Vec::with_capacity(path.len());
+    for &byte in path.as_bytes() {
+        decoded.push(byte);
+        // What is decoded may complete another escape.
+        while let [.., b'%', high, low] = decoded[..]
+            && let (Some(high), Some(low)) = (digit(high), digit(low))
+        {
+            decoded.truncate(decoded.len() - 3);
+            decoded.push((high * 16 + low) as u8);
+        }
     }
     decoded.split(|byte| matches!(byte, b'/' | b'\\')).any(|segment| {
         let name = segment.split(|byte| *byte == b';').next().unwrap_or_default();
         matches!(name, b"." | b"..")
     })
 }
-
-/// The path with its escapes of `.`, `/`, `\`, `;` and `%` decoded once; `None` if there are none.
-fn decode(path: &[u8]) -> Option<Vec<u8>> {
-    let mut out = Vec::with_capacity(path.len());
-    let mut rest = path;
-    while let [first, behind @ ..] = rest {
-        let escape = behind.get(..2).filter(|_| *first == b'%').and_then(|hex| {
-            let digits = [hex[0].to_ascii_lowercase(), hex[1].to_ascii_lowercase()];
-            ESCAPES.iter().find(|(text, _)| **text == digits).map(|(_, byte)| *byte)
-        });
-        out.push(escape.unwrap_or(*first));
-        rest = if escape.is_some() { &behind[2..] } else { behind };
-    }
-    (out.len() < path.len()).then_some(out)
-}
-
-const ESCAPES: [(&[u8; 2], u8); 5] =
-    [(b"2e", b'.'), (b"2f", b'/'), (b"5c", b'\\'), (b"3b", b';'), (b"25", b'%')];
 
 impl<'de> Deserialize<'de> for Prefix {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Prefix, D::Error> {
@@ -111,6 +100,12 @@ mod tests {
     }
 
     #[test]
+    fn a_path_of_nothing_but_escapes_is_read_once() {
+        let path = format!("/%{}2e./", "25".repeat(1 << 20));
+        assert!(has_dot_segment(&path));
+    }
+
+    #[test]
     fn dot_segments_are_seen_however_they_are_written() {
         for path in [
             "/..",
@@ -125,6 +120,9 @@ mod tests {
             "/..;x=1/",
             "/a%5c..",
             "/%25252e./",
+            "/%25%32%65%25%32%65/out",
+            "/%%32e./",
+            "/a%2%66../b",
         ] {
             assert!(has_dot_segment(path), "{path}");
         }

@@ -1,6 +1,9 @@
 //! Routes, ready to take requests.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+};
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Uri,
@@ -180,6 +183,16 @@ impl Route {
 
     /// Refuses what a web page of another site has a browser send.
     pub(crate) fn check_site(&self, host: &Authority, headers: &HeaderMap) -> Result<(), Refusal> {
+        if self.cross_site {
+            return Ok(());
+        }
+        if !self.is_known(host) {
+            let message = format!(
+                "`{host}` may be the name of a web site that leads here: list it in the `hosts` of the route \
+                 (--host) if it is the proxy's own"
+            );
+            return Err(Refusal::new(Reason::CrossSite, message));
+        }
         let is_foreign = |origin: &HeaderValue| {
             let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
             origin.is_none_or(|(scheme, authority)| {
@@ -194,11 +207,24 @@ impl Route {
             |value: &HeaderValue| matches!(value.as_bytes(), b"cross-site" | b"same-site");
         let is_cross_site = headers.get_all(ORIGIN).iter().any(is_foreign)
             || headers.get_all("sec-fetch-site").iter().any(says_so);
-        if self.cross_site || !is_cross_site {
+        if !is_cross_site {
             return Ok(());
         }
         let message = "a web page of another site sent this; `cross_site` allows that";
         Err(Refusal::new(Reason::CrossSite, message))
+    }
+
+    /// Whether this can only be a name of the proxy or of the service. Any other could belong to a site whose
+    /// pages reach the proxy by a name that they own (DNS rebinding). A name without a dot is nobody's.
+    fn is_known(&self, host: &Authority) -> bool {
+        let name = host.host();
+        !self.hosts.is_empty()
+            || matches!(self.to, To::Allowed(_))
+            || !name.contains('.')
+            || name.parse::<Ipv4Addr>().is_ok()
+            || name.ends_with(".localhost")
+            || self.sign_host.as_ref().is_some_and(|own| own.host() == name)
+            || matches!(&self.to, To::Upstream(to) if to.authority.host() == name)
     }
 
     /// Makes the client's headers those that the service gets.

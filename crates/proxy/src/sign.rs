@@ -78,7 +78,11 @@ impl Signing {
         let why = match self.provider.provide().await {
             Ok(Some(credentials)) => return Ok(credentials),
             Ok(None) => self.provider.absence(),
-            Err(error) => error.to_string(),
+            // What a helper said while it failed is for who runs the proxy, not for clients.
+            Err(error) => {
+                tracing::warn!(%error, "there are no credentials");
+                format!("{} failed, and the log says why", error.provider())
+            }
         };
         let message = format!("there are no credentials to sign with: {why}");
         Err(Refusal::new(Reason::NoCredentials, message))
@@ -181,7 +185,8 @@ pub(crate) struct LookOut {
 impl LookOut {
     pub(crate) fn headers(&mut self, headers: &HeaderMap) {
         if let Some(value) = headers.get("x-amzn-errortype") {
-            self.look(value.as_bytes());
+            let code = value.as_bytes().split(|byte| *byte == b':').next().unwrap_or_default();
+            self.tell_if(is_expired(code));
         }
     }
 
@@ -191,14 +196,18 @@ impl LookOut {
             return;
         }
         self.seen.extend_from_slice(&data[..data.len().min(left)]);
-        let seen = std::mem::take(&mut self.seen);
-        self.look(&seen);
-        self.seen = seen;
+        let is_expired = CODES.iter().any(|(opening, closing)| {
+            let Some(at) = find(&self.seen, opening) else { return false };
+            let behind = &self.seen[at + opening.len()..];
+            let end = behind.iter().position(|byte| byte == closing);
+            let code = end.map_or(&b""[..], |end| &behind[..end]);
+            is_expired(code) || opening == b"<Code>" && code == b"InvalidToken"
+        });
+        self.tell_if(is_expired);
     }
 
-    fn look(&mut self, text: &[u8]) {
-        let holds = |code: &&str| text.windows(code.len()).any(|part| part == code.as_bytes());
-        if !self.access_key_id.is_empty() && EXPIRED.iter().any(holds) {
+    fn tell_if(&mut self, is_expired: bool) {
+        if is_expired && !self.access_key_id.is_empty() {
             self.provider.invalidate(&std::mem::take(&mut self.access_key_id));
         }
     }
@@ -208,8 +217,21 @@ fn not_signable(error: countersign::Error) -> Refusal {
     Refusal::new(Reason::NotSignable, format!("the request cannot be signed: {error}"))
 }
 
-/// What says that other credentials would do. `ExpiredTokenException` begins as the first does.
-const EXPIRED: [&str; 3] = ["ExpiredToken", "<Code>InvalidToken</Code>", "TokenRefreshRequired"];
+fn find(text: &[u8], part: &[u8]) -> Option<usize> {
+    text.windows(part.len()).position(|window| window == part)
+}
+
+/// Whether a code, perhaps behind its name space, says that other credentials would do.
+fn is_expired(code: &[u8]) -> bool {
+    let code = code.rsplit(|byte| *byte == b'#').next().unwrap_or_default();
+    matches!(code, b"ExpiredToken" | b"ExpiredTokenException" | b"TokenRefreshRequired")
+}
+
+/// What stands before and behind the code of an error. Elsewhere in it a client's own words may stand,
+/// with these signs escaped.
+const CODES: [(&[u8], u8); 3] =
+    [(b"<Code>", b'<'), (b"\"__type\":\"", b'"'), (b"\"code\":\"", b'"')];
+
 /// As long as the errors of services are.
 const MOST_SEEN: usize = 8 << 10;
 
@@ -236,9 +258,16 @@ mod tests {
 
     #[test]
     fn an_expired_token_is_told_once_however_it_comes() {
-        for pieces in [
-            &["<Error><Code>Expired", "Token</Code>", "ExpiredToken"][..],
-            &["{\"__type\":\"com.amazon#ExpiredTokenException\"}"],
+        for (pieces, expected) in [
+            (&["<Error><Code>Expired", "Token</Code>", "<Code>ExpiredToken</Code>"][..], 1),
+            (&["{\"__type\":\"com.amazon#ExpiredTokenException\"}"], 1),
+            (&["<Error><Code>InvalidToken</Code>"], 1),
+            // What a client asked for is no code.
+            (
+                &["<Error><Code>AccessDenied</Code><Message>no access to b/ExpiredToken</Message>"],
+                0,
+            ),
+            (&["{\"__type\":\"AccessDenied\",\"message\":\"ExpiredToken\"}"], 0),
         ] {
             let told = Arc::new(Told::default());
             let mut look_out = LookOut {
@@ -249,7 +278,9 @@ mod tests {
             for piece in pieces {
                 look_out.piece(piece.as_bytes());
             }
-            assert_eq!(*told.0.lock().expect("nobody panics here"), ["AKID"]);
+            let told = told.0.lock().expect("nobody panics here");
+            assert_eq!(told.len(), expected, "{pieces:?}");
+            assert!(told.iter().all(|id| id == "AKID"));
         }
     }
 }
