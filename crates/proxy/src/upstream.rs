@@ -124,6 +124,10 @@ impl Connections {
                 .http2_keep_alive_interval(Some(PING))
                 .http2_keep_alive_timeout(PING)
                 .http2_max_send_buf_size(BUFFER)
+                // A service has one connection, on which all answers come: only an answer may wait for its
+                // reader, never the connection.
+                .http2_initial_stream_window_size(WINDOW)
+                .http2_initial_connection_window_size(LARGEST_WINDOW)
                 .set_host(false)
                 .build(connector)
         };
@@ -241,5 +245,8 @@ impl std::error::Error for TimedOut {}
 
 /// So much is read ahead of what passes on, and written ahead of what is taken.
 pub(crate) const BUFFER: usize = 64 << 10;
+/// So much of an answer over HTTP/2 comes before it is asked for.
+const WINDOW: u32 = 1 << 20;
+const LARGEST_WINDOW: u32 = (1 << 31) - 1;
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
 const PING: Duration = Duration::from_secs(30);

@@ -5,17 +5,20 @@ use std::{
     io::{BufRead, BufReader, Write},
     process::{Command, Stdio},
     sync::Arc,
+    time::Duration,
 };
 
 use bytes::Bytes;
 use countersign::KeyCache;
 use countersign_proxy::{PayloadMode, RouteConfig};
+use futures_util::stream::{self, StreamExt};
 use http::{Request, Response, Version};
-use http_body_util::{BodyExt, Full};
+use http_body::Frame;
+use http_body_util::{BodyExt, Empty, Full, StreamBody};
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
-use tokio::{io::AsyncWriteExt, net::TcpListener, sync::mpsc};
+use tokio::{io::AsyncWriteExt, net::TcpListener, sync::mpsc, time::timeout};
 use tokio_rustls::{
     TlsAcceptor,
     rustls::{ServerConfig, crypto::ring, pki_types::PrivateKeyDer},
@@ -146,6 +149,66 @@ async fn http_2_is_spoken_to_services_that_offer_it() {
         assert_eq!((seen.parts.version, &seen.body[..]), (Version::HTTP_2, &b"meow"[..]));
         assert_eq!(seen.parts.uri.authority().unwrap().as_str(), format!("localhost:{port}"));
     }
+}
+
+#[tokio::test]
+async fn answers_that_nobody_reads_leave_room_for_others_on_an_http_2_connection() {
+    const UNREAD: usize = 12;
+    const PIECE: usize = 16 << 10;
+    let (acceptor, ca) = acceptor(&["h2"]);
+    let listener = TcpListener::bind(loopback()).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (tell, mut told) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let stream = TokioIo::new(acceptor.accept(stream).await.unwrap());
+            let tell = tell.clone();
+            let service = service_fn(move |request: Request<Incoming>| {
+                let tell = tell.clone();
+                async move {
+                    let pieces = match request.uri().path() {
+                        "/large" => 1 << 20,
+                        _ => 1,
+                    };
+                    let pieces = stream::iter(0..pieces).map(move |_| {
+                        tell.send(PIECE).unwrap();
+                        Ok::<_, Infallible>(Frame::data(Bytes::from_static(&[b'a'; PIECE])))
+                    });
+                    Ok::<_, Infallible>(Response::new(StreamBody::new(pieces)))
+                }
+            });
+            let mut builder = http2::Builder::new(TokioExecutor::new());
+            builder.max_send_buf_size(PIECE);
+            tokio::spawn(builder.serve_connection(stream, service));
+        }
+    });
+    let mut trusting = config(route("localhost", port));
+    trusting.ca_file = Some(ca.path().to_owned());
+    let proxy = Running::start(trusting).await;
+    let stream = TokioIo::new(proxy.connect().await);
+    let mut builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+    builder.initial_stream_window_size(PIECE as u32);
+    let (mut sender, connection) = builder.handshake(stream).await.unwrap();
+    tokio::spawn(connection);
+    let mut get = |path: &str| {
+        let request = Request::get(format!("http://h{path}")).body(Empty::<Bytes>::new()).unwrap();
+        sender.send_request(request)
+    };
+    let mut unread = Vec::new();
+    for _ in 0..UNREAD {
+        unread.push(get("/large").await.unwrap());
+    }
+    let others = async {
+        // More than a connection takes by default.
+        let mut sent = 0;
+        while sent < 10 << 20 {
+            sent += told.recv().await.unwrap();
+        }
+        get("/small").await.unwrap().into_body().collect().await.unwrap().to_bytes()
+    };
+    let small = timeout(Duration::from_secs(30), others).await.expect("others are answered");
+    assert_eq!(small.len(), PIECE);
+    drop(unread);
 }
 
 #[tokio::test]
