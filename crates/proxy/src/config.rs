@@ -127,7 +127,7 @@ pub struct Timeouts {
     /// For the head of a client's request, and for the next one on an idle connection.
     #[serde(with = "humantime_serde")]
     pub head: Duration,
-    /// Between two pieces of a client's body.
+    /// Between two pieces of a client's body, and for a client to take a piece of what is written to it.
     #[serde(with = "humantime_serde")]
     pub body: Duration,
     /// For a connection to the service: its address, TCP and TLS.

@@ -13,10 +13,11 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     time::{Instant, sleep, timeout, timeout_at},
 };
+use tokio_io_timeout::TimeoutStream;
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    Config, ConfigError, Outside, admin,
+    Config, ConfigError, Outside, Timeouts, admin,
     body::{Body, Holding},
     forward::{Engine, Peer},
     metrics::Metrics,
@@ -140,8 +141,12 @@ impl Bound {
         let (stopping, stopped) = watch::channel(false);
         let room = Arc::new(Semaphore::new(config.limits.connections.min(Semaphore::MAX_PERMITS)));
         let connections = TaskTracker::new();
-        let server =
-            Server { builder: builder(&config), engine, stopped, patience: config.timeouts.head };
+        let server = Server {
+            builder: builder(&config),
+            engine,
+            stopped,
+            timeouts: config.timeouts.clone(),
+        };
         let accepting = TaskTracker::new();
         for listener in listeners {
             let accept = accept(listener, server.clone(), Arc::clone(&room), connections.clone());
@@ -189,8 +194,7 @@ struct Server {
     builder: auto::Builder<TokioExecutor>,
     engine: Arc<Engine>,
     stopped: watch::Receiver<bool>,
-    /// For the first request on a connection.
-    patience: Duration,
+    timeouts: Timeouts,
 }
 
 fn builder(config: &Config) -> auto::Builder<TokioExecutor> {
@@ -291,7 +295,10 @@ where
     A: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
-    let Server { builder, engine, mut stopped, patience } = server;
+    let Server { builder, engine, mut stopped, timeouts } = server;
+    let mut stream = TimeoutStream::new(stream);
+    // Whoever reads nothing would keep the service's answer waiting for ever.
+    stream.set_write_timeout(Some(timeouts.body));
     let (begun, mut begins) = watch::channel(false);
     let begun = Arc::new(begun);
     let service = service_fn(move |request| {
@@ -303,13 +310,13 @@ where
         async move { Ok::<_, Infallible>(answering.await) }
     });
     let mut connection =
-        pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
+        pin!(builder.serve_connection_with_upgrades(TokioIo::new(Box::pin(stream)), service));
     // Before its first request nothing limits how long a connection may say nothing, and to shut it down
     // would lose a request that is on its way.
     tokio::select! {
         _ = connection.as_mut() => return engine,
         () = wanted(&mut begins) => {}
-        () = sleep(patience) => return engine,
+        () = sleep(timeouts.head) => return engine,
         () = async { wanted(&mut stopped).await; sleep(GRACE).await; } => {}
     }
     tokio::select! {

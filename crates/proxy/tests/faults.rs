@@ -10,6 +10,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
     sync::mpsc,
+    time::timeout,
 };
 
 use crate::support::{Running, Service, config, loopback, raw, read_until, s3, status};
@@ -162,6 +163,28 @@ async fn a_client_that_stalls_within_its_body_is_answered_with_408() {
         proxy.exchange("PUT /k HTTP/1.1\r\nhost: h\r\ncontent-length: 9\r\n\r\nmeow").await;
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
     assert_eq!(service.count(), 0);
+}
+
+#[tokio::test]
+async fn a_client_that_reads_nothing_is_dropped_and_its_connection_to_the_service_with_it() {
+    let (ended, mut ends) = mpsc::channel(1);
+    let service = raw(move |mut stream| {
+        let ended = ended.clone();
+        async move {
+            read_until(&mut stream, "\r\n\r\n").await;
+            let head = "HTTP/1.1 200 OK\r\ncontent-length: 1000000000000\r\n\r\n";
+            stream.write_all(head.as_bytes()).await.unwrap();
+            while stream.write_all(&[b'a'; 65_536]).await.is_ok() {}
+            ended.send(()).await.unwrap();
+        }
+    })
+    .await;
+    let mut config = config(s3(service));
+    config.timeouts.body = Duration::from_millis(100);
+    let proxy = Running::start(config).await;
+    let mut client = proxy.connect().await;
+    client.write_all(GET.as_bytes()).await.unwrap();
+    timeout(Duration::from_secs(30), ends.recv()).await.expect("the service is let go").unwrap();
 }
 
 #[tokio::test]
