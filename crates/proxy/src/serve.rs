@@ -314,17 +314,22 @@ where
     // Before its first request nothing limits how long a connection may say nothing, and to shut it down
     // would lose a request that is on its way.
     tokio::select! {
+        // What has come is read before anything else is decided.
+        biased;
         _ = connection.as_mut() => return engine,
         () = wanted(&mut begins) => {}
         () = sleep(timeouts.head) => return engine,
         () = async { wanted(&mut stopped).await; sleep(GRACE).await; } => {}
     }
     tokio::select! {
-        _ = connection.as_mut() => {}
-        () = wanted(&mut stopped) => {
-            connection.as_mut().graceful_shutdown();
-            let _ = connection.await;
-        }
+        biased;
+        _ = connection.as_mut() => return engine,
+        () = wanted(&mut stopped) => {}
+    }
+    // The next request may have come, and the system not have told so yet.
+    if timeout(NEXT, connection.as_mut()).await.is_err() {
+        connection.as_mut().graceful_shutdown();
+        let _ = connection.await;
     }
     engine
 }
@@ -343,5 +348,8 @@ const STREAMS: u32 = 128;
 const WINDOW: u32 = 64 << 10;
 /// For connections that the system has taken when the proxy is told to stop.
 const SWEEP: Duration = Duration::from_millis(50);
+/// For a next request that has come when the proxy is told to stop: less than is taken for connections, so
+/// that whoever can no longer connect is no longer kept either.
+const NEXT: Duration = Duration::from_millis(10);
 /// For the first request on a connection that is there when the proxy is told to stop.
 const GRACE: Duration = Duration::from_secs(1);

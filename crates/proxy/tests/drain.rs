@@ -64,6 +64,23 @@ async fn a_request_that_was_sent_before_the_stop_is_answered_though_nobody_read_
     proxy.ended().await;
 }
 
+#[tokio::test]
+async fn a_next_request_that_was_sent_before_the_stop_is_answered_though_nobody_read_it_yet() {
+    let service = crate::support::Service::start().await;
+    let mut proxy = Running::start(config(s3(service.address))).await;
+    let mut client = proxy.connect().await;
+    client.write_all(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n").await.unwrap();
+    read_until(&mut client, "meow").await;
+    // The proxy runs on the same thread, and so sees neither before this test waits.
+    let mut client = client.into_std().unwrap();
+    std::io::Write::write_all(&mut client, b"GET / HTTP/1.1\r\nhost: h\r\n\r\n").unwrap();
+    proxy.stop();
+    let mut client = tokio::net::TcpStream::from_std(client).unwrap();
+    let answer = read_until(&mut client, "meow").await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    proxy.ended().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_does_not_end_in_time_is_cut_off() {
     let service = raw(|mut stream| async move {
