@@ -23,6 +23,7 @@ use sha2::{Digest, Sha256};
 use tokio::{
     fs::File,
     io::{AsyncSeekExt, AsyncWriteExt},
+    sync::{OwnedSemaphorePermit, Semaphore},
     task::spawn_blocking,
     time::{Instant, timeout},
 };
@@ -51,7 +52,14 @@ pub(crate) struct Holding {
     memory: usize,
     limit: u64,
     folder: Option<PathBuf>,
+    /// A permit for each KiB in files.
+    room: Arc<Semaphore>,
     patience: Duration,
+}
+
+/// Room for so many at a time.
+pub(crate) fn room(count: usize) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS)))
 }
 
 pub(crate) fn whole(data: Bytes) -> Body {
@@ -64,6 +72,7 @@ impl Holding {
             memory: limits.memory,
             limit: limits.body,
             folder: limits.spool.clone(),
+            room: room(usize::try_from(limits.spooled / KIB).unwrap_or(usize::MAX)),
             patience,
         }
     }
@@ -89,7 +98,10 @@ impl Holding {
             self.check(length)?;
             hash.update(&data);
             match &mut file {
-                Some(file) => write(file, &data).await?,
+                Some((file, taken)) => {
+                    self.take(taken, length)?;
+                    write(file, &data).await?;
+                }
                 // A body in one piece is not copied.
                 None if length == data.len() as u64 && data.len() <= self.memory => only = data,
                 None => {
@@ -98,17 +110,19 @@ impl Holding {
                         memory.extend_from_slice(&data);
                         continue;
                     }
+                    let mut taken = None;
+                    self.take(&mut taken, length)?;
                     let mut opened = self.open().await?;
                     write(&mut opened, &std::mem::take(&mut memory)).await?;
                     write(&mut opened, &data).await?;
-                    file = Some(opened);
+                    file = Some((opened, taken));
                 }
             }
         }
         let payload = Payload::Sha256(hash.finalize().into());
         let has_trailers = trailers.is_some();
         let data = match file {
-            Some(file) => read_back(file, length).await.map_err(spool)?,
+            Some((file, taken)) => read_back(file, length, taken).await.map_err(spool)?,
             None if memory.is_empty() => whole(only),
             None => whole(memory.freeze()),
         };
@@ -156,6 +170,22 @@ impl Holding {
         }
     }
 
+    /// Takes room for a file of this length, beyond what it has.
+    fn take(&self, taken: &mut Option<OwnedSemaphorePermit>, length: u64) -> Result<(), Refusal> {
+        let has = taken.as_ref().map_or(0, OwnedSemaphorePermit::num_permits) as u64;
+        let more = u32::try_from(length.div_ceil(KIB).saturating_sub(has)).unwrap_or(u32::MAX);
+        let Ok(more) = Arc::clone(&self.room).try_acquire_many_owned(more) else {
+            let message =
+                "the bodies of other requests leave no room for this one: try again later";
+            return Err(Refusal::new(Reason::Spool, message));
+        };
+        match taken {
+            Some(taken) => taken.merge(more),
+            None => *taken = Some(more),
+        }
+        Ok(())
+    }
+
     async fn open(&self) -> Result<File, Refusal> {
         let folder = self.folder.clone();
         let open = move || match folder {
@@ -173,13 +203,17 @@ async fn write(file: &mut File, data: &[u8]) -> Result<(), Refusal> {
     file.write_all(data).await.map_err(spool)
 }
 
-/// What was written to the file, from its beginning.
-async fn read_back(mut file: File, length: u64) -> io::Result<Body> {
+/// What was written to the file, from its beginning; its room is free when it is dropped.
+async fn read_back(
+    mut file: File,
+    length: u64,
+    room: Option<OwnedSemaphorePermit>,
+) -> io::Result<Body> {
     file.flush().await?;
     file.seek(SeekFrom::Start(0)).await?;
     let pieces = ReaderStream::with_capacity(file, BUFFER).map_ok(Frame::data).err_into();
     let body = StreamBody::new(pieces);
-    Ok(Sized { body, left: length }.boxed_unsync())
+    Ok(Sized { body, left: length, room }.boxed_unsync())
 }
 
 fn spool(error: io::Error) -> Refusal {
@@ -193,6 +227,7 @@ pin_project! {
         #[pin]
         body: B,
         left: u64,
+        room: Option<OwnedSemaphorePermit>,
     }
 }
 
@@ -222,7 +257,7 @@ impl<B: http_body::Body<Data = Bytes>> http_body::Body for Sized<B> {
     }
 }
 
-/// When a service last took a piece of a body.
+/// When something last passed, such as a piece of a body that a service took.
 #[derive(Clone, Debug)]
 pub(crate) struct Progress {
     began: Instant,
@@ -249,7 +284,7 @@ impl Progress {
         Watched { body, progress: self.clone() }.boxed_unsync()
     }
 
-    fn note(&self, length: usize) {
+    pub(crate) fn note(&self, length: usize) {
         let now = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.last.store(now, Ordering::Relaxed);
         self.bytes.fetch_add(length as u64, Ordering::Relaxed);
@@ -351,3 +386,5 @@ impl<W: Watch> http_body::Body for Answer<W> {
         self.body.size_hint()
     }
 }
+
+const KIB: u64 = 1 << 10;

@@ -85,8 +85,10 @@ impl Default for Config {
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Connections at a time; more wait to be accepted.
+    /// Connections at a time, WebSockets among them; more wait to be accepted.
     pub connections: usize,
+    /// Requests under way at a time, until their answers have passed; more are answered with 503.
+    pub requests: usize,
     /// Bytes in the head of a request.
     pub head: usize,
     /// Headers in a request.
@@ -96,6 +98,8 @@ pub struct Limits {
     /// Bytes of a body that is hashed which are kept in memory; what is longer goes to a file without a
     /// name.
     pub memory: usize,
+    /// Bytes in all these files at a time; what does not fit is answered with 503.
+    pub spooled: u64,
     /// The folder for these files; the system's own for temporary files unless it is set.
     pub spool: Option<PathBuf>,
 }
@@ -104,10 +108,12 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             connections: 10_000,
+            requests: 10_000,
             head: 64 << 10,
             headers: 100,
             body: 5 << 30,
             memory: 64 << 10,
+            spooled: 8 << 30,
             spool: None,
         }
     }
@@ -139,6 +145,9 @@ pub struct Timeouts {
     /// Between two pieces of the answer's body.
     #[serde(with = "humantime_serde")]
     pub response_body: Duration,
+    /// For a WebSocket on which nothing passes either way.
+    #[serde(with = "humantime_serde")]
+    pub websocket: Duration,
     /// For how long an idle connection to a service is kept.
     #[serde(with = "humantime_serde")]
     pub idle: Duration,
@@ -155,6 +164,7 @@ impl Default for Timeouts {
             connect: Duration::from_secs(5),
             response: Duration::from_secs(60),
             response_body: Duration::from_secs(300),
+            websocket: Duration::from_secs(900),
             idle: Duration::from_secs(15),
             drain: Duration::from_secs(30),
         }
@@ -165,13 +175,15 @@ impl Timeouts {
     /// # Errors
     /// A time-out that lets nothing through, or never ends.
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
-        let Timeouts { head, body, connect, response, response_body, idle, drain } = *self;
+        let Timeouts { head, body, connect, response, response_body, websocket, idle, drain } =
+            *self;
         for (name, length, least) in [
             ("head", head, SHORTEST),
             ("body", body, SHORTEST),
             ("connect", connect, SHORTEST),
             ("response", response, SHORTEST),
             ("response_body", response_body, SHORTEST),
+            ("websocket", websocket, SHORTEST),
             ("idle", idle, Duration::ZERO),
             ("drain", drain, Duration::ZERO),
         ] {

@@ -23,8 +23,11 @@ use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError};
 use hyper::{body::Incoming, upgrade};
 use hyper_util::rt::TokioIo;
-use tokio::time::sleep_until;
-use tokio_util::task::TaskTracker;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::sleep_until,
+};
+use tokio_util::{io::InspectReader, task::TaskTracker};
 use tower_http::timeout::{TimeoutBody, TimeoutError};
 
 use crate::{
@@ -41,6 +44,8 @@ use crate::{
 /// All that a request needs on its way.
 pub(crate) struct Engine {
     pub(crate) routes: Vec<Route>,
+    /// For requests under way.
+    pub(crate) room: Arc<Semaphore>,
     pub(crate) holding: Holding,
     pub(crate) timeouts: Timeouts,
     pub(crate) metrics: Metrics,
@@ -50,10 +55,12 @@ pub(crate) struct Engine {
 }
 
 /// Who sent a request.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Peer {
     pub(crate) address: Option<IpAddr>,
     pub(crate) https: bool,
+    /// Its connection's, also once that is a WebSocket.
+    pub(crate) room: Arc<OwnedSemaphorePermit>,
 }
 
 /// What is told of a request once it is over: when this is dropped.
@@ -70,6 +77,8 @@ struct Record {
     sent: Option<Progress>,
     received: u64,
     is_whole: bool,
+    /// Free once this is over.
+    room: Option<OwnedSemaphorePermit>,
     metrics: Metrics,
 }
 
@@ -95,6 +104,7 @@ impl Engine {
             sent: None,
             received: 0,
             is_whole: false,
+            room: None,
             metrics: self.metrics.clone(),
         };
         let mut wire = refuse::wire("", request.headers());
@@ -132,6 +142,10 @@ impl Engine {
         parts.uri = route.url(&host, &parts.uri)?;
         let signer = route.signing.signer(&host, parts.uri.path())?;
         *wire = refuse::wire(signer.service(), &parts.headers);
+        let room = Arc::clone(&self.room).try_acquire_owned();
+        record.room = Some(room.map_err(|_| {
+            Refusal::new(Reason::Busy, "too many requests are under way: try again later")
+        })?);
         if let Some(length) = body.size_hint().exact() {
             self.holding.check(length)?;
         }
@@ -174,7 +188,8 @@ impl Engine {
                 return Err(Refusal::new(Reason::UpstreamFailed, message));
             }
             let service = upgrade::on(&mut response);
-            self.upgraded.spawn(tunnel(client, service));
+            let (limit, room) = (self.timeouts.websocket, Arc::clone(&record.peer.room));
+            self.upgraded.spawn(tunnel(client, service, limit, room));
         }
         Ok((self.pass(response), look_out))
     }
@@ -346,12 +361,29 @@ fn not_sent(error: &hyper_util::client::legacy::Error) -> Refusal {
     Refusal::new(Reason::UpstreamFailed, format!("the service did not answer: {cause}"))
 }
 
-/// Carries bytes both ways until both sides have ended.
-async fn tunnel(client: upgrade::OnUpgrade, service: upgrade::OnUpgrade) {
+/// Carries bytes both ways until both sides have ended, or nothing came for this long. Until then it takes
+/// the room of its connection.
+async fn tunnel(
+    client: upgrade::OnUpgrade,
+    service: upgrade::OnUpgrade,
+    limit: Duration,
+    room: Arc<OwnedSemaphorePermit>,
+) {
     let (Ok(client), Ok(service)) = tokio::join!(client, service) else { return };
-    let (mut client, mut service) = (TokioIo::new(client), TokioIo::new(service));
-    // What goes wrong here concerns the two alone.
-    let _ = tokio::io::copy_bidirectional(&mut client, &mut service).await;
+    let passed = Progress::new();
+    let mut client = InspectReader::new(TokioIo::new(client), |data| passed.note(data.len()));
+    let mut service = InspectReader::new(TokioIo::new(service), |data| passed.note(data.len()));
+    let mut carrying = pin!(tokio::io::copy_bidirectional(&mut client, &mut service));
+    loop {
+        let until = passed.last() + limit;
+        tokio::select! {
+            biased;
+            // What goes wrong here concerns the two alone.
+            _ = &mut carrying => break,
+            () = sleep_until(until) => if passed.last() + limit <= until { break },
+        }
+    }
+    drop(room);
 }
 
 /// Looks at an answer while it passes.

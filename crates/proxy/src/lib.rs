@@ -59,6 +59,10 @@
 //! Without credentials nothing is forwarded: 503, with the reason. Refusals of the proxy's own have the
 //! header `x-countersign-refusal`, and a body in the form of the service, so that SDKs show it.
 //!
+//! More connections than [`Limits::connections`] wait. More requests at a time than [`Limits::requests`], and
+//! bodies for which files have no room ([`Limits::spooled`]), are answered with 503: clients try again. Whoever
+//! reads nothing of an answer for [`Timeouts::body`] is dropped.
+//!
 //! A web page of another site could have a browser send requests to a proxy on loopback. Those that say so
 //! (`origin`, `sec-fetch-site`) are refused, unless [`RouteConfig::cross_site`] is set.
 #![forbid(unsafe_code)]

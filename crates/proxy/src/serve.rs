@@ -17,8 +17,8 @@ use tokio_io_timeout::TimeoutStream;
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    Config, ConfigError, Outside, Timeouts, admin,
-    body::{Body, Holding},
+    Config, ConfigError, Limits, Outside, Timeouts, admin,
+    body::{self, Body, Holding},
     forward::{Engine, Peer},
     metrics::Metrics,
     refuse::Ids,
@@ -46,9 +46,11 @@ impl Proxy {
         if config.listen.is_empty() {
             return Err(ConfigError::new("there is no address to listen on"));
         }
-        if config.limits.connections == 0 || config.limits.head < LEAST_HEAD {
+        let Limits { connections, requests, head, .. } = config.limits;
+        if connections == 0 || requests == 0 || head < LEAST_HEAD {
             return Err(ConfigError::new(format!(
-                "the limits let nothing through: connections must be 1 at the least, head {LEAST_HEAD}"
+                "the limits let nothing through: connections and requests must be 1 at the least, head \
+                 {LEAST_HEAD}"
             )));
         }
         if let Some(open) = config.listen.iter().find(|address| !address.ip().is_loopback())
@@ -80,6 +82,7 @@ impl Proxy {
         }
         let engine = Engine {
             routes,
+            room: body::room(config.limits.requests),
             holding: Holding::new(&config.limits, config.timeouts.body),
             timeouts: config.timeouts.clone(),
             metrics: Metrics::new(),
@@ -139,7 +142,7 @@ impl Bound {
     pub async fn serve(self, stop: impl Future<Output = ()>) {
         let Bound { proxy: Proxy { config, engine }, listeners, admin } = self;
         let (stopping, stopped) = watch::channel(false);
-        let room = Arc::new(Semaphore::new(config.limits.connections.min(Semaphore::MAX_PERMITS)));
+        let room = body::room(config.limits.connections);
         let connections = TaskTracker::new();
         let server = Server {
             builder: builder(&config),
@@ -260,17 +263,16 @@ async fn next(listener: &TcpListener, room: &Arc<Semaphore>) -> Accepted {
 
 async fn converse((stream, address, permit): Accepted, server: Server) {
     let engine = Arc::clone(&server.engine);
-    let peer = Peer { address: Some(address.ip()), https: false };
+    let peer = Peer { address: Some(address.ip()), https: false, room: Arc::new(permit) };
     server.engine.metrics.connections.inc();
     serve_connection(stream, server, move |request| {
-        let engine = Arc::clone(&engine);
+        let (engine, peer) = (Arc::clone(&engine), peer.clone());
         async move { engine.answer(request, peer).await }
     })
     .await
     .metrics
     .connections
     .dec();
-    drop(permit);
 }
 
 async fn accept_admin(listener: TcpListener, server: Server, room: Arc<Semaphore>) {

@@ -1,9 +1,11 @@
 //! Bodies of all sizes, and what the signature says of them.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use countersign_proxy::PayloadMode;
 use sha2::{Digest, Sha256};
-use tokio::io::AsyncWriteExt;
+use tokio::{io::AsyncWriteExt, time::timeout};
 
 use crate::support::{Running, Service, config, credentials, raw, read_until, s3};
 
@@ -71,6 +73,32 @@ async fn a_body_that_is_too_long_is_refused_whether_it_says_so_or_not() {
         assert!(proxy.exchange(put(1000)).await.starts_with("HTTP/1.1 200"));
         service.only();
     }
+}
+
+#[tokio::test]
+async fn bodies_that_find_no_room_in_files_are_refused_until_others_have_gone() {
+    let service = Service::start().await;
+    let mut config = config(s3(service.address));
+    config.limits.memory = 1000;
+    config.limits.spooled = 4096;
+    let proxy = Running::start(config).await;
+    let answer = proxy.exchange(put(4097)).await;
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    assert!(answer.contains("x-countersign-refusal: spool"), "{answer}");
+    for _ in 0..3 {
+        assert!(proxy.exchange(put(4096)).await.starts_with("HTTP/1.1 200"));
+    }
+    assert!(proxy.exchange(put(1000)).await.starts_with("HTTP/1.1 200"));
+    let mut half = proxy.connect().await;
+    half.write_all(&put(4096)[..3000]).await.unwrap();
+    // When the proxy reads it, and when it sees that it has gone, is the proxy's affair.
+    let others = async {
+        while proxy.exchange(put(4096)).await.starts_with("HTTP/1.1 200") {}
+        assert!(proxy.exchange(put(1000)).await.starts_with("HTTP/1.1 200"));
+        drop(half);
+        while proxy.exchange(put(4096)).await.starts_with("HTTP/1.1 503") {}
+    };
+    timeout(Duration::from_secs(20), others).await.expect("room is taken, and free again");
 }
 
 #[tokio::test]

@@ -165,6 +165,7 @@ fn settings_that_contradict_one_another_are_named() {
             "the time-out `connect`",
         ),
         (with(|config| config.limits.connections = 0), "let nothing through"),
+        (with(|config| config.limits.requests = 0), "let nothing through"),
         (with(|config| config.ca_file = Some("/nonexistent/ca.pem".into())), "/nonexistent/ca.pem"),
     ] {
         assert!(said.contains(expected), "{expected}: {said}");

@@ -1,6 +1,15 @@
 //! Health, metrics, refusals that clients can read.
 
-use crate::support::{Running, Service, body, config, credentials, exchange, s3};
+use std::time::Duration;
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::mpsc,
+    time::timeout,
+};
+
+use crate::support::{Running, Service, body, config, credentials, exchange, raw, read_until, s3};
 
 fn get(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n")
@@ -90,3 +99,101 @@ async fn connections_beyond_the_limit_wait_and_health_answers_all_the_same() {
     drop(first);
     assert!(second.await.unwrap().starts_with("HTTP/1.1 200"));
 }
+
+#[tokio::test]
+async fn a_websocket_takes_the_room_of_its_connection_until_it_ends() {
+    let service = agreeable().await;
+    let mut config = config(s3(service));
+    config.limits.connections = 1;
+    let proxy = Running::start(config).await;
+    let first = websocket(&proxy).await;
+    // One that is refused before any service sees it.
+    let mut second = tokio::spawn(exchange(proxy.address, get("/").replace("GET", "TRACE")));
+    let waited = timeout(Duration::from_millis(100), &mut second).await;
+    assert!(waited.is_err(), "{waited:?}");
+    drop(first);
+    assert!(second.await.unwrap().starts_with("HTTP/1.1 405"));
+}
+
+#[tokio::test]
+async fn a_websocket_on_which_nothing_passes_is_ended() {
+    let service = agreeable().await;
+    let mut config = config(s3(service));
+    config.timeouts.websocket = Duration::from_millis(100);
+    let proxy = Running::start(config).await;
+    let mut client = websocket(&proxy).await;
+    let mut rest = Vec::new();
+    let ended = timeout(Duration::from_secs(30), client.read_to_end(&mut rest)).await;
+    ended.expect("it is ended").unwrap();
+}
+
+#[tokio::test]
+async fn a_websocket_on_which_one_side_speaks_goes_on() {
+    let service = agreeable().await;
+    let mut config = config(s3(service));
+    config.timeouts.websocket = Duration::from_millis(700);
+    let proxy = Running::start(config).await;
+    let mut client = websocket(&proxy).await;
+    let began = std::time::Instant::now();
+    while began.elapsed() < Duration::from_millis(1000) {
+        client.write_all(b"a").await.unwrap();
+        let quiet = timeout(Duration::from_millis(50), client.read_u8()).await;
+        assert!(quiet.is_err(), "{quiet:?}");
+    }
+}
+
+#[tokio::test]
+async fn requests_beyond_the_limit_are_refused_until_an_answer_has_passed() {
+    let (began, mut begun) = mpsc::channel::<mpsc::Sender<()>>(1);
+    let service = raw(move |mut stream| {
+        let began = began.clone();
+        async move {
+            read_until(&mut stream, "\r\n\r\n").await;
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nme").await.unwrap();
+            let (go, mut gone) = mpsc::channel(1);
+            began.send(go).await.unwrap();
+            gone.recv().await;
+            stream.write_all(b"ow").await.unwrap();
+        }
+    })
+    .await;
+    let mut config = config(s3(service));
+    config.limits.requests = 1;
+    let proxy = Running::start(config).await;
+    for _ in 0..2 {
+        let mut first = proxy.connect().await;
+        first.write_all(get("/").as_bytes()).await.unwrap();
+        let go = begun.recv().await.unwrap();
+        let answer = proxy.exchange(get("/")).await;
+        assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+        assert!(answer.contains("x-countersign-refusal: busy"), "{answer}");
+        assert!(answer.contains("<Error><Code>SlowDown</Code>"), "{answer}");
+        go.send(()).await.unwrap();
+        let mut rest = String::new();
+        first.read_to_string(&mut rest).await.unwrap();
+        assert!(rest.ends_with("meow"), "{rest}");
+    }
+}
+
+/// A service that agrees to WebSockets, and says nothing on them.
+async fn agreeable() -> std::net::SocketAddr {
+    raw(|mut stream| async move {
+        read_until(&mut stream, "\r\n\r\n").await;
+        stream.write_all(AGREED.as_bytes()).await.unwrap();
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest).await;
+    })
+    .await
+}
+
+async fn websocket(proxy: &Running) -> TcpStream {
+    let mut client = proxy.connect().await;
+    let head = "GET / HTTP/1.1\r\nhost: h\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n";
+    client.write_all(head.as_bytes()).await.unwrap();
+    let agreed = read_until(&mut client, "\r\n\r\n").await;
+    assert!(agreed.starts_with("HTTP/1.1 101"), "{agreed}");
+    client
+}
+
+const AGREED: &str = "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\n\
+                      connection: upgrade\r\n\r\n";
