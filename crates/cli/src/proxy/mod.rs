@@ -1,32 +1,23 @@
 //! `countersign proxy`: signs requests of clients that cannot, and forwards them.
 
+mod log;
+mod world;
+
 use std::{
-    collections::HashMap,
     fs,
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::Arc,
 };
 
 use clap::{Args, ValueEnum};
-use countersign::providers::{Cached, ProvideCredentials, RegionChain};
 use countersign_proxy::{
-    Authority, Config, HostPattern, Outside, PayloadMode, Prefix, Proxy, RouteConfig,
-    SignedHeaders, Upstream,
-};
-use tracing_subscriber::{
-    filter::{LevelFilter, Targets},
-    layer::SubscriberExt,
-    util::SubscriberInitExt,
+    Authority, Config, HostPattern, PayloadMode, Prefix, Proxy, RouteConfig, SignedHeaders,
+    Upstream,
 };
 
-use crate::{
-    descriptors,
-    failure::{Failure, with_sources},
-    host::{self, Target},
-    http_client, options,
-    signals::Signals,
-};
+use self::{log::Log, world::World};
+use crate::{descriptors, failure::Failure, signals::Signals};
 
 /// Sign requests of clients that cannot, and forward them
 ///
@@ -148,16 +139,6 @@ enum Payload {
     Unsigned,
 }
 
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
-enum Log {
-    Off,
-    Error,
-    Warn,
-    #[default]
-    Info,
-    Debug,
-}
-
 impl ProxyCommand {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let check = self.check;
@@ -226,27 +207,6 @@ impl ProxyCommand {
     }
 }
 
-impl Log {
-    /// Writes what the proxy and its providers say, as lines of JSON, to standard error.
-    fn start(self) {
-        let level = match self {
-            Log::Off => LevelFilter::OFF,
-            Log::Error => LevelFilter::ERROR,
-            Log::Warn => LevelFilter::WARN,
-            Log::Info => LevelFilter::INFO,
-            Log::Debug => LevelFilter::DEBUG,
-        };
-        // Others may log what is nobody's business, as whole headers.
-        let targets = Targets::new().with_target("countersign", level);
-        let targets = targets.with_target("countersign_proxy", level);
-        let lines = tracing_subscriber::fmt::layer()
-            .json()
-            .flatten_event(true)
-            .with_writer(std::io::stderr);
-        tracing_subscriber::registry().with(lines).with(targets).init();
-    }
-}
-
 async fn serve(proxy: Proxy, world: &World) -> Result<(), Failure> {
     // Before anything is printed: whoever waits for that may send a signal at once.
     let mut signals = Signals::new()
@@ -280,88 +240,9 @@ fn listening(text: &str) -> Result<SocketAddr, String> {
         .map_err(|_| "it is neither like 127.0.0.1:8080 or [::1]:8080 nor a port".to_owned())
 }
 
-/// The world as this program sees it: the chain of providers, and the table of endpoints.
-#[derive(Default)]
-struct World {
-    /// By profile; each is asked by all routes that name it.
-    providers: Mutex<HashMap<Option<String>, Cached>>,
-    region: OnceLock<Result<Option<String>, String>>,
-}
-
-impl World {
-    fn providers(&self) -> std::sync::MutexGuard<'_, HashMap<Option<String>, Cached>> {
-        self.providers.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The region of the environment, the profile or the instance, which is asked once.
-    fn region(&self) -> Result<Option<String>, Failure> {
-        let found = self.region.get_or_init(|| {
-            let chain = RegionChain::standard(&http_client::ports(None));
-            pollster::block_on(chain.provide()).map_err(|error| with_sources(&error))
-        });
-        found.clone().map_err(Failure::credentials)
-    }
-}
-
-impl Outside for World {
-    fn credentials(&self, profile: Option<&str>) -> Arc<dyn ProvideCredentials> {
-        let mut providers = self.providers();
-        let cached = providers.entry(profile.map(str::to_owned)).or_insert_with(|| {
-            let ports = http_client::ports(profile);
-            Cached::new(options::chain(&ports, profile), &ports)
-        });
-        Arc::new(cached.clone())
-    }
-
-    fn scope(
-        &self,
-        authority: &str,
-        path: &str,
-        service: Option<&str>,
-        region: Option<&str>,
-    ) -> Result<(String, String), String> {
-        let target = Target { authority: authority.to_owned(), path: path.to_owned() };
-        let endpoint = target.endpoint();
-        let region = match region {
-            Some(region) => Some(region.to_owned()),
-            None => host::region(&endpoint, || self.region()).map_err(|why| why.to_string())?,
-        };
-        let service = match (service, &endpoint) {
-            (Some(service), _) => service.to_owned(),
-            (None, Ok(endpoint)) => endpoint.signing_name().to_owned(),
-            (None, Err(unknown)) => return Err(host::refusal(unknown).to_string()),
-        };
-        match (region, &endpoint) {
-            (Some(region), _) => Ok((region, service)),
-            (None, Err(unknown)) => Err(host::refusal(unknown).to_string()),
-            (None, Ok(_)) => Err("no region is known: give --region, or set AWS_REGION".to_owned()),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_scope_is_what_settings_and_host_say_together() {
-        let world = World::default();
-        for (host, service, region, expected) in [
-            ("sqs.eu-west-1.amazonaws.com", None, None, Ok(("eu-west-1", "sqs"))),
-            ("sqs.eu-west-1.amazonaws.com", None, Some("eu-west-2"), Ok(("eu-west-2", "sqs"))),
-            ("newest.eu-west-1.amazonaws.com", Some("new"), None, Ok(("eu-west-1", "new"))),
-            ("localhost:9000", Some("s3"), Some("r"), Ok(("r", "s3"))),
-            ("localhost:9000", None, Some("r"), Err("--service")),
-        ] {
-            match (world.scope(host, "/", service, region), expected) {
-                (Ok((region, service)), Ok(expected)) => {
-                    assert_eq!((region.as_str(), service.as_str()), expected, "{host}");
-                }
-                (Err(why), Err(expected)) => assert!(why.contains(expected), "{why}"),
-                (other, _) => panic!("{host}: {other:?}"),
-            }
-        }
-    }
 
     #[test]
     fn a_port_alone_is_one_on_loopback() {
