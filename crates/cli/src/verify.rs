@@ -416,7 +416,10 @@ impl Outcome {
 
 /// The cause in a sentence, and the lines in which the two sides differ.
 fn show_diagnosis(diagnosis: &Diagnosis) {
-    anstream::println!("{}", printable(&diagnosis.to_string()));
+    // A cause to a line.
+    for line in diagnosis.to_string().lines() {
+        anstream::println!("{}", printable(line));
+    }
     for difference in diagnosis.differences() {
         let sides = [("  client signed", difference.client()), ("  received", difference.server())];
         for (label, side) in sides {
