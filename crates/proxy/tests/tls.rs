@@ -16,7 +16,10 @@ use http::{Request, Response, Version};
 use http_body::Frame;
 use http_body_util::{BodyExt, Empty, Full, StreamBody};
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto,
+};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use tokio::{io::AsyncWriteExt, net::TcpListener, sync::mpsc, time::timeout};
 use tokio_rustls::{
@@ -46,6 +49,39 @@ async fn secure() -> (u16, tempfile::NamedTempFile, mpsc::Receiver<String>) {
                           content-length: 0\r\nconnection: close\r\n\r\n";
             stream.write_all(answer.as_bytes()).await.unwrap();
             let _ = stream.shutdown().await;
+        }
+    });
+    (port, file, told)
+}
+
+/// A service that speaks these protocols, answers each request, and tells what it got and what it thinks of the
+/// signature.
+async fn verifying(
+    protocols: &[&str],
+) -> (u16, tempfile::NamedTempFile, mpsc::Receiver<(Seen, Result<(), String>)>) {
+    let (acceptor, file) = acceptor(protocols);
+    let listener = TcpListener::bind(loopback()).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (tell, told) = mpsc::channel(8);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let stream = TokioIo::new(acceptor.accept(stream).await.unwrap());
+            let tell = tell.clone();
+            let service = service_fn(move |request: Request<Incoming>| {
+                let tell = tell.clone();
+                async move {
+                    let (parts, body) = request.into_parts();
+                    let body = body.collect().await.unwrap();
+                    let trailers = body.trailers().cloned();
+                    let seen = Seen { parts, body: body.to_bytes(), trailers };
+                    let verdict = verify(&seen, &KeyCache::default());
+                    tell.send((seen, verdict)).await.unwrap();
+                    Ok::<_, Infallible>(Response::new(Full::new(Bytes::from("meow"))))
+                }
+            });
+            tokio::spawn(async move {
+                auto::Builder::new(TokioExecutor::new()).serve_connection(stream, service).await
+            });
         }
     });
     (port, file, told)
@@ -114,29 +150,7 @@ async fn a_clock_that_is_off_is_corrected_by_what_the_service_says() {
 
 #[tokio::test]
 async fn http_2_is_spoken_to_services_that_offer_it() {
-    let (acceptor, ca) = acceptor(&["h2", "http/1.1"]);
-    let listener = TcpListener::bind(loopback()).await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let (tell, mut told) = mpsc::channel(8);
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let stream = TokioIo::new(acceptor.accept(stream).await.unwrap());
-            let tell = tell.clone();
-            let service = service_fn(move |request: Request<Incoming>| {
-                let tell = tell.clone();
-                async move {
-                    let (parts, body) = request.into_parts();
-                    let body = body.collect().await.unwrap().to_bytes();
-                    let seen = Seen { parts, body, trailers: None };
-                    let verdict = verify(&seen, &KeyCache::default());
-                    tell.send((seen, verdict)).await.unwrap();
-                    Ok::<_, Infallible>(Response::new(Full::new(Bytes::from("meow"))))
-                }
-            });
-            let builder = http2::Builder::new(TokioExecutor::new());
-            tokio::spawn(builder.serve_connection(stream, service));
-        }
-    });
+    let (port, ca, mut told) = verifying(&["h2", "http/1.1"]).await;
     let mut trusting = config(route("localhost", port));
     trusting.ca_file = Some(ca.path().to_owned());
     trusting.limits.memory = 2;
@@ -149,6 +163,34 @@ async fn http_2_is_spoken_to_services_that_offer_it() {
         assert_eq!((seen.parts.version, &seen.body[..]), (Version::HTTP_2, &b"meow"[..]));
         assert_eq!(seen.parts.uri.authority().unwrap().as_str(), format!("localhost:{port}"));
     }
+}
+
+#[tokio::test]
+async fn unsigned_chunks_with_a_trailer_pass_as_they_are() {
+    let (port, ca, mut told) = verifying(&[]).await;
+    let mut trusting = config(route("localhost", port));
+    trusting.ca_file = Some(ca.path().to_owned());
+    let proxy = Running::start(trusting).await;
+    let wire = "4\r\nmeow\r\n0\r\nx-amz-checksum-crc32:8OQk9g==\r\n\r\n";
+    let checksum = {
+        let mut checksum = countersign::checksums::by_name("x-amz-checksum-crc32").unwrap();
+        checksum.update(b"meow");
+        let mut text = Vec::new();
+        checksum.write(&mut text);
+        String::from_utf8(text).unwrap()
+    };
+    let wire = wire.replace("8OQk9g==", &checksum);
+    let request = format!(
+        "PUT /k HTTP/1.1\r\nhost: h\r\nconnection: close\r\ncontent-encoding: aws-chunked\r\n\
+         x-amz-content-sha256: STREAMING-UNSIGNED-PAYLOAD-TRAILER\r\nx-amz-decoded-content-length: 4\r\n\
+         x-amz-trailer: x-amz-checksum-crc32\r\ncontent-length: {}\r\n\r\n{wire}",
+        wire.len()
+    );
+    let answer = proxy.exchange(request).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let (seen, verdict) = told.recv().await.unwrap();
+    assert_eq!(verdict, Ok(()));
+    assert_eq!(seen.body, Bytes::from(wire));
 }
 
 #[tokio::test]
