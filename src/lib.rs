@@ -123,6 +123,8 @@ pub mod body;
 mod bytes;
 mod canonical;
 mod chain;
+#[cfg(doctest)]
+mod chapters;
 #[cfg(feature = "checksums")]
 pub mod checksums;
 pub mod chunked;

@@ -1,0 +1,3 @@
+//! The examples in `docs`, as tests.
+#![doc = include_str!("../docs/signing.md")]
+#![doc = include_str!("../docs/verifying.md")]
