@@ -15,6 +15,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use countersign::Payload;
 use futures_util::TryStreamExt;
+use http::HeaderValue;
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::{BodyExt, BodyStream, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::body::Incoming;
@@ -42,7 +43,8 @@ pub(crate) type Body = UnsyncBoxBody<Bytes, BoxError>;
 pub(crate) struct Held {
     pub(crate) length: u64,
     pub(crate) payload: Payload,
-    pub(crate) has_trailers: bool,
+    /// The names of what comes behind it.
+    pub(crate) trailer: Option<HeaderValue>,
     pub(crate) body: Body,
 }
 
@@ -120,7 +122,7 @@ impl Holding {
             }
         }
         let payload = Payload::Sha256(hash.finalize().into());
-        let has_trailers = trailers.is_some();
+        let trailer = trailers.as_ref().and_then(head::names);
         let data = match file {
             Some((file, taken)) => read_back(file, length, taken).await.map_err(spool)?,
             None if memory.is_empty() => whole(only),
@@ -134,7 +136,7 @@ impl Holding {
             }
             None => data,
         };
-        Ok(Held { length, payload, has_trailers, body })
+        Ok(Held { length, payload, trailer, body })
     }
 
     /// Passes a body on as it comes, within the same limits.
@@ -147,6 +149,11 @@ impl Holding {
             Err(frame) => frame,
         })
         .boxed_unsync()
+    }
+
+    /// Whether a body of this length is held in memory.
+    pub(crate) fn fits_memory(&self, length: u64) -> bool {
+        length <= self.memory as u64
     }
 
     /// Refuses a body that says that it is too long.
@@ -340,16 +347,19 @@ pin_project! {
     pub(crate) struct Answer<W> {
         #[pin]
         body: Body,
+        // What has not passed, where the answer says how long it is: then nobody asks for its end.
+        left: Option<u64>,
         watch: W,
     }
 }
 
 impl<W: Watch> Answer<W> {
     pub(crate) fn new(body: Body, mut watch: W) -> Answer<W> {
-        if body.is_end_stream() {
+        let left = body.size_hint().exact();
+        if body.is_end_stream() || left == Some(0) {
             watch.end();
         }
-        Answer { body, watch }
+        Answer { body, left, watch }
     }
 }
 
@@ -367,8 +377,9 @@ impl<W: Watch> http_body::Body for Answer<W> {
             Poll::Ready(Some(Ok(frame))) => {
                 if let Some(data) = frame.data_ref() {
                     this.watch.piece(data);
+                    *this.left = this.left.map(|left| left.saturating_sub(data.len() as u64));
                 }
-                if this.body.is_end_stream() {
+                if *this.left == Some(0) || this.body.is_end_stream() {
                     this.watch.end();
                 }
             }
@@ -388,3 +399,36 @@ impl<W: Watch> http_body::Body for Answer<W> {
 }
 
 const KIB: u64 = 1 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Ends(Arc<AtomicU64>);
+
+    impl Watch for Ends {
+        fn piece(&mut self, _: &[u8]) {}
+
+        fn end(&mut self) {
+            self.0.store(1, Ordering::Relaxed);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_of_known_length_is_whole_with_its_last_byte_however_it_is_wrapped() {
+        for (taken, expected) in [(1, 0), (2, 1)] {
+            let ends = Ends::default();
+            let pieces = ["me", "ow"].map(|it| Ok::<_, BoxError>(Frame::data(Bytes::from(it))));
+            let body = StreamBody::new(futures_util::stream::iter(pieces));
+            let body = Sized { body, left: 4, room: None };
+            let body = tower_http::timeout::TimeoutBody::new(Duration::from_secs(9), body);
+            let mut answer = Answer::new(body.boxed_unsync(), ends.clone());
+            for _ in 0..taken {
+                answer.frame().await.expect("there is a piece").expect("which is whole");
+            }
+            drop(answer);
+            assert_eq!(ends.0.load(Ordering::Relaxed), expected, "{taken}");
+        }
+    }
+}

@@ -221,7 +221,8 @@ pub struct RouteConfig {
     pub path: Prefix,
     /// The URL of the service.
     pub upstream: Option<Upstream>,
-    /// The hosts to which clients may address requests themselves, as `*.amazonaws.com`.
+    /// The hosts to which clients may address requests themselves, as `*.amazonaws.com`. Their clocks are not
+    /// believed where this machine's differs, as that of an `upstream` over TLS is.
     pub allow: Vec<HostPattern>,
     /// Whether the hosts of `allow` are spoken to without TLS.
     pub plain_http: bool,
@@ -307,7 +308,8 @@ pub enum PayloadMode {
     /// Its hash: the whole body is read before the first byte is sent on.
     #[default]
     Hash,
-    /// Each chunk is signed as it passes: for the S3 family. A body of unknown length is hashed instead.
+    /// Each chunk is signed as it passes, where the S3 family takes that: in a PUT of an object or of a part of
+    /// one whose length is known and beyond [`Limits::memory`]. Other bodies are hashed.
     Chunks,
     /// Nothing; it passes as it comes: for the S3 family and VPC Lattice, over TLS.
     Unsigned,

@@ -10,13 +10,13 @@ use std::{
 
 use bytes::Bytes;
 use countersign::{
-    Credentials, Payload,
+    Credentials, Payload, Signer,
     body::ChunkedBody,
     verify::{Dialect, Wire},
 };
 use http::{
-    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version,
-    header::{CONNECTION, CONTENT_LENGTH, HOST},
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
+    header::{CONNECTION, CONTENT_LENGTH, HOST, TRAILER, TRANSFER_ENCODING},
     request::Parts,
 };
 use http_body::Body as _;
@@ -34,8 +34,8 @@ use crate::{
     Authority, PayloadMode, Timeouts,
     body::{self, Answer, Body, Holding, Progress, Watch},
     head, host,
-    metrics::Metrics,
-    refuse::{self, Ids, Reason, Refusal},
+    metrics::{Metrics, OfRoute},
+    refuse::{self, Id, Ids, Reason, Refusal},
     route::Route,
     sign::LookOut,
     upstream::TimedOut,
@@ -48,8 +48,10 @@ pub(crate) struct Engine {
     pub(crate) room: Arc<Semaphore>,
     pub(crate) holding: Holding,
     pub(crate) timeouts: Timeouts,
-    pub(crate) metrics: Metrics,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) ids: Ids,
+    /// The name of the route of requests that no route takes.
+    pub(crate) nowhere: Arc<str>,
     /// Connections that were made WebSockets, which outlive their request.
     pub(crate) upgraded: TaskTracker,
 }
@@ -65,13 +67,15 @@ pub(crate) struct Peer {
 
 /// What is told of a request once it is over: when this is dropped.
 struct Record {
-    id: String,
+    id: Id,
     began: Instant,
     peer: Peer,
     method: Method,
-    host: String,
-    path: String,
+    host: Option<Authority>,
+    /// As the client asked for it.
+    uri: Uri,
     route: Arc<str>,
+    counts: Option<Arc<OfRoute>>,
     status: u16,
     reason: Option<Reason>,
     sent: Option<Progress>,
@@ -79,7 +83,7 @@ struct Record {
     is_whole: bool,
     /// Free once this is over.
     room: Option<OwnedSemaphorePermit>,
-    metrics: Metrics,
+    metrics: Arc<Metrics>,
 }
 
 impl Engine {
@@ -96,16 +100,17 @@ impl Engine {
             began: Instant::now(),
             peer,
             method: request.method().clone(),
-            host: String::new(),
-            path: request.uri().path().to_owned(),
-            route: Arc::from(""),
+            host: None,
+            uri: request.uri().clone(),
+            route: Arc::clone(&self.nowhere),
+            counts: None,
             status: 0,
             reason: None,
             sent: None,
             received: 0,
             is_whole: false,
             room: None,
-            metrics: self.metrics.clone(),
+            metrics: Arc::clone(&self.metrics),
         };
         let mut wire = refuse::wire("", request.headers());
         let client = upgrade::on(&mut request);
@@ -114,7 +119,7 @@ impl Engine {
         let (response, look_out) = answered.unwrap_or_else(|refusal| {
             self.metrics.refused(refusal.reason);
             record.reason = Some(refusal.reason);
-            let mut response = refusal.response(wire, &record.id);
+            let mut response = refusal.response(wire, record.id);
             // Whatever comes behind a malformed request may be a part of it.
             if is_http_1 && refusal.reason == Reason::Malformed {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -135,10 +140,11 @@ impl Engine {
         let (mut parts, body) = request.into_parts();
         let (route, asked) = self.route(&parts)?;
         record.route = Arc::clone(&route.name);
+        record.counts = Some(Arc::clone(route.counts(&self.metrics)));
         *wire = refuse::wire(route.signing.service(), &parts.headers);
         route.check_site(&asked, &parts.headers)?;
         let host = route.host(&asked)?;
-        record.host = host.to_string();
+        record.host = Some(host.clone());
         parts.uri = route.url(&host, &parts.uri)?;
         let signer = route.signing.signer(&host, parts.uri.path())?;
         *wire = refuse::wire(signer.service(), &parts.headers);
@@ -150,7 +156,7 @@ impl Engine {
             self.holding.check(length)?;
         }
         // Before anything of the body is asked for: a client that expects `100 Continue` keeps it.
-        route.signing.credentials().await?;
+        let credentials = route.signing.credentials().await?;
 
         let has_length = parts.headers.contains_key(CONTENT_LENGTH);
         let is_upgrade = head::leave_client(&mut parts.headers)
@@ -164,7 +170,8 @@ impl Engine {
         parts.version = Version::HTTP_11;
         parts.extensions.clear();
 
-        let (body, credentials) = self.sign(route, &signer, &mut parts, body, has_length).await?;
+        let (body, credentials) =
+            self.sign(route, &signer, credentials, &mut parts, body, has_length).await?;
         if is_upgrade {
             head::set_upgrade(&mut parts.headers);
         }
@@ -202,6 +209,7 @@ impl Engine {
             return Err(Refusal::new(Reason::MethodNotAllowed, message));
         }
         let malformed = |what: &str| Refusal::new(Reason::Malformed, what);
+        head::check_framing(&parts.headers).map_err(malformed)?;
         let asked = host::requested(&parts.uri, &parts.headers).map_err(malformed)?;
         if !parts.uri.path().starts_with('/') {
             return Err(malformed("the request target is no path"));
@@ -217,7 +225,8 @@ impl Engine {
     async fn sign(
         &self,
         route: &Route,
-        signer: &countersign::Signer,
+        signer: &Signer,
+        credentials: Credentials,
         parts: &mut Parts,
         mut body: Incoming,
         has_length: bool,
@@ -229,7 +238,7 @@ impl Engine {
             if has_length || matches!(parts.method, Method::POST | Method::PUT | Method::PATCH) {
                 parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(0));
             }
-            let credentials = signing.credentials().await?;
+            parts.headers.remove(TRAILER);
             signing.sign(signer, parts, Payload::EMPTY, &credentials)?;
             return Ok((body::whole(Bytes::new()), credentials));
         }
@@ -247,32 +256,38 @@ impl Engine {
             }
             _ => match (route.payload, length) {
                 (PayloadMode::Unsigned, _) => Mode::Pass(Payload::Unsigned),
-                (PayloadMode::Chunks, Some(length)) => Mode::Chunks(length),
+                (PayloadMode::Chunks, Some(length))
+                    if !self.holding.fits_memory(length) && takes_chunks(parts) =>
+                {
+                    Mode::Chunks(length)
+                }
                 _ => Mode::Hold,
             },
         };
         match mode {
             Mode::Hold => {
                 let held = self.holding.hold(&mut body).await?;
-                // What comes behind a body wants chunks around it.
-                if !held.has_trailers {
-                    parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(held.length));
-                }
+                // What comes behind a body wants chunks around it, and passes if it is announced.
+                let length = held.trailer.is_none().then_some(held.length);
+                match held.trailer {
+                    Some(names) => parts.headers.insert(TRAILER, names),
+                    None => parts.headers.remove(TRAILER),
+                };
+                set_length(&mut parts.headers, length);
                 // Reading may have taken long; these are the ones of now.
                 let credentials = signing.credentials().await?;
                 signing.sign(signer, parts, held.payload, &credentials)?;
+                set_chunked(&mut parts.headers, length);
                 Ok((held.body, credentials))
             }
             Mode::Pass(payload) => {
-                if let Some(length) = length {
-                    parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
-                }
-                let credentials = signing.credentials().await?;
+                set_length(&mut parts.headers, length);
                 signing.sign(signer, parts, payload, &credentials)?;
+                set_chunked(&mut parts.headers, length);
                 Ok((self.holding.pass(body), credentials))
             }
             Mode::Chunks(length) => {
-                let credentials = signing.credentials().await?;
+                parts.headers.remove(TRAILER);
                 let chunks = signing.sign_chunked(signer, parts, length, &credentials)?;
                 let body = ChunkedBody::new(self.holding.pass(body), chunks);
                 Ok((body.boxed_unsync(), credentials))
@@ -327,6 +342,32 @@ enum Mode {
     Chunks(u64),
     Hold,
     Pass(Payload),
+}
+
+/// Whether S3 takes the body of this request in chunks: it does of objects and of their parts alone.
+fn takes_chunks(parts: &Parts) -> bool {
+    let mut names = parts.uri.query().unwrap_or_default().split('&');
+    // Any other names a thing of the object's or of the bucket's, as `tagging`.
+    let is_of_object = |pair: &str| {
+        let name = pair.split('=').next().unwrap_or_default();
+        matches!(name, "" | "partNumber" | "uploadId" | "x-id") || name.starts_with("X-Amz-")
+    };
+    parts.method == Method::PUT && parts.uri.path() != "/" && names.all(is_of_object)
+}
+
+/// Says how long a body is, if that is known; it is signed, if at all, with the other headers.
+fn set_length(headers: &mut HeaderMap, length: Option<u64>) {
+    if let Some(length) = length {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+}
+
+/// Says that a body of unknown length follows: of its own accord hyper sends none with a GET. No signature covers
+/// what concerns a connection alone.
+fn set_chunked(headers: &mut HeaderMap, length: Option<u64>) {
+    if length.is_none() {
+        headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
 }
 
 /// What the client itself says of the body.
@@ -412,16 +453,18 @@ impl Drop for Record {
         let status = if self.status == 0 { CLIENT_GONE } else { self.status };
         let took = self.began.elapsed();
         let sent = self.sent.as_ref().map_or(0, Progress::bytes);
-        self.metrics.answered(&self.route, status);
-        self.metrics.ended(&self.route, took, sent, self.received);
+        match &self.counts {
+            Some(counts) => counts.ended(status, took, sent, self.received),
+            None => self.metrics.of_route(&self.route).ended(status, took, sent, self.received),
+        }
         tracing::info!(
-            id = self.id,
+            id = %self.id,
             route = &*self.route,
             client = self.peer.address.map(tracing::field::display),
             method = self.method.as_str(),
-            host = self.host,
+            host = self.host.as_ref().map_or("", Authority::as_str),
             // Without the query, which may hold what is nobody's business.
-            path = self.path,
+            path = self.uri.path(),
             status,
             refusal = self.reason.map(Reason::as_str),
             sent,

@@ -13,8 +13,7 @@ use prometheus_client::{
 
 use crate::refuse::Reason;
 
-/// What is counted. Clones count together.
-#[derive(Clone)]
+/// What is counted.
 pub(crate) struct Metrics {
     requests: Family<Answered, Counter>,
     duration: Family<Routed, Histogram>,
@@ -24,7 +23,17 @@ pub(crate) struct Metrics {
     pub(crate) in_flight: Gauge,
     pub(crate) connections: Gauge,
     expiry: Family<Routed, Gauge<f64, AtomicU64>>,
-    registry: Arc<Registry>,
+    registry: Registry,
+}
+
+/// What is counted of one route, looked up once.
+#[derive(Debug)]
+pub(crate) struct OfRoute {
+    /// By the first digit of the status, from 1.
+    requests: [Counter; 5],
+    duration: Histogram,
+    sent: Counter,
+    received: Counter,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -45,7 +54,7 @@ struct Refused {
 }
 
 impl Metrics {
-    pub(crate) fn new() -> Metrics {
+    pub(crate) fn new() -> Arc<Metrics> {
         let mut registry = Registry::with_prefix("countersign_proxy");
         let requests = Family::default();
         let duration: Family<Routed, Histogram> =
@@ -65,8 +74,7 @@ impl Metrics {
         registry.register("connections", "Open connections of clients", connections.clone());
         let help = "When the credentials expire, in Unix time; absent if they do not";
         registry.register_with_unit("credential_expiry", help, Unit::Seconds, expiry.clone());
-        let registry = Arc::new(registry);
-        Metrics {
+        Arc::new(Metrics {
             requests,
             duration,
             refusals,
@@ -76,29 +84,23 @@ impl Metrics {
             connections,
             expiry,
             registry,
-        }
+        })
     }
 
-    pub(crate) fn answered(&self, route: &Arc<str>, status: u16) {
-        let status = match status / 100 {
-            1 => "1xx",
-            2 => "2xx",
-            3 => "3xx",
-            4 => "4xx",
-            _ => "5xx",
-        };
-        self.requests.get_or_create(&Answered { route: Arc::clone(route), status }).inc();
+    /// What is counted of a route: for all that have this name the same.
+    pub(crate) fn of_route(&self, route: &Arc<str>) -> OfRoute {
+        let of = |status| Answered { route: Arc::clone(route), status };
+        let labels = Routed { route: Arc::clone(route) };
+        OfRoute {
+            requests: CLASSES.map(|status| self.requests.get_or_create(&of(status)).clone()),
+            duration: self.duration.get_or_create(&labels).clone(),
+            sent: self.sent.get_or_create(&labels).clone(),
+            received: self.received.get_or_create(&labels).clone(),
+        }
     }
 
     pub(crate) fn refused(&self, reason: Reason) {
         self.refusals.get_or_create(&Refused { reason: reason.as_str() }).inc();
-    }
-
-    pub(crate) fn ended(&self, route: &Arc<str>, took: Duration, sent: u64, received: u64) {
-        let labels = Routed { route: Arc::clone(route) };
-        self.duration.get_or_create(&labels).observe(took.as_secs_f64());
-        self.sent.get_or_create(&labels).inc_by(sent);
-        self.received.get_or_create(&labels).inc_by(received);
     }
 
     pub(crate) fn expires(&self, route: &Arc<str>, at: Option<SystemTime>) {
@@ -124,5 +126,17 @@ impl Metrics {
     }
 }
 
+impl OfRoute {
+    /// Counts a request that is over; the lengths are those of the bodies.
+    pub(crate) fn ended(&self, status: u16, took: Duration, sent: u64, received: u64) {
+        let class = usize::from(status / 100).clamp(1, CLASSES.len());
+        self.requests[class - 1].inc();
+        self.duration.observe(took.as_secs_f64());
+        self.sent.inc_by(sent);
+        self.received.inc_by(received);
+    }
+}
+
+const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 const SECONDS: [f64; 14] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0];

@@ -1,6 +1,7 @@
 //! Answers of the proxy's own, in the form that clients of the service can read.
 
 use std::{
+    fmt,
     hash::{BuildHasher, RandomState},
     sync::atomic::{AtomicU64, Ordering},
 };
@@ -76,7 +77,8 @@ impl Refusal {
     }
 
     /// The answer. Says that it is the proxy's own, which no service does.
-    pub(crate) fn response(&self, wire: Wire, request_id: &str) -> Response<Body> {
+    pub(crate) fn response(&self, wire: Wire, id: Id) -> Response<Body> {
+        let request_id = &id.to_string();
         let (name, status, code) = self.reason.facts();
         let text = wire.body(status, code, &self.message, request_id);
         let mut response = Response::new(body::whole(Bytes::from(text)));
@@ -117,8 +119,17 @@ pub(crate) struct Ids {
 }
 
 impl Ids {
-    pub(crate) fn next(&self) -> String {
-        let count = self.count.fetch_add(1, Ordering::Relaxed);
-        format!("{:016X}", self.secret.hash_one(count))
+    pub(crate) fn next(&self) -> Id {
+        Id(self.secret.hash_one(self.count.fetch_add(1, Ordering::Relaxed)))
+    }
+}
+
+/// The id of one request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Id(u64);
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016X}", self.0)
     }
 }

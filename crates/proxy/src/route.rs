@@ -2,7 +2,7 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use http::{
@@ -15,6 +15,7 @@ use rustls::ClientConfig;
 use crate::{
     Authority, ConfigError, Forwarded, HostPattern, Outside, PayloadMode, Prefix, RouteConfig,
     Timeouts, Upstream, head,
+    metrics::{Metrics, OfRoute},
     path::has_dot_segment,
     refuse::{Reason, Refusal},
     sign::Signing,
@@ -37,6 +38,7 @@ pub(crate) struct Route {
     cross_site: bool,
     pub(crate) signing: Signing,
     pub(crate) connections: Connections,
+    counts: OnceLock<Arc<OfRoute>>,
 }
 
 /// Where a route leads.
@@ -123,6 +125,7 @@ impl Route {
             cross_site: config.cross_site,
             signing,
             to,
+            counts: OnceLock::new(),
             name: name.into(),
         })
     }
@@ -225,6 +228,11 @@ impl Route {
             || name.ends_with(".localhost")
             || self.sign_host.as_ref().is_some_and(|own| own.host() == name)
             || matches!(&self.to, To::Upstream(to) if to.authority.host() == name)
+    }
+
+    /// What is counted of it.
+    pub(crate) fn counts(&self, metrics: &Metrics) -> &Arc<OfRoute> {
+        self.counts.get_or_init(|| Arc::new(metrics.of_route(&self.name)))
     }
 
     /// Makes the client's headers those that the service gets.

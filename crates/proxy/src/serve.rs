@@ -87,6 +87,7 @@ impl Proxy {
             timeouts: config.timeouts.clone(),
             metrics: Metrics::new(),
             ids: Ids::default(),
+            nowhere: Arc::from(""),
             upgraded: TaskTracker::new(),
         };
         Ok(Proxy { config, engine: Arc::new(engine) })

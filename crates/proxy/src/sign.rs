@@ -1,6 +1,6 @@
 //! Who signs, for which scope, at which time.
 
-use std::{fmt, sync::Arc, time::SystemTime};
+use std::{borrow::Cow, fmt, sync::Arc, time::SystemTime};
 
 use countersign::{
     Credentials, KeyCache, Payload, Signer,
@@ -25,7 +25,8 @@ pub(crate) struct Signing {
     /// The one of a fixed scope.
     signer: Option<Signer>,
     keys: KeyCache,
-    skew: Skew,
+    /// How far the service's clock is ahead. Of many services no one speaks for the others.
+    skew: Option<Skew>,
 }
 
 impl Signing {
@@ -43,7 +44,7 @@ impl Signing {
             minimal: config.signed_headers == SignedHeaders::Minimal,
             signer: None,
             keys: KeyCache::default(),
-            skew: Skew::new(),
+            skew: host.map(|_| Skew::new()),
         };
         let is_fixed = config.service.is_some() && config.region.is_some();
         signing.signer = match host {
@@ -66,11 +67,12 @@ impl Signing {
     }
 
     /// The signer for a host and path.
-    pub(crate) fn signer(&self, host: &Authority, path: &str) -> Result<Signer, Refusal> {
-        match &self.signer {
-            Some(signer) => Ok(signer.clone()),
-            None => self.find(host, path).map_err(|why| Refusal::new(Reason::NotSignable, why)),
+    pub(crate) fn signer(&self, host: &Authority, path: &str) -> Result<Cow<'_, Signer>, Refusal> {
+        if let Some(signer) = &self.signer {
+            return Ok(Cow::Borrowed(signer));
         }
+        let found = self.find(host, path);
+        found.map(Cow::Owned).map_err(|why| Refusal::new(Reason::NotSignable, why))
     }
 
     /// Credentials, or why nothing can be forwarded.
@@ -116,9 +118,11 @@ impl Signing {
         signer.sign_chunked(head, chunks, credentials, self.now()).map_err(not_signable)
     }
 
-    /// Learns from an answer how far the service's clock is ahead.
+    /// Learns from an answer how far the clock of the route's one service is ahead.
     pub(crate) fn observe(&self, headers: &HeaderMap, sent: SystemTime) {
-        self.skew.observe(headers, sent, self.outside.now());
+        if let Some(skew) = &self.skew {
+            skew.observe(headers, sent, self.outside.now());
+        }
     }
 
     pub(crate) fn clock(&self) -> SystemTime {
@@ -135,7 +139,8 @@ impl Signing {
     }
 
     fn now(&self) -> SystemTime {
-        self.skew.now(&self.outside.now())
+        let now = self.outside.now();
+        self.skew.as_ref().map_or(now, |skew| skew.now(&now))
     }
 
     fn find(&self, host: &Authority, path: &str) -> Result<Signer, String> {

@@ -62,6 +62,7 @@ async fn a_body_that_is_too_long_is_refused_whether_it_says_so_or_not() {
         route.payload = mode;
         let mut config = config(route);
         config.limits.body = 1000;
+        config.limits.memory = 500;
         let proxy = Running::start(config).await;
         for request in [put(1001), in_chunks(1001, 100)] {
             let answer = proxy.exchange(request).await;
@@ -105,7 +106,9 @@ async fn bodies_in_chunks_are_signed_as_they_come() {
     let service = Service::start().await;
     let mut route = s3(service.address);
     route.payload = PayloadMode::Chunks;
-    let proxy = Running::start(config(route)).await;
+    let mut config = config(route);
+    config.limits.memory = 0;
+    let proxy = Running::start(config).await;
     for length in [1, 65_536, 200_000] {
         let answer = proxy.exchange(put(length)).await;
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
@@ -117,6 +120,70 @@ async fn bodies_in_chunks_are_signed_as_they_come() {
     // Nobody can say beforehand how long these are.
     assert!(proxy.exchange(in_chunks(200_000, 999)).await.starts_with("HTTP/1.1 200"));
     assert_eq!(service.only().body, bytes_of(200_000));
+}
+
+#[tokio::test]
+async fn only_objects_and_parts_that_do_not_fit_memory_are_sent_in_chunks() {
+    let service = Service::start().await;
+    let mut route = s3(service.address);
+    route.payload = PayloadMode::Chunks;
+    let mut config = config(route);
+    config.limits.memory = 1000;
+    let proxy = Running::start(config).await;
+    for (request, length, expected) in [
+        ("PUT /k", 1001, true),
+        ("PUT /k?x-id=PutObject", 1001, true),
+        ("PUT /k?partNumber=1&uploadId=a%2Fb", 1001, true),
+        ("PUT /k", 1000, false),
+        ("PUT /", 1001, false),
+        ("PUT /k?tagging", 1001, false),
+        ("PUT /k?acl=", 1001, false),
+        ("PUT /k?partNumber=1&uploadId=a&lifecycle", 1001, false),
+        ("POST /?delete", 1001, false),
+        ("POST /k?uploadId=a", 1001, false),
+        ("GET /k", 1001, false),
+    ] {
+        let request = format!(
+            "{request} HTTP/1.1\r\nhost: h\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n"
+        );
+        let answer = proxy.exchange([request.as_bytes(), &bytes_of(length)].concat()).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{request}: {answer}");
+        let seen = service.only();
+        let is_chunked = seen.header("content-encoding") == Some("aws-chunked");
+        assert_eq!(is_chunked, expected, "{request}");
+        assert_eq!(seen.body == bytes_of(length), !expected, "{request}");
+    }
+    proxy.exchange("GET /k HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").await;
+    let seen = service.only();
+    assert_eq!((seen.header("content-encoding"), seen.header("content-length")), (None, None));
+}
+
+#[tokio::test]
+async fn a_body_in_chunks_goes_on_whatever_the_method_and_its_trailers_are_announced() {
+    let service = Service::start().await;
+    let proxy = Running::start(config(s3(service.address))).await;
+    for method in ["GET", "HEAD", "DELETE", "OPTIONS", "POST", "REPORT"] {
+        for (announced, trailer, expected) in [
+            ("", "", None),
+            ("trailer: x-sum\r\n", "", None),
+            ("", "x-sum: 9\r\nx-other: 1\r\n", Some("x-sum, x-other")),
+            ("trailer: x-sum, x-amz-acl\r\n", "x-amz-acl: a\r\nx-sum: 9\r\n", Some("x-sum")),
+        ] {
+            let answer = proxy.exchange(format!(
+                "{method} /k HTTP/1.1\r\nhost: h\r\nconnection: close\r\n{announced}\
+                 transfer-encoding: chunked\r\n\r\n4\r\nmeow\r\n0\r\n{trailer}\r\n"
+            ));
+            let answer = answer.await;
+            assert!(answer.starts_with("HTTP/1.1 200"), "{method}: {answer}");
+            let seen = service.only();
+            assert_eq!(seen.body, "meow", "{method}");
+            assert_eq!(seen.header("trailer"), expected, "{method}");
+            assert_eq!(seen.trailers.is_some(), expected.is_some(), "{method}");
+            let length = seen.header("content-length");
+            assert_eq!(length.is_none(), expected.is_some(), "{method}: {length:?}");
+            assert_eq!(seen.header("transfer-encoding"), expected.map(|_| "chunked"));
+        }
+    }
 }
 
 #[tokio::test]

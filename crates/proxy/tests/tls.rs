@@ -149,6 +149,39 @@ async fn a_clock_that_is_off_is_corrected_by_what_the_service_says() {
 }
 
 #[tokio::test]
+async fn the_clock_of_a_host_that_the_client_names_is_not_believed() {
+    let (port, ca, mut told) = secure().await;
+    let host = format!("localhost:{port}");
+    let allowed = RouteConfig::to_allowed([host.parse().unwrap()]).with_scope("eu-west-1", "s3");
+    let mut trusting = config(allowed);
+    trusting.ca_file = Some(ca.path().to_owned());
+    let proxy = Running::start(trusting).await;
+    for _ in 0..2 {
+        proxy.exchange(PUT.replace("host: h", &format!("host: {host}"))).await;
+        let head = told.recv().await.unwrap();
+        assert!(head.contains("x-amz-date: 20") && !head.contains("x-amz-date: 209"), "{head}");
+    }
+}
+
+#[tokio::test]
+async fn an_unsigned_body_of_unknown_length_goes_on_with_a_get() {
+    for protocol in ["http/1.1", "h2"] {
+        let (port, ca, mut told) = verifying(&[protocol]).await;
+        let mut trusting = config(route("localhost", port));
+        trusting.ca_file = Some(ca.path().to_owned());
+        trusting.routes[0].payload = PayloadMode::Unsigned;
+        let proxy = Running::start(trusting).await;
+        let request = "GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\
+                       \r\n4\r\nmeow\r\n0\r\n\r\n";
+        let answer = proxy.exchange(request).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{protocol}: {answer}");
+        let (seen, verdict) = told.recv().await.unwrap();
+        assert_eq!(verdict, Ok(()));
+        assert_eq!(seen.body, "meow", "{protocol}");
+    }
+}
+
+#[tokio::test]
 async fn http_2_is_spoken_to_services_that_offer_it() {
     let (port, ca, mut told) = verifying(&["h2", "http/1.1"]).await;
     let mut trusting = config(route("localhost", port));
