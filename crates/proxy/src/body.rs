@@ -46,6 +46,8 @@ pub(crate) struct Held {
     /// The names of what comes behind it.
     pub(crate) trailer: Option<HeaderValue>,
     pub(crate) body: Body,
+    /// All of it, if that is in memory and has nothing behind it.
+    pub(crate) whole: Option<Bytes>,
 }
 
 /// Where bodies are held while they are hashed.
@@ -123,10 +125,10 @@ impl Holding {
         }
         let payload = Payload::Sha256(hash.finalize().into());
         let trailer = trailers.as_ref().and_then(head::names);
-        let data = match file {
-            Some((file, taken)) => read_back(file, length, taken).await.map_err(spool)?,
-            None if memory.is_empty() => whole(only),
-            None => whole(memory.freeze()),
+        let in_memory = if memory.is_empty() { only } else { memory.freeze() };
+        let (data, whole) = match file {
+            Some((file, taken)) => (read_back(file, length, taken).await.map_err(spool)?, None),
+            None => (whole(in_memory.clone()), Some(in_memory).filter(|_| trailer.is_none())),
         };
         let body = match trailers {
             // As a stream it has no length, with which no trailers would be sent.
@@ -136,7 +138,7 @@ impl Holding {
             }
             None => data,
         };
-        Ok(Held { length, payload, trailer, body })
+        Ok(Held { length, payload, trailer, body, whole })
     }
 
     /// Passes a body on as it comes, within the same limits.

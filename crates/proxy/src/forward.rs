@@ -27,7 +27,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::sleep_until,
 };
-use tokio_util::{io::InspectReader, task::TaskTracker};
+use tokio_util::{io::InspectReader, sync::CancellationToken, task::TaskTracker};
 use tower_http::timeout::{TimeoutBody, TimeoutError};
 
 use crate::{
@@ -35,10 +35,11 @@ use crate::{
     body::{self, Answer, Body, Holding, Progress, Watch},
     head, host,
     metrics::{Metrics, OfRoute},
+    pool::{Lease, NotSent},
     refuse::{self, Id, Ids, Reason, Refusal},
     route::Route,
     sign::LookOut,
-    upstream::TimedOut,
+    upstream::{Connections, TimedOut},
 };
 
 /// All that a request needs on its way.
@@ -54,6 +55,8 @@ pub(crate) struct Engine {
     pub(crate) nowhere: Arc<str>,
     /// Connections that were made WebSockets, which outlive their request.
     pub(crate) upgraded: TaskTracker,
+    /// Ends what is still in flight when there is no more time for it.
+    pub(crate) cut: CancellationToken,
 }
 
 /// Who sent a request.
@@ -116,7 +119,7 @@ impl Engine {
         let client = upgrade::on(&mut request);
         let is_http_1 = request.version() < Version::HTTP_2;
         let answered = self.forward(request, &mut record, &mut wire, client).await;
-        let (response, look_out) = answered.unwrap_or_else(|refusal| {
+        let (response, look_out, lease) = answered.unwrap_or_else(|refusal| {
             self.metrics.refused(refusal.reason);
             record.reason = Some(refusal.reason);
             let mut response = refusal.response(wire, record.id);
@@ -124,10 +127,10 @@ impl Engine {
             if is_http_1 && refusal.reason == Reason::Malformed {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
-            (response, None)
+            (response, None, None)
         });
         record.status = response.status().as_u16();
-        response.map(|body| Answer::new(body, Passing { record, look_out }).boxed_unsync())
+        response.map(|body| Answer::new(body, Passing { record, look_out, lease }).boxed_unsync())
     }
 
     async fn forward(
@@ -136,7 +139,7 @@ impl Engine {
         record: &mut Record,
         wire: &mut Wire,
         client: upgrade::OnUpgrade,
-    ) -> Result<(Response<Body>, Option<LookOut>), Refusal> {
+    ) -> Result<(Response<Body>, Option<LookOut>, Option<Lease>), Refusal> {
         let (mut parts, body) = request.into_parts();
         let (route, asked) = self.route(&parts)?;
         record.route = Arc::clone(&route.name);
@@ -170,7 +173,7 @@ impl Engine {
         parts.version = Version::HTTP_11;
         parts.extensions.clear();
 
-        let (body, credentials) =
+        let (body, again, mut credentials) =
             self.sign(route, &signer, credentials, &mut parts, body, has_length).await?;
         if is_upgrade {
             head::set_upgrade(&mut parts.headers);
@@ -179,7 +182,9 @@ impl Engine {
         record.sent = Some(progress.clone());
         let request = Request::from_parts(parts, progress.watch(body));
         let sent = route.signing.clock();
-        let mut response = self.send(route, request, is_upgrade, &progress).await?;
+        let exchange =
+            self.exchange(route, &signer, request, is_upgrade, again, &progress, &mut credentials);
+        let (mut response, lease) = self.in_time(exchange, &progress).await?;
         // Whoever can forge a date decides when signatures begin to hold.
         if route.https {
             route.signing.observe(response.headers(), sent);
@@ -196,9 +201,10 @@ impl Engine {
             }
             let service = upgrade::on(&mut response);
             let (limit, room) = (self.timeouts.websocket, Arc::clone(&record.peer.room));
-            self.upgraded.spawn(tunnel(client, service, limit, room));
+            let carrying = tunnel(client, service, limit, room);
+            self.upgraded.spawn(self.cut.clone().run_until_cancelled_owned(carrying));
         }
-        Ok((self.pass(response), look_out))
+        Ok((self.pass(response), look_out, lease))
     }
 
     /// The route of a request, and the host that it asks for.
@@ -230,7 +236,7 @@ impl Engine {
         parts: &mut Parts,
         mut body: Incoming,
         has_length: bool,
-    ) -> Result<(Body, Credentials), Refusal> {
+    ) -> Result<(Body, Again, Credentials), Refusal> {
         let signing = &route.signing;
         let length = body.size_hint().exact();
         if body.is_end_stream() {
@@ -240,7 +246,8 @@ impl Engine {
             }
             parts.headers.remove(TRAILER);
             signing.sign(signer, parts, Payload::EMPTY, &credentials)?;
-            return Ok((body::whole(Bytes::new()), credentials));
+            let again = Again { payload: Some(Payload::EMPTY), body: Some(Bytes::new()) };
+            return Ok((body::whole(Bytes::new()), again, credentials));
         }
         let mode = match said(&parts.headers) {
             Some(Payload::StreamingUnsignedTrailer) => {
@@ -278,38 +285,80 @@ impl Engine {
                 let credentials = signing.credentials().await?;
                 signing.sign(signer, parts, held.payload, &credentials)?;
                 set_chunked(&mut parts.headers, length);
-                Ok((held.body, credentials))
+                let again = Again { payload: Some(held.payload), body: held.whole };
+                Ok((held.body, again, credentials))
             }
             Mode::Pass(payload) => {
                 set_length(&mut parts.headers, length);
                 signing.sign(signer, parts, payload, &credentials)?;
                 set_chunked(&mut parts.headers, length);
-                Ok((self.holding.pass(body), credentials))
+                let again = Again { payload: Some(payload), body: None };
+                Ok((self.holding.pass(body), again, credentials))
             }
             Mode::Chunks(length) => {
                 parts.headers.remove(TRAILER);
                 let chunks = signing.sign_chunked(signer, parts, length, &credentials)?;
                 let body = ChunkedBody::new(self.holding.pass(body), chunks);
-                Ok((body.boxed_unsync(), credentials))
+                Ok((body.boxed_unsync(), Again { payload: None, body: None }, credentials))
             }
         }
     }
 
-    /// Sends a request and waits for the head of the answer, as long as the service takes what comes.
-    async fn send(
+    /// Sends a request and waits for the head of the answer.
+    ///
+    /// A connection that was kept may end at the moment of its use. Then the request is signed anew and sent once
+    /// more, on another: if nothing of it was sent, or if it may be sent twice.
+    #[expect(clippy::too_many_arguments, reason = "all of it is of this one request")]
+    async fn exchange(
         &self,
         route: &Route,
+        signer: &Signer,
         request: Request<Body>,
         is_upgrade: bool,
+        again: Again,
         progress: &Progress,
-    ) -> Result<Response<Incoming>, Refusal> {
+        credentials: &mut Credentials,
+    ) -> Result<(Response<Incoming>, Option<Lease>), Refusal> {
+        let Connections { any, upgradable } = &route.connections;
+        let line = match is_upgrade {
+            true => upgradable.open(request.uri(), true).await,
+            false => any.line(request.uri()).await,
+        };
+        let line = line.map_err(|error| not_sent(&error))?;
+        if !line.is_kept {
+            return line.send(request).await.map_err(|error| not_sent(&error));
+        }
+        let copy = again.copy(&request, progress);
+        let mut failed = match line.send(request).await {
+            Ok(sent) => return Ok(sent),
+            Err(failed) => failed,
+        };
+        let unsent = failed.request.take().map(|request| *request);
+        let Some(request) = unsent.or(copy).filter(|_| failed.is_end()) else {
+            return Err(not_sent(&failed));
+        };
+        let (mut parts, body) = request.into_parts();
+        if let Some(payload) = again.payload {
+            *credentials = route.signing.credentials().await?;
+            route.signing.sign(signer, &mut parts, payload, credentials)?;
+        }
+        let line = any.open(&parts.uri, false).await.map_err(|error| not_sent(&error))?;
+        line.send(Request::from_parts(parts, body)).await.map_err(|error| not_sent(&error))
+    }
+
+    /// Waits for an answer as long as the service takes what comes.
+    async fn in_time<T>(
+        &self,
+        answer: impl Future<Output = Result<T, Refusal>>,
+        progress: &Progress,
+    ) -> Result<T, Refusal> {
         let limit = self.timeouts.response;
-        let mut sending = pin!(route.connections.send(request, is_upgrade));
+        let mut answer = pin!(answer);
         loop {
             let until = progress.last() + limit;
             tokio::select! {
                 biased;
-                sent = &mut sending => return sent.map_err(|error| not_sent(&error)),
+                answered = &mut answer => return answered,
                 () = sleep_until(until) => if progress.last() + limit <= until {
                     let message = format!("the service did not answer within {limit:?}");
                     return Err(Refusal::new(Reason::UpstreamTimeout, message));
@@ -334,6 +383,26 @@ impl Engine {
         *response.status_mut() = parts.status;
         *response.headers_mut() = parts.headers;
         response
+    }
+}
+
+/// What it takes to send a request once more.
+struct Again {
+    /// What its signature says of the body; nothing where chunks are signed over the signature.
+    payload: Option<Payload>,
+    /// The body, if all of it is in memory.
+    body: Option<Bytes>,
+}
+
+impl Again {
+    /// The same request, if a service that got it twice would do what it says once.
+    fn copy(&self, request: &Request<Body>, progress: &Progress) -> Option<Request<Body>> {
+        let body = self.body.clone().filter(|_| request.method().is_idempotent())?;
+        let mut copy = Request::new(progress.watch(body::whole(body)));
+        *copy.method_mut() = request.method().clone();
+        *copy.uri_mut() = request.uri().clone();
+        *copy.headers_mut() = request.headers().clone();
+        Some(copy)
     }
 }
 
@@ -376,7 +445,7 @@ fn said(headers: &HeaderMap) -> Option<Payload> {
 }
 
 /// Why there is no answer, as far as the client should know.
-fn not_sent(error: &hyper_util::client::legacy::Error) -> Refusal {
+fn not_sent(error: &NotSent) -> Refusal {
     let mut cause: &dyn Error = error;
     loop {
         if cause.is::<LengthLimitError>() {
@@ -393,7 +462,7 @@ fn not_sent(error: &hyper_util::client::legacy::Error) -> Refusal {
             None => break,
         }
     }
-    if error.is_connect() {
+    if error.is_connect {
         return Refusal::new(
             Reason::UpstreamConnect,
             format!("the service cannot be reached: {cause}"),
@@ -431,6 +500,8 @@ async fn tunnel(
 struct Passing {
     record: Record,
     look_out: Option<LookOut>,
+    /// The connection on which it comes.
+    lease: Option<Lease>,
 }
 
 impl Watch for Passing {
@@ -443,6 +514,9 @@ impl Watch for Passing {
 
     fn end(&mut self) {
         self.record.is_whole = true;
+        if let Some(lease) = self.lease.take() {
+            lease.end();
+        }
     }
 }
 

@@ -77,11 +77,13 @@ mod host;
 mod metrics;
 mod outside;
 mod path;
+mod pool;
 mod refuse;
 mod route;
 mod serve;
 mod sign;
 mod upstream;
+mod workers;
 
 pub use config::{
     Config, ConfigError, Forwarded, Limits, PayloadMode, RouteConfig, SignedHeaders, Timeouts,

@@ -10,11 +10,12 @@ use hyper_util::{
 };
 use tokio::{
     net::{TcpListener, TcpStream},
+    runtime,
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     time::{Instant, sleep, timeout, timeout_at},
 };
 use tokio_io_timeout::TimeoutStream;
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     Config, ConfigError, Limits, Outside, Timeouts, admin,
@@ -24,6 +25,7 @@ use crate::{
     refuse::Ids,
     route::Route,
     upstream::{self, BUFFER},
+    workers::Workers,
 };
 
 /// A proxy that is set up, and does not listen yet.
@@ -89,6 +91,7 @@ impl Proxy {
             ids: Ids::default(),
             nowhere: Arc::from(""),
             upgraded: TaskTracker::new(),
+            cut: CancellationToken::new(),
         };
         Ok(Proxy { config, engine: Arc::new(engine) })
     }
@@ -106,7 +109,7 @@ impl Proxy {
             Some(address) => Some(bind(address).await?),
             None => None,
         };
-        Ok(Bound { proxy: self, listeners, admin })
+        Ok(Bound { proxy: self, listeners, admin, workers: Workers::default() })
     }
 }
 
@@ -122,9 +125,20 @@ pub struct Bound {
     proxy: Proxy,
     listeners: Vec<TcpListener>,
     admin: Option<TcpListener>,
+    workers: Workers,
 }
 
 impl Bound {
+    /// The same, which serves connections on these runtimes, in turn, and not on the one that
+    /// [`serve`](Bound::serve) runs on.
+    ///
+    /// Each should have one thread, which drives it until `serve` has ended: then what belongs to a request
+    /// stays on one thread, and none waits for another.
+    #[must_use]
+    pub fn with_workers(self, runtimes: impl IntoIterator<Item = runtime::Handle>) -> Bound {
+        Bound { workers: Workers::new(runtimes), ..self }
+    }
+
     /// The addresses on which it listens, with the ports that the system chose.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
@@ -141,7 +155,7 @@ impl Bound {
     /// What clients had sent by then is answered. Health answers until the end, so that whoever watches
     /// sees the proxy go.
     pub async fn serve(self, stop: impl Future<Output = ()>) {
-        let Bound { proxy: Proxy { config, engine }, listeners, admin } = self;
+        let Bound { proxy: Proxy { config, engine }, listeners, admin, workers } = self;
         let (stopping, stopped) = watch::channel(false);
         let room = body::room(config.limits.connections);
         let connections = TaskTracker::new();
@@ -150,6 +164,7 @@ impl Bound {
             engine,
             stopped,
             timeouts: config.timeouts.clone(),
+            workers,
         };
         let accepting = TaskTracker::new();
         for listener in listeners {
@@ -179,6 +194,9 @@ impl Bound {
         };
         if timeout(config.timeouts.drain, drained).await.is_err() {
             tracing::warn!("what was still in flight after {:?} is cut off", config.timeouts.drain);
+            server.engine.cut.cancel();
+            connections.wait().await;
+            server.engine.upgraded.wait().await;
         }
         if let Some(admin) = admin {
             admin.abort();
@@ -199,6 +217,7 @@ struct Server {
     engine: Arc<Engine>,
     stopped: watch::Receiver<bool>,
     timeouts: Timeouts,
+    workers: Workers,
 }
 
 fn builder(config: &Config) -> auto::Builder<TokioExecutor> {
@@ -235,12 +254,12 @@ async fn accept(
             accepted = next(&listener, &room) => accepted,
             () = wanted(&mut stopped) => break,
         };
-        connections.spawn(converse(accepted, server.clone()));
+        server.workers.spawn(&connections, converse(accepted, server.clone()));
     }
     // Their clients were told that they are connected.
     let until = Instant::now() + SWEEP;
     while let Ok(accepted) = timeout_at(until, next(&listener, &room)).await {
-        connections.spawn(converse(accepted, server.clone()));
+        server.workers.spawn(&connections, converse(accepted, server.clone()));
     }
 }
 
@@ -263,6 +282,7 @@ async fn next(listener: &TcpListener, room: &Arc<Semaphore>) -> Accepted {
 }
 
 async fn converse((stream, address, permit): Accepted, server: Server) {
+    let Ok(stream) = server.workers.adopt(stream) else { return };
     let engine = Arc::clone(&server.engine);
     let peer = Peer { address: Some(address.ip()), https: false, room: Arc::new(permit) };
     server.engine.metrics.connections.inc();
@@ -298,7 +318,7 @@ where
     A: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
-    let Server { builder, engine, mut stopped, timeouts } = server;
+    let Server { builder, engine, mut stopped, timeouts, .. } = server;
     let mut stream = TimeoutStream::new(stream);
     // Whoever reads nothing would keep the service's answer waiting for ever.
     stream.set_write_timeout(Some(timeouts.body));
@@ -332,7 +352,10 @@ where
     // The next request may have come, and the system not have told so yet.
     if timeout(NEXT, connection.as_mut()).await.is_err() {
         connection.as_mut().graceful_shutdown();
-        let _ = connection.await;
+        tokio::select! {
+            _ = connection => {}
+            () = engine.cut.cancelled() => {}
+        }
     }
     engine
 }

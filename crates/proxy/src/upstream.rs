@@ -10,13 +10,9 @@ use std::{
     time::Duration,
 };
 
-use http::{Request, Response, Uri, uri::Scheme};
-use hyper::body::Incoming;
+use http::{Uri, uri::Scheme};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
-use hyper_util::{
-    client::legacy::{Client, Error, connect::HttpConnector},
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-};
+use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioIo};
 use rustls::{
     ClientConfig, RootCertStore,
     crypto::ring,
@@ -26,7 +22,7 @@ use serde::{Deserialize, Deserializer, de};
 use tokio::net::TcpStream;
 use tower_service::Service;
 
-use crate::{Authority, BoxError, ConfigError, Timeouts, body::Body, path::has_dot_segment};
+use crate::{Authority, BoxError, ConfigError, Timeouts, path::has_dot_segment, pool::Pool};
 
 /// The URL of a service: http or https, a host, and perhaps a path that goes in front of the client's.
 ///
@@ -92,11 +88,10 @@ impl<'de> Deserialize<'de> for Upstream {
 
 /// The connections of one route. No other route uses them, for they may lead elsewhere than the host in
 /// a request says.
-#[derive(Clone)]
 pub(crate) struct Connections {
-    any: Client<Connector, Body>,
+    pub(crate) any: Arc<Pool>,
     /// HTTP/1.1 alone, in which connections can be upgraded.
-    upgradable: Client<Connector, Body>,
+    pub(crate) upgradable: Arc<Pool>,
 }
 
 impl Connections {
@@ -115,37 +110,12 @@ impl Connections {
             Uri::from_parts(parts).expect("it has all parts of a URL")
         });
         let connector = |inner| Connector { inner, to: to.clone(), limit: timeouts.connect };
-        let client = |connector| {
-            Client::builder(TokioExecutor::new())
-                .timer(TokioTimer::new())
-                .pool_timer(TokioTimer::new())
-                .pool_idle_timeout(timeouts.idle)
-                .http1_max_buf_size(BUFFER)
-                .http2_keep_alive_interval(Some(PING))
-                .http2_keep_alive_timeout(PING)
-                .http2_max_send_buf_size(BUFFER)
-                // A service has one connection, on which all answers come: only an answer may wait for its
-                // reader, never the connection.
-                .http2_initial_stream_window_size(WINDOW)
-                .http2_initial_connection_window_size(LARGEST_WINDOW)
-                .set_host(false)
-                .build(connector)
-        };
+        let pool = |inner| Pool::new(connector(inner), timeouts.idle);
         let begin = || HttpsConnectorBuilder::new().with_tls_config(tls.clone()).https_or_http();
         Connections {
-            any: client(connector(begin().enable_all_versions().wrap_connector(tcp()))),
-            upgradable: client(connector(begin().enable_http1().wrap_connector(tcp()))),
+            any: pool(begin().enable_all_versions().wrap_connector(tcp())),
+            upgradable: pool(begin().enable_http1().wrap_connector(tcp())),
         }
-    }
-
-    /// Sends a request with an absolute URL.
-    pub(crate) async fn send(
-        &self,
-        request: Request<Body>,
-        upgrades: bool,
-    ) -> Result<Response<Incoming>, Error> {
-        let client = if upgrades { &self.upgradable } else { &self.any };
-        client.request(request).await
     }
 }
 
@@ -204,7 +174,7 @@ fn trusting(roots: RootCertStore) -> ClientConfig {
 
 /// Connects to one service whatever a request says, within a limit of time.
 #[derive(Clone)]
-struct Connector {
+pub(crate) struct Connector {
     inner: HttpsConnector<HttpConnector>,
     to: Option<Uri>,
     limit: Duration,
@@ -245,8 +215,4 @@ impl std::error::Error for TimedOut {}
 
 /// So much is read ahead of what passes on, and written ahead of what is taken.
 pub(crate) const BUFFER: usize = 64 << 10;
-/// So much of an answer over HTTP/2 comes before it is asked for.
-const WINDOW: u32 = 1 << 20;
-const LARGEST_WINDOW: u32 = (1 << 31) - 1;
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
-const PING: Duration = Duration::from_secs(30);

@@ -1,6 +1,12 @@
 //! The end of a proxy.
 
-use tokio::{io::AsyncWriteExt, sync::mpsc};
+use std::time::Duration;
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    sync::mpsc,
+    time::Instant,
+};
 
 use crate::support::{Running, config, raw, read_until, s3};
 
@@ -83,16 +89,43 @@ async fn a_next_request_that_was_sent_before_the_stop_is_answered_though_nobody_
 
 #[tokio::test(start_paused = true)]
 async fn what_does_not_end_in_time_is_cut_off() {
-    let service = raw(|mut stream| async move {
-        read_until(&mut stream, "\r\n\r\n").await;
-        std::future::pending::<()>().await;
-    })
-    .await;
-    let mut config = config(s3(service));
-    config.timeouts.response = std::time::Duration::from_secs(86_400);
-    let mut proxy = Running::start(config).await;
-    let mut client = proxy.connect().await;
-    client.write_all(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n").await.unwrap();
-    proxy.stop();
-    proxy.ended().await;
+    const AGREED: &str = "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\n\
+                          connection: upgrade\r\n\r\n";
+    for upgrade in ["", "upgrade: websocket\r\nconnection: upgrade\r\n"] {
+        let (saw, mut seen) = mpsc::channel(1);
+        let service = raw(move |mut stream| {
+            let saw = saw.clone();
+            async move {
+                let head = read_until(&mut stream, "\r\n\r\n").await;
+                if head.contains("upgrade: websocket") {
+                    stream.write_all(AGREED.as_bytes()).await.unwrap();
+                }
+                saw.send(()).await.unwrap();
+                std::future::pending::<()>().await;
+            }
+        })
+        .await;
+        let mut config = config(s3(service));
+        let long = Duration::from_secs(86_400);
+        config.timeouts.response = long;
+        config.timeouts.websocket = long;
+        config.timeouts.drain = Duration::from_secs(30);
+        let mut proxy = Running::start(config).await;
+        let mut client = proxy.connect().await;
+        let head = format!("GET / HTTP/1.1\r\nhost: h\r\n{upgrade}\r\n");
+        client.write_all(head.as_bytes()).await.unwrap();
+        seen.recv().await.unwrap();
+        let agreed = if upgrade.is_empty() { "" } else { "\r\n\r\n" };
+        read_until(&mut client, agreed).await;
+        let began = Instant::now();
+        proxy.stop();
+        proxy.ended().await;
+        let took = began.elapsed().as_secs();
+        assert!((30..40).contains(&took), "it ended after {took} s");
+        let mut rest = String::new();
+        client.read_to_string(&mut rest).await.unwrap();
+        assert_eq!(rest, "");
+        let took = began.elapsed().as_secs();
+        assert!(took < 40, "the client was let go after {took} s");
+    }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use countersign::Credentials;
 use countersign_proxy::PayloadMode;
 use http::HeaderValue;
 use http_body_util::Full;
@@ -10,10 +11,13 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
     sync::mpsc,
+    task::JoinSet,
     time::timeout,
 };
 
-use crate::support::{Running, Service, config, loopback, raw, read_until, s3, status};
+use crate::support::{
+    Running, Service, World, config, credentials, loopback, raw, read_until, s3, status,
+};
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n";
 
@@ -277,3 +281,206 @@ async fn credentials_that_change_under_load_sign_from_then_on_and_fail_nothing()
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     }
 }
+
+#[tokio::test]
+async fn a_kept_connection_that_ends_at_its_use_is_replaced_for_what_may_be_sent_twice() {
+    for (request, memory, is_repeated) in [
+        ("GET / HTTP/1.1\r\nhost: h\r\n\r\n", 64, true),
+        ("DELETE / HTTP/1.1\r\nhost: h\r\n\r\n", 64, true),
+        ("PUT / HTTP/1.1\r\nhost: h\r\ncontent-length: 4\r\n\r\nmeow", 64, true),
+        // It is in a file, and has gone from there.
+        ("PUT / HTTP/1.1\r\nhost: h\r\ncontent-length: 4\r\n\r\nmeow", 2, false),
+        ("POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 4\r\n\r\nmeow", 64, false),
+        ("POST / HTTP/1.1\r\nhost: h\r\n\r\n", 64, false),
+    ] {
+        for resets in [false, true] {
+            let world = World::new(Some(credentials()));
+            let (tell, mut told) = mpsc::channel(8);
+            let provider = world.0.clone();
+            let service = raw(move |mut stream| {
+                let (tell, provider) = (tell.clone(), provider.clone());
+                async move {
+                    for is_first in [true, false] {
+                        let mut request = read_until(&mut stream, "\r\n\r\n").await;
+                        if request.contains("content-length: 4") {
+                            request.push_str(&read_until(&mut stream, "meow").await);
+                        }
+                        tell.send(request).await.unwrap();
+                        if is_first {
+                            stream.write_all(OK.as_bytes()).await.unwrap();
+                        }
+                    }
+                    // Who signs from now on is another.
+                    let next = Credentials::new("AKIDNEXT", "secret");
+                    *provider.has.lock().unwrap() = Some(next);
+                    if resets {
+                        stream.set_zero_linger().unwrap();
+                    }
+                }
+            })
+            .await;
+            let mut config = config(s3(service));
+            config.limits.memory = memory;
+            let proxy = Running::start_in(world, config).await;
+            let mut client = proxy.connect().await;
+            client.write_all(request.as_bytes()).await.unwrap();
+            read_until(&mut client, "200 OK\r\ncontent-length: 0\r\n").await;
+            read_until(&mut client, "\r\n\r\n").await;
+            client.write_all(request.as_bytes()).await.unwrap();
+            let answer = read_until(&mut client, "\r\n\r\n").await;
+            let expected = if is_repeated { "HTTP/1.1 200" } else { "HTTP/1.1 502" };
+            assert!(answer.starts_with(expected), "{request}: {answer}");
+            let mut requests = Vec::new();
+            while let Ok(request) = told.try_recv() {
+                requests.push(request);
+            }
+            assert_eq!(requests.len(), if is_repeated { 3 } else { 2 }, "{requests:?}");
+            if is_repeated {
+                assert!(requests[1].contains("Credential=AKIDEXAMPLE/"), "{requests:?}");
+                assert!(requests[2].contains("Credential=AKIDNEXT/"), "{requests:?}");
+                let body = request.split_once("\r\n\r\n").unwrap().1;
+                assert!(requests[2].ends_with(&format!("\r\n\r\n{body}")), "{requests:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_new_connection_that_ends_without_an_answer_is_not_replaced() {
+    let (tell, mut told) = mpsc::channel(8);
+    let service = raw(move |mut stream| {
+        let tell = tell.clone();
+        async move {
+            read_until(&mut stream, "\r\n\r\n").await;
+            tell.send(()).await.unwrap();
+        }
+    })
+    .await;
+    let proxy = Running::start(config(s3(service))).await;
+    assert!(proxy.exchange(GET).await.starts_with("HTTP/1.1 502"));
+    assert!(told.recv().await.is_some() && told.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn an_answer_that_is_reset_does_not_look_whole() {
+    for head in ["content-length: 100", "transfer-encoding: chunked"] {
+        let service = raw(move |mut stream| async move {
+            read_until(&mut stream, "\r\n\r\n").await;
+            let part = format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n4\r\nmeow\r\n");
+            stream.write_all(part.as_bytes()).await.unwrap();
+            // Once the client has it.
+            let _ = timeout(Duration::from_millis(50), stream.read_u8()).await;
+            stream.set_zero_linger().unwrap();
+        })
+        .await;
+        let proxy = Running::start(config(s3(service))).await;
+        let answer = proxy.exchange(GET).await;
+        assert!(answer.contains("meow") && !answer.ends_with("0\r\n\r\n"), "{answer}");
+        assert!(!answer.contains("content-length: 9"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_ends_while_it_is_sent_a_body_is_answered_with_502() {
+    for resets in [false, true] {
+        let service = raw(move |mut stream| async move {
+            read_until(&mut stream, "\r\n\r\n").await;
+            if resets {
+                stream.set_zero_linger().unwrap();
+                return;
+            }
+            stream.shutdown().await.unwrap();
+            let mut rest = Vec::new();
+            let _ = stream.read_to_end(&mut rest).await;
+        })
+        .await;
+        let mut route = s3(service);
+        route.payload = PayloadMode::Chunks;
+        let proxy = Running::start(config(route)).await;
+        let mut client = proxy.connect().await;
+        let head = "PUT /k HTTP/1.1\r\nhost: h\r\ncontent-length: 300000\r\n\r\n";
+        client.write_all(head.as_bytes()).await.unwrap();
+        client.write_all(&[b'a'; 100_000]).await.unwrap();
+        let answer = read_until(&mut client, "</Error>").await;
+        assert!(answer.starts_with("HTTP/1.1 502"), "{resets}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_client_still_sends_after_an_early_answer_is_no_request() {
+    for mode in [PayloadMode::Hash, PayloadMode::Chunks] {
+        let (tell, mut told) = mpsc::channel(8);
+        let service = raw(move |mut stream| {
+            let tell = tell.clone();
+            async move {
+                tell.send(read_until(&mut stream, "\r\n\r\n").await).await.unwrap();
+                let early = "HTTP/1.1 413 Content Too Large\r\ncontent-length: 2\r\n\r\nno";
+                stream.write_all(early.as_bytes()).await.unwrap();
+                let mut rest = Vec::new();
+                let _ = stream.read_to_end(&mut rest).await;
+            }
+        })
+        .await;
+        let mut route = s3(service);
+        route.payload = mode;
+        let mut config = config(route);
+        if mode == PayloadMode::Hash {
+            // Here it is the proxy that answers early.
+            config.limits.body = 200_000;
+        }
+        let proxy = Running::start(config).await;
+        let mut client = proxy.connect().await;
+        let head = "PUT /k HTTP/1.1\r\nhost: h\r\ncontent-length: 300000\r\n\r\n";
+        client.write_all(head.as_bytes()).await.unwrap();
+        client.write_all(&[b'a'; 100_000]).await.unwrap();
+        let answer = read_until(&mut client, "\r\n\r\n").await;
+        assert!(answer.starts_with("HTTP/1.1 413"), "{mode:?}: {answer}");
+        // It may be let go by then.
+        let hidden = "GET /hidden HTTP/1.1\r\nhost: h\r\n\r\n";
+        let _ = client.write_all(hidden.repeat(5000).as_bytes()).await;
+        let _ = client.shutdown().await;
+        let mut rest = String::new();
+        let _ = timeout(Duration::from_secs(20), client.read_to_string(&mut rest)).await;
+        assert!(!rest.contains("HTTP/1.1"), "{rest}");
+        let count = if mode == PayloadMode::Hash { 0 } else { 1 };
+        let heads: Vec<_> = std::iter::from_fn(|| told.try_recv().ok()).collect();
+        assert_eq!(heads.len(), count, "{heads:?}");
+        assert!(!heads.iter().any(|head| head.contains("hidden")), "{heads:?}");
+    }
+}
+
+#[tokio::test]
+async fn credentials_that_go_under_load_leave_nothing_unsigned_and_come_back() {
+    const REQUESTS: usize = 40;
+    let service = Service::start().await;
+    let proxy = Running::start(config(s3(service.address))).await;
+    let mut answers = JoinSet::new();
+    for client in 0..8 {
+        let mut stream = proxy.connect().await;
+        let provider = proxy.world.0.clone();
+        answers.spawn(async move {
+            let mut counts = [0, 0];
+            for request in 0..REQUESTS {
+                if client == 0 && request % 10 == 5 {
+                    // Gone with the sixth, back with the sixteenth, and so on.
+                    let next = (request % 20 == 15).then(credentials);
+                    *provider.has.lock().unwrap() = next;
+                }
+                stream.write_all(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n").await.unwrap();
+                let head = read_until(&mut stream, "\r\n\r\n").await;
+                let is_ok = head.starts_with("HTTP/1.1 200");
+                read_until(&mut stream, if is_ok { "meow" } else { "</Error>" }).await;
+                assert!(is_ok || head.contains("x-countersign-refusal: no_credentials"), "{head}");
+                counts[usize::from(is_ok)] += 1;
+            }
+            counts
+        });
+    }
+    let counts = answers.join_all().await;
+    let sum = |at: usize| counts.iter().map(|of| of[at]).sum::<usize>();
+    assert!(sum(0) > 0 && sum(1) > 0, "{counts:?}");
+    // It answers what is not signed well with 403, which no client saw.
+    assert_eq!(service.count(), sum(1));
+}
+
+const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";

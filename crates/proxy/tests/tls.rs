@@ -311,9 +311,8 @@ async fn a_service_without_forward_secrecy_or_of_an_older_tls_is_refused() {
         (&["-tls1_2", "-cipher", "AES128-GCM-SHA256"], "HTTP/1.1 502"),
         (&["-tls1_1", "-cipher", "DEFAULT@SECLEVEL=0"], "HTTP/1.1 502"),
     ] {
-        let port = TcpListener::bind(loopback()).await.unwrap().local_addr().unwrap().port();
         let mut server = Command::new("openssl")
-            .args(["s_server", "-www", "-accept", &port.to_string(), "-key"])
+            .args(["s_server", "-www", "-accept", "0", "-key"])
             .arg(&key)
             .arg("-cert")
             .arg(&certificate)
@@ -329,6 +328,7 @@ async fn a_service_without_forward_secrecy_or_of_an_older_tls_is_refused() {
             line.clear();
             assert!(said.read_line(&mut line).unwrap() > 0, "openssl does not offer {offered:?}");
         }
+        let port = line.trim_end().rsplit(':').next().unwrap().parse().unwrap();
         let mut trusting = config(route("localhost", port));
         trusting.ca_file = Some(certificate.clone());
         let proxy = Running::start(trusting).await;

@@ -1,6 +1,7 @@
 //! `countersign proxy`: signs requests of clients that cannot, and forwards them.
 
 mod log;
+mod workers;
 mod world;
 
 use std::{
@@ -16,7 +17,7 @@ use countersign_proxy::{
     Upstream,
 };
 
-use self::{log::Log, world::World};
+use self::{log::Log, workers::Workers, world::World};
 use crate::{descriptors, failure::Failure, signals::Signals};
 
 /// Sign requests of clients that cannot, and forward them
@@ -152,11 +153,12 @@ impl ProxyCommand {
         }
         log.start();
         descriptors::raise_limit();
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| Failure::network(format_args!("cannot start: {error}")))?;
-        runtime.block_on(serve(proxy, &world))
+        let no_start = |error| Failure::network(format_args!("cannot start: {error}"));
+        // Accepts connections, answers for health and renews credentials.
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        let runtime = runtime.worker_threads(1).enable_all().build().map_err(no_start)?;
+        let workers = Workers::start().map_err(no_start)?;
+        runtime.block_on(serve(proxy, &world, &workers))
     }
 
     /// The settings of the file and of the options.
@@ -207,7 +209,7 @@ impl ProxyCommand {
     }
 }
 
-async fn serve(proxy: Proxy, world: &World) -> Result<(), Failure> {
+async fn serve(proxy: Proxy, world: &World, workers: &Workers) -> Result<(), Failure> {
     // Before anything is printed: whoever waits for that may send a signal at once.
     let mut signals = Signals::new()
         .map_err(|error| Failure::network(format_args!("cannot wait for signals: {error}")))?;
@@ -227,8 +229,8 @@ async fn serve(proxy: Proxy, world: &World) -> Result<(), Failure> {
     for cached in world.providers().values() {
         tokio::spawn(cached.refresher());
     }
-    let serving = bound.serve(async move { signals.next().await });
-    serving.await;
+    let bound = bound.with_workers(workers.handles());
+    bound.serve(async move { signals.next().await }).await;
     Ok(())
 }
 
