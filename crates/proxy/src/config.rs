@@ -57,6 +57,8 @@ pub struct Config {
     pub limits: Limits,
     /// How long each phase may take.
     pub timeouts: Timeouts,
+    /// What is done with `CONNECT`; it is refused unless this is set.
+    pub connect: Option<ConnectConfig>,
     /// Where requests go: the first route that fits a request takes it.
     #[serde(rename = "route")]
     pub routes: Vec<RouteConfig>,
@@ -71,6 +73,7 @@ impl Default for Config {
             ca_file: None,
             limits: Limits::default(),
             timeouts: Timeouts::default(),
+            connect: None,
             routes: Vec::new(),
         }
     }
@@ -195,6 +198,53 @@ impl Timeouts {
         }
         Ok(())
     }
+}
+
+/// With which authority clients that send `CONNECT` get TLS.
+///
+/// ```
+/// use countersign_proxy::{ConnectConfig, Others};
+///
+/// let connect = ConnectConfig::new("ca.pem", "ca.key");
+/// assert_eq!(connect.others, Others::Refuse);
+/// ```
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct ConnectConfig {
+    /// A PEM file with the certificate of the authority, which clients trust; behind it those by which they
+    /// do, if there are any.
+    pub ca: PathBuf,
+    /// A PEM file with its key. Whoever can read it can pretend to be a service towards these clients.
+    pub ca_key: PathBuf,
+    /// What becomes of tunnels to hosts to which no route leads.
+    #[serde(default)]
+    pub others: Others,
+}
+
+impl ConnectConfig {
+    /// An authority of these two files; other hosts are refused.
+    pub fn new(ca: impl Into<PathBuf>, ca_key: impl Into<PathBuf>) -> ConnectConfig {
+        ConnectConfig { ca: ca.into(), ca_key: ca_key.into(), others: Others::default() }
+    }
+}
+
+/// What becomes of tunnels to hosts to which no route leads.
+///
+/// ```
+/// use countersign_proxy::Others;
+///
+/// assert_eq!(Others::default(), Others::Refuse);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Others {
+    /// They are answered with 403.
+    #[default]
+    Refuse,
+    /// They lead there, to port 443 of public addresses, and the proxy does not look into them.
+    Tunnel,
 }
 
 /// Which requests are signed how, and where they go.

@@ -27,12 +27,14 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::sleep_until,
 };
-use tokio_util::{io::InspectReader, sync::CancellationToken, task::TaskTracker};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_http::timeout::{TimeoutBody, TimeoutError};
 
 use crate::{
     Authority, PayloadMode, Timeouts,
     body::{self, Answer, Body, Holding, Progress, Watch},
+    carry::carry,
+    connect::{self, Connecting},
     head, host,
     metrics::{Metrics, OfRoute},
     pool::{Lease, NotSent},
@@ -53,10 +55,12 @@ pub(crate) struct Engine {
     pub(crate) ids: Ids,
     /// The name of the route of requests that no route takes.
     pub(crate) nowhere: Arc<str>,
-    /// Connections that were made WebSockets, which outlive their request.
+    /// Connections that were made WebSockets or tunnels, which outlive their request.
     pub(crate) upgraded: TaskTracker,
     /// Ends what is still in flight when there is no more time for it.
     pub(crate) cut: CancellationToken,
+    /// What is done with tunnels, unless they are refused.
+    pub(crate) connecting: Option<Arc<Connecting>>,
 }
 
 /// Who sent a request.
@@ -64,6 +68,8 @@ pub(crate) struct Engine {
 pub(crate) struct Peer {
     pub(crate) address: Option<IpAddr>,
     pub(crate) https: bool,
+    /// The host of the tunnel through which it came.
+    pub(crate) tunnel: Option<Arc<Authority>>,
     /// Its connection's, also once that is a WebSocket.
     pub(crate) room: Arc<OwnedSemaphorePermit>,
 }
@@ -141,7 +147,7 @@ impl Engine {
         client: upgrade::OnUpgrade,
     ) -> Result<(Response<Body>, Option<LookOut>, Option<Lease>), Refusal> {
         let (mut parts, body) = request.into_parts();
-        let (route, asked) = self.route(&parts)?;
+        let (route, asked) = self.route(&parts, record.peer.tunnel.as_deref())?;
         record.route = Arc::clone(&route.name);
         record.counts = Some(Arc::clone(route.counts(&self.metrics)));
         *wire = refuse::wire(route.signing.service(), &parts.headers);
@@ -208,10 +214,21 @@ impl Engine {
     }
 
     /// The route of a request, and the host that it asks for.
-    fn route(&self, parts: &Parts) -> Result<(&Route, Authority), Refusal> {
+    fn route(
+        &self,
+        parts: &Parts,
+        tunnel: Option<&Authority>,
+    ) -> Result<(&Route, Authority), Refusal> {
         // What a service echoes of a TRACE would hold the signature and the session token.
         if matches!(parts.method, Method::CONNECT | Method::TRACE) {
-            let message = format!("the method {} is not taken here", parts.method);
+            let hint = match parts.method {
+                Method::CONNECT if tunnel.is_some() => ", within another tunnel",
+                Method::CONNECT => {
+                    ": the proxy has no CA by which it could look into TLS (`connect`)"
+                }
+                _ => "",
+            };
+            let message = format!("the method {} is not taken here{hint}", parts.method);
             return Err(Refusal::new(Reason::MethodNotAllowed, message));
         }
         let malformed = |what: &str| Refusal::new(Reason::Malformed, what);
@@ -220,7 +237,15 @@ impl Engine {
         if !parts.uri.path().starts_with('/') {
             return Err(malformed("the request target is no path"));
         }
-        let route = self.routes.iter().find(|route| route.takes(&asked, parts.uri.path()));
+        let asked = match tunnel {
+            Some(tunnel) => {
+                connect::check(tunnel, &asked, &parts.uri)?;
+                tunnel.clone()
+            }
+            None => asked,
+        };
+        let mut routes = self.routes.iter().filter(|route| tunnel.is_none_or(|it| route.opens(it)));
+        let route = routes.find(|route| route.takes(&asked, parts.uri.path()));
         let route = route.ok_or_else(|| {
             Refusal::new(Reason::NoRoute, format!("no route takes this path at `{asked}`"))
         })?;
@@ -480,19 +505,7 @@ async fn tunnel(
     room: Arc<OwnedSemaphorePermit>,
 ) {
     let (Ok(client), Ok(service)) = tokio::join!(client, service) else { return };
-    let passed = Progress::new();
-    let mut client = InspectReader::new(TokioIo::new(client), |data| passed.note(data.len()));
-    let mut service = InspectReader::new(TokioIo::new(service), |data| passed.note(data.len()));
-    let mut carrying = pin!(tokio::io::copy_bidirectional(&mut client, &mut service));
-    loop {
-        let until = passed.last() + limit;
-        tokio::select! {
-            biased;
-            // What goes wrong here concerns the two alone.
-            _ = &mut carrying => break,
-            () = sleep_until(until) => if passed.last() + limit <= until { break },
-        }
-    }
+    carry(TokioIo::new(client), TokioIo::new(service), limit).await;
     drop(room);
 }
 

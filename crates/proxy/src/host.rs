@@ -101,6 +101,10 @@ impl Authority {
         self.0.host()
     }
 
+    pub(crate) fn port(&self) -> Option<u16> {
+        self.0.port_u16()
+    }
+
     pub(crate) fn to_uri_part(&self) -> uri::Authority {
         self.0.clone()
     }

@@ -48,11 +48,24 @@
 //! - **Trailers**, where both sides know them, but `x-amz-*` ones, which no signature covers.
 //! - **Answers as they come**, piece by piece; redirects are passed on, not followed.
 //! - **WebSockets**, over HTTP/1.1. No other upgrade: the `upgrade` header is dropped and the request
-//!   forwarded without it. `CONNECT` and `TRACE` are answered with 405.
+//!   forwarded without it. `TRACE` is answered with 405, and so is `CONNECT` without [`Config::connect`].
 //! - **`Expect: 100-continue`** is answered here, once there are credentials.
 //!
 //! Framing is made anew: a request with both `content-length` and `transfer-encoding` has one of them
 //! behind the proxy, whose body is what the latter says.
+//!
+//! # `CONNECT`
+//!
+//! With [`Config::connect`], a client may ask for a tunnel to a service by name, as SDKs do for `HTTPS_PROXY`:
+//! to a host of a route's [`allow`](RouteConfig::allow), or to the one that a route with an `upstream` signs or
+//! lists in its `hosts`, at port 443 unless the route names another. TLS then ends here, with a
+//! certificate that a local authority made for that name; clients trust that authority. What comes
+//! inside is a request as any other, but for the tunnel's host alone: another one in `host` is answered
+//! with 421, another one in TLS ends the handshake. Addresses, however they are written, and any other name are answered
+//! with 403, and not looked up.
+//!
+//! With [`Others::Tunnel`], other names are reached too, at port 443, through tunnels into which the proxy does
+//! not look: where all addresses of the name are public ([`Outside::may_reach`]), and by just these addresses.
 //!
 //! # What does not
 //!
@@ -70,7 +83,10 @@
 
 mod admin;
 mod body;
+mod ca;
+mod carry;
 mod config;
+mod connect;
 mod forward;
 mod head;
 mod host;
@@ -85,8 +101,10 @@ mod sign;
 mod upstream;
 mod workers;
 
+pub use ca::NewCa;
 pub use config::{
-    Config, ConfigError, Forwarded, Limits, PayloadMode, RouteConfig, SignedHeaders, Timeouts,
+    Config, ConfigError, ConnectConfig, Forwarded, Limits, Others, PayloadMode, RouteConfig,
+    SignedHeaders, Timeouts,
 };
 pub use host::{Authority, HostPattern};
 pub use outside::Outside;

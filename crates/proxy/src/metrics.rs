@@ -23,6 +23,9 @@ pub(crate) struct Metrics {
     pub(crate) in_flight: Gauge,
     pub(crate) connections: Gauge,
     expiry: Family<Routed, Gauge<f64, AtomicU64>>,
+    connects: Family<Connected, Counter>,
+    tunnels: Gauge,
+    tunnel_failures: Family<Refused, Counter>,
     registry: Registry,
 }
 
@@ -53,6 +56,13 @@ struct Refused {
     reason: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Connected {
+    /// `allowed`, `tunnelled` or `refused`.
+    outcome: &'static str,
+    reason: &'static str,
+}
+
 impl Metrics {
     pub(crate) fn new() -> Arc<Metrics> {
         let mut registry = Registry::with_prefix("countersign_proxy");
@@ -74,6 +84,12 @@ impl Metrics {
         registry.register("connections", "Open connections of clients", connections.clone());
         let help = "When the credentials expire, in Unix time; absent if they do not";
         registry.register_with_unit("credential_expiry", help, Unit::Seconds, expiry.clone());
+        let (connects, tunnel_failures) = (Family::default(), Family::default());
+        let tunnels = Gauge::default();
+        registry.register("connects", "Answered CONNECTs", connects.clone());
+        registry.register("tunnels", "Open tunnels of CONNECTs", tunnels.clone());
+        let help = "Tunnels in which there was no TLS";
+        registry.register("tunnel_failures", help, tunnel_failures.clone());
         Arc::new(Metrics {
             requests,
             duration,
@@ -83,6 +99,9 @@ impl Metrics {
             in_flight,
             connections,
             expiry,
+            connects,
+            tunnels,
+            tunnel_failures,
             registry,
         })
     }
@@ -101,6 +120,20 @@ impl Metrics {
 
     pub(crate) fn refused(&self, reason: Reason) {
         self.refusals.get_or_create(&Refused { reason: reason.as_str() }).inc();
+    }
+
+    pub(crate) fn connected(&self, outcome: &'static str, reason: &'static str) {
+        self.connects.get_or_create(&Connected { outcome, reason }).inc();
+    }
+
+    /// Counts a tunnel until this is dropped.
+    pub(crate) fn tunnel(&self) -> Open {
+        self.tunnels.inc();
+        Open(self.tunnels.clone())
+    }
+
+    pub(crate) fn tunnel_failed(&self, reason: &'static str) {
+        self.tunnel_failures.get_or_create(&Refused { reason }).inc();
     }
 
     pub(crate) fn expires(&self, route: &Arc<str>, at: Option<SystemTime>) {
@@ -134,6 +167,15 @@ impl OfRoute {
         self.duration.observe(took.as_secs_f64());
         self.sent.inc_by(sent);
         self.received.inc_by(received);
+    }
+}
+
+/// Something that is open.
+pub(crate) struct Open(Gauge);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }
 

@@ -1,8 +1,15 @@
 //! What a proxy asks of the program that it runs in.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::SystemTime,
+};
 
-use countersign::providers::ProvideCredentials;
+use countersign::providers::{BoxFuture, ProvideCredentials};
+
+use crate::connect;
 
 /// What a proxy asks of the program that it runs in.
 ///
@@ -41,6 +48,49 @@ pub trait Outside: Send + Sync {
         service: Option<&str>,
         region: Option<&str>,
     ) -> Result<(String, String), String>;
+
+    /// The addresses of a host to which a tunnel leads past all routes: those of the system's resolver.
+    ///
+    /// # Errors
+    /// Why they are not known.
+    fn resolve<'a>(
+        &'a self,
+        host: &'a str,
+        port: u16,
+    ) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>> {
+        Box::pin(async move {
+            // With a dot at its end a name is looked up as it is, not within the domains of this machine.
+            let found = tokio::net::lookup_host((format!("{host}."), port)).await?;
+            Ok(found.collect())
+        })
+    }
+
+    /// Whether such a tunnel may lead to an address: only to public ones, so that a client gets to
+    /// nothing on the inner side of the proxy.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use countersign::providers::ProvideCredentials;
+    /// # struct Plain;
+    /// # impl countersign_proxy::Outside for Plain {
+    /// #     fn credentials(&self, _: Option<&str>) -> Arc<dyn ProvideCredentials> {
+    /// #         Arc::new(countersign::Credentials::new("AKIDEXAMPLE", "secret"))
+    /// #     }
+    /// #     fn scope(&self, _: &str, _: &str, _: Option<&str>, _: Option<&str>) -> Result<(String, String), String> {
+    /// #         Err("nothing is known".to_owned())
+    /// #     }
+    /// # }
+    /// use countersign_proxy::Outside;
+    ///
+    /// assert!(Plain.may_reach("1.1.1.1".parse()?));
+    /// for address in ["127.0.0.1", "169.254.169.254", "10.0.0.1", "fd00:ec2::254", "::ffff:10.0.0.1"] {
+    ///     assert!(!Plain.may_reach(address.parse()?));
+    /// }
+    /// # Ok::<(), std::net::AddrParseError>(())
+    /// ```
+    fn may_reach(&self, address: IpAddr) -> bool {
+        connect::is_public(address)
+    }
 
     /// The time.
     fn now(&self) -> SystemTime {

@@ -23,6 +23,7 @@ pub(crate) struct Refusal {
 /// The sort of thing that keeps a request from being forwarded; what metrics and logs call it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Reason {
+    Address,
     BodyBroken,
     BodyTimeout,
     BodyTooLong,
@@ -30,6 +31,7 @@ pub(crate) enum Reason {
     CrossSite,
     Malformed,
     MethodNotAllowed,
+    Misdirected,
     NoCredentials,
     NoRoute,
     NotAllowed,
@@ -44,6 +46,7 @@ impl Reason {
     /// What metrics and logs call it; the status; and AWS's code, or the one that comes nearest.
     fn facts(self) -> (&'static str, u16, &'static str) {
         match self {
+            Reason::Address => ("address", 403, "AccessDenied"),
             Reason::BodyBroken => ("body_broken", 400, "IncompleteBody"),
             Reason::BodyTimeout => ("body_timeout", 408, "RequestTimeout"),
             Reason::BodyTooLong => ("body_too_long", 413, "EntityTooLarge"),
@@ -51,6 +54,7 @@ impl Reason {
             Reason::CrossSite => ("cross_site", 403, "AccessDenied"),
             Reason::Malformed => ("malformed", 400, "InvalidRequest"),
             Reason::MethodNotAllowed => ("method_not_allowed", 405, "MethodNotAllowed"),
+            Reason::Misdirected => ("misdirected", 421, "InvalidRequest"),
             Reason::NoCredentials => ("no_credentials", 503, "ServiceUnavailable"),
             Reason::NoRoute => ("no_route", 404, "NoRoute"),
             Reason::NotAllowed => ("not_allowed", 403, "AccessDenied"),

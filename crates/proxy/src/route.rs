@@ -137,6 +137,25 @@ impl Route {
         is_host && self.prefix.rest(path).is_some()
     }
 
+    /// Whether requests that come through a tunnel to this host go here: it is one of those that clients may
+    /// name, or the one that is spoken to.
+    pub(crate) fn opens(&self, host: &Authority) -> bool {
+        let has = |patterns: &[HostPattern]| {
+            patterns.iter().any(|pattern| pattern.holds_authority(host, 443))
+        };
+        if !self.hosts.is_empty() && !has(&self.hosts) {
+            return false;
+        }
+        match &self.to {
+            To::Allowed(allowed) => has(allowed),
+            To::Upstream(_) if !self.hosts.is_empty() => true,
+            To::Upstream(upstream) => {
+                let own = [self.sign_host.as_ref(), Some(&upstream.authority)];
+                own.into_iter().flatten().any(|own| own.clone().without_default_port(true) == *host)
+            }
+        }
+    }
+
     /// The host to sign for a client that asks for `host`.
     pub(crate) fn host(&self, host: &Authority) -> Result<Authority, Refusal> {
         let allowed = match (&self.sign_host, &self.to) {

@@ -2,13 +2,14 @@
 
 use std::{convert::Infallible, fmt, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     runtime,
     sync::{OwnedSemaphorePermit, Semaphore, watch},
@@ -20,6 +21,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     Config, ConfigError, Limits, Outside, Timeouts, admin,
     body::{self, Body, Holding},
+    connect::{self, Connecting},
     forward::{Engine, Peer},
     metrics::Metrics,
     refuse::Ids,
@@ -82,6 +84,8 @@ impl Proxy {
             }
             routes.push(route);
         }
+        let connecting = config.connect.as_ref().map(|it| Connecting::new(it, &outside));
+        let connecting = connecting.transpose()?;
         let engine = Engine {
             routes,
             room: body::room(config.limits.requests),
@@ -92,6 +96,7 @@ impl Proxy {
             nowhere: Arc::from(""),
             upgraded: TaskTracker::new(),
             cut: CancellationToken::new(),
+            connecting: connecting.map(Arc::new),
         };
         Ok(Proxy { config, engine: Arc::new(engine) })
     }
@@ -101,6 +106,9 @@ impl Proxy {
     /// # Errors
     /// If an address cannot be listened on; the text names it.
     pub async fn bind(self) -> io::Result<Bound> {
+        if let Some(connecting) = &self.engine.connecting {
+            connecting.warn();
+        }
         let mut listeners = Vec::with_capacity(self.config.listen.len());
         for address in &self.config.listen {
             listeners.push(bind(*address).await?);
@@ -159,23 +167,24 @@ impl Bound {
         let (stopping, stopped) = watch::channel(false);
         let room = body::room(config.limits.connections);
         let connections = TaskTracker::new();
-        let server = Server {
+        let server = Arc::new(Server {
             builder: builder(&config),
             engine,
             stopped,
             timeouts: config.timeouts.clone(),
             workers,
-        };
+        });
         let accepting = TaskTracker::new();
         for listener in listeners {
-            let accept = accept(listener, server.clone(), Arc::clone(&room), connections.clone());
+            let accept =
+                accept(listener, Arc::clone(&server), Arc::clone(&room), connections.clone());
             accepting.spawn(accept);
         }
         let admin = admin.map(|listener| {
             // Its own few connections, so that a full house does not look like a dead one.
             let room = Arc::new(Semaphore::new(ADMIN_CONNECTIONS));
             let (never, stopped) = watch::channel(false);
-            let server = Server { stopped, ..server.clone() };
+            let server = Arc::new(Server { stopped, ..Server::clone(&server) });
             let serving = accept_admin(listener, server, room);
             tokio::spawn(async move {
                 serving.await;
@@ -212,11 +221,11 @@ async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// What all connections share.
 #[derive(Clone)]
-struct Server {
+pub(crate) struct Server {
     builder: auto::Builder<TokioExecutor>,
-    engine: Arc<Engine>,
-    stopped: watch::Receiver<bool>,
-    timeouts: Timeouts,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) stopped: watch::Receiver<bool>,
+    pub(crate) timeouts: Timeouts,
     workers: Workers,
 }
 
@@ -244,7 +253,7 @@ fn builder(config: &Config) -> auto::Builder<TokioExecutor> {
 /// Takes connections until it is time to stop, and then those that were made before.
 async fn accept(
     listener: TcpListener,
-    server: Server,
+    server: Arc<Server>,
     room: Arc<Semaphore>,
     connections: TaskTracker,
 ) {
@@ -254,12 +263,12 @@ async fn accept(
             accepted = next(&listener, &room) => accepted,
             () = wanted(&mut stopped) => break,
         };
-        server.workers.spawn(&connections, converse(accepted, server.clone()));
+        server.workers.spawn(&connections, converse(accepted, Arc::clone(&server)));
     }
     // Their clients were told that they are connected.
     let until = Instant::now() + SWEEP;
     while let Ok(accepted) = timeout_at(until, next(&listener, &room)).await {
-        server.workers.spawn(&connections, converse(accepted, server.clone()));
+        server.workers.spawn(&connections, converse(accepted, Arc::clone(&server)));
     }
 }
 
@@ -281,44 +290,54 @@ async fn next(listener: &TcpListener, room: &Arc<Semaphore>) -> Accepted {
     }
 }
 
-async fn converse((stream, address, permit): Accepted, server: Server) {
+async fn converse((stream, address, permit): Accepted, server: Arc<Server>) {
     let Ok(stream) = server.workers.adopt(stream) else { return };
-    let engine = Arc::clone(&server.engine);
-    let peer = Peer { address: Some(address.ip()), https: false, room: Arc::new(permit) };
+    let room = Arc::new(permit);
+    let peer = Peer { address: Some(address.ip()), https: false, tunnel: None, room };
     server.engine.metrics.connections.inc();
-    serve_connection(stream, server, move |request| {
-        let (engine, peer) = (Arc::clone(&engine), peer.clone());
-        async move { engine.answer(request, peer).await }
+    let answering = Arc::clone(&server);
+    serve_connection(stream, &server, move |request| {
+        let (server, peer) = (Arc::clone(&answering), peer.clone());
+        async move {
+            match &server.engine.connecting {
+                Some(connecting) if request.method() == Method::CONNECT => {
+                    let connecting = Arc::clone(connecting);
+                    // Rare, and larger than all else.
+                    Box::pin(connect::answer(server, connecting, request, peer)).await
+                }
+                _ => server.engine.answer(request, peer).await,
+            }
+        }
     })
-    .await
-    .metrics
-    .connections
-    .dec();
+    .await;
+    server.engine.metrics.connections.dec();
 }
 
-async fn accept_admin(listener: TcpListener, server: Server, room: Arc<Semaphore>) {
+async fn accept_admin(listener: TcpListener, server: Arc<Server>, room: Arc<Semaphore>) {
     loop {
         let (stream, _, permit) = next(&listener, &room).await;
-        let server = server.clone();
+        let server = Arc::clone(&server);
         let engine = Arc::clone(&server.engine);
         tokio::spawn(async move {
             let answer = move |request| {
                 let engine = Arc::clone(&engine);
                 async move { admin::answer(&engine, request).await }
             };
-            serve_connection(stream, server, answer).await;
+            serve_connection(stream, &server, answer).await;
             drop(permit);
         });
     }
 }
 
 /// Serves a connection to its end. What goes wrong with it concerns nobody but its client.
-async fn serve_connection<A, F>(stream: TcpStream, server: Server, answer: A) -> Arc<Engine>
+pub(crate) async fn serve_connection<S, A, F>(stream: S, server: &Server, answer: A)
 where
+    S: AsyncRead + AsyncWrite + Send + 'static,
     A: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
-    let Server { builder, engine, mut stopped, timeouts, .. } = server;
+    let Server { builder, engine, timeouts, .. } = server;
+    let mut stopped = server.stopped.clone();
     let mut stream = TimeoutStream::new(stream);
     // Whoever reads nothing would keep the service's answer waiting for ever.
     stream.set_write_timeout(Some(timeouts.body));
@@ -339,14 +358,14 @@ where
     tokio::select! {
         // What has come is read before anything else is decided.
         biased;
-        _ = connection.as_mut() => return engine,
+        _ = connection.as_mut() => return,
         () = wanted(&mut begins) => {}
-        () = sleep(timeouts.head) => return engine,
+        () = sleep(timeouts.head) => return,
         () = async { wanted(&mut stopped).await; sleep(GRACE).await; } => {}
     }
     tokio::select! {
         biased;
-        _ = connection.as_mut() => return engine,
+        _ = connection.as_mut() => return,
         () = wanted(&mut stopped) => {}
     }
     // The next request may have come, and the system not have told so yet.
@@ -357,11 +376,10 @@ where
             () = engine.cut.cancelled() => {}
         }
     }
-    engine
 }
 
 /// Waits until it is true, or nobody is left to say so.
-async fn wanted(flag: &mut watch::Receiver<bool>) {
+pub(crate) async fn wanted(flag: &mut watch::Receiver<bool>) {
     let _ = flag.wait_for(|is| *is).await;
 }
 
