@@ -5,7 +5,7 @@
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
-    process::{Child, Stdio},
+    process::{Child, ChildStderr, Command, Stdio},
     sync::mpsc,
     thread,
 };
@@ -16,7 +16,10 @@ use crate::support::{SECRET, countersign, run};
 
 /// A proxy on a free port, and that port.
 fn start(args: &[&str]) -> (Child, String) {
-    let mut command = countersign(&[&["proxy", "--listen", "0"], args].concat());
+    start_with(countersign(&[&["proxy", "--listen", "0"], args].concat()))
+}
+
+fn start_with(mut command: Command) -> (Child, String) {
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut first = String::new();
@@ -24,6 +27,47 @@ fn start(args: &[&str]) -> (Child, String) {
     let address = first.trim().strip_prefix("listening on http://");
     let address = address.unwrap_or_else(|| panic!("{first}")).to_owned();
     (child, address)
+}
+
+fn tell(child: &Child, signal: Signal) {
+    let id = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    kill_process(id, signal).unwrap();
+}
+
+/// What a client gets for a request.
+fn get(address: &str) -> String {
+    let mut client = TcpStream::connect(address).unwrap();
+    client.write_all(b"GET /k HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+/// Reads the log up to a line with this in it.
+fn log_until(log: &mut BufReader<ChildStderr>, text: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    while lines.last().is_none_or(|line: &String| !line.contains(text)) {
+        let mut line = String::new();
+        assert!(log.read_line(&mut line).unwrap() > 0, "no `{text}` in {lines:?}");
+        lines.push(line);
+    }
+    lines
+}
+
+/// A service that answers each request with this.
+fn service(body: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            read_head(&mut stream);
+            let length = body.len();
+            let head =
+                format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n");
+            stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
+        }
+    });
+    format!("http://{address}")
 }
 
 fn read_head(stream: &mut TcpStream) -> String {
@@ -54,8 +98,7 @@ fn a_proxy_that_is_told_to_stop_ends_what_is_in_flight_and_logs_it_without_secre
     assert!(head.starts_with("GET /a//b?secret=query HTTP/1.1\r\n"), "{head}");
     assert!(head.contains("authorization: AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/"), "{head}");
     assert!(head.contains("/eu-west-1/sqs/aws4_request"), "{head}");
-    let id = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
-    kill_process(id, Signal::TERM).unwrap();
+    tell(&child, Signal::TERM);
     stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nmeow").unwrap();
     let answer = asks.recv().unwrap();
     client.join().unwrap();
@@ -94,6 +137,171 @@ fn settings_are_read_from_a_file_and_checked() {
         assert_eq!(code, Some(2), "{said}");
         assert!(said.contains(expected), "{expected}: {said}");
     }
+}
+
+#[test]
+fn a_check_says_what_would_be_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("proxy.toml");
+    let text = "admin = \"127.0.0.1:9901\"\n\
+                listen = [\"127.0.0.1:8080\", \"unix:/run/proxy.sock\"]\n\
+                [limits]\nrate = 2.5\n\
+                [[route]]\nname = \"queues\"\nhosts = [\"*.local\"]\npath = \"/q\"\n\
+                upstream = \"https://sqs.eu-west-1.amazonaws.com\"\n\
+                [[route]]\nallow = [\"*.amazonaws.com\"]\nservice = \"s3\"\npayload = \"chunks\"\n";
+    std::fs::write(&path, text).unwrap();
+    let output = run(countersign(&["proxy", "--check", "--config", path.to_str().unwrap()]), b"");
+    assert_eq!(output.status.code(), Some(0));
+    let expected = [
+        "listens on http://127.0.0.1:8080",
+        "listens on unix:/run/proxy.sock",
+        "health and metrics on http://127.0.0.1:9901",
+        "takes whatever client can connect",
+        "takes 10000 connections and 10000 requests at a time, with bodies up to 5368709120 bytes",
+        "takes 2.5 requests a second of each client",
+        "route `queues`: *.local, /q to https://sqs.eu-west-1.amazonaws.com, for (by host) in (by host), \
+         bodies hashed",
+        "route: any host, / to *.amazonaws.com, for s3 in (by host), bodies signed in chunks",
+        "the settings can be used",
+    ];
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(said.lines().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn on_sighup_the_settings_are_read_again_and_broken_ones_leave_the_old() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("proxy.toml");
+    let write = |upstream: &str, rest: &str| {
+        let route = format!(
+            "[[route]]\nupstream = \"{upstream}\"\nservice = \"s3\"\nregion = \"eu-west-1\"\n"
+        );
+        std::fs::write(&path, format!("{rest}\n{route}")).unwrap();
+    };
+    let (first, second) = (service("first"), service("second"));
+    write(&first, "");
+    let (mut child, address) = start(&["--config", path.to_str().unwrap()]);
+    let mut log = BufReader::new(child.stderr.take().unwrap());
+    assert!(get(&address).ends_with("first"));
+    write(&second, "");
+    tell(&child, Signal::HUP);
+    log_until(&mut log, "the settings are read again");
+    assert!(get(&address).ends_with("second"));
+    write(&first, "lisen = []");
+    tell(&child, Signal::HUP);
+    let lines = log_until(&mut log, "the old settings stay");
+    let last = lines.last().unwrap();
+    assert!(last.contains("\"ERROR\"") && last.contains("lisen"), "{last}");
+    assert!(get(&address).ends_with("second"));
+    write(&first, "log = \"error\"");
+    tell(&child, Signal::HUP);
+    while !get(&address).ends_with("first") {}
+    // What is said of requests is said no more.
+    tell(&child, Signal::TERM);
+    let mut rest = String::new();
+    log.read_to_string(&mut rest).unwrap();
+    let requests = rest.matches("\"request\"").count();
+    let of_first = rest.lines().filter(|line| line.contains("\"received\":5")).count();
+    assert!(of_first == 0 && requests == rest.matches("\"received\":6").count(), "{rest}");
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn signals_have_it_log_more_and_less() {
+    let upstream = service("meow");
+    let options = ["--upstream", &upstream, "--service", "s3", "--region", "r", "--log", "error"];
+    let (mut child, address) = start(&options);
+    let mut log = BufReader::new(child.stderr.take().unwrap());
+    get(&address);
+    tell(&child, Signal::USR1);
+    let lines = log_until(&mut log, "the level of the log is Warn now");
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    get(&address);
+    tell(&child, Signal::USR1);
+    let lines = log_until(&mut log, "the level of the log is Info now");
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    get(&address);
+    log_until(&mut log, "\"message\":\"request\"");
+    tell(&child, Signal::USR2);
+    log_until(&mut log, "the level of the log is Warn now");
+    get(&address);
+    tell(&child, Signal::TERM);
+    let mut rest = String::new();
+    log.read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, "");
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn clients_of_a_unix_socket_are_signed_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("proxy.sock");
+    let upstream = service("meow");
+    let listen = format!("unix:{}", path.display());
+    let options = ["--upstream", &upstream, "--service", "s3", "--region", "r"];
+    let mut command = countersign(&[&["proxy", "--listen", &listen], &options[..]].concat());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut first = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
+    assert_eq!(first, format!("listening on {listen}\n"));
+    let mut client = std::os::unix::net::UnixStream::connect(&path).unwrap();
+    client.write_all(b"GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("meow"), "{answer}");
+    tell(&child, Signal::TERM);
+    let output = child.wait_with_output().unwrap();
+    let log = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && log.contains("\"name\":\"uid "), "{log}");
+    assert!(!path.exists());
+}
+
+#[cfg(feature = "otel")]
+#[test]
+fn a_span_of_each_request_goes_to_the_collector_as_a_part_of_the_clients() {
+    let collector = TcpListener::bind("127.0.0.1:0").unwrap();
+    let upstream = service("meow");
+    let options = ["--upstream", &upstream, "--service", "s3", "--region", "r"];
+    let mut command = countersign(&[&["proxy", "--listen", "0"], &options[..]].concat());
+    let endpoint = format!("http://{}", collector.local_addr().unwrap());
+    command.env("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint);
+    let (child, address) = start_with(command);
+    let mut client = TcpStream::connect(address).unwrap();
+    let trace = "0af7651916cd43dd8448eb211c80319c";
+    let request = format!(
+        "GET /k HTTP/1.1\r\nhost: h\r\nconnection: close\r\ntraceparent: 00-{trace}-b7ad6b7169203331-01\r\n\r\n"
+    );
+    client.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).unwrap();
+    assert!(answer.ends_with("meow"), "{answer}");
+    tell(&child, Signal::TERM);
+    // What has not been exported yet is at the end.
+    let (stream, _) = collector.accept().unwrap();
+    let mut reader = BufReader::new(&stream);
+    let (mut head, mut length) = (String::new(), 0);
+    while !head.ends_with("\r\n\r\n") {
+        let from = head.len();
+        assert!(reader.read_line(&mut head).unwrap() > 0, "{head}");
+        if let Some(text) = head[from..].to_ascii_lowercase().strip_prefix("content-length: ") {
+            length = text.trim().parse().unwrap();
+        }
+    }
+    assert!(head.starts_with("POST /v1/traces HTTP/1.1\r\n"), "{head}");
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).unwrap();
+    (&stream).write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").unwrap();
+    let has = |part: &[u8]| body.windows(part.len()).filter(|it| *it == part).count();
+    assert_eq!(has(&hex::decode(trace).unwrap()), 1);
+    assert_eq!(has(&hex::decode("b7ad6b7169203331").unwrap()), 1);
+    for text in ["countersign-proxy", "url.path", "/k", "countersign.request_id"] {
+        assert!(has(text.as_bytes()) >= 1, "{text}");
+    }
+    let output = child.wait_with_output().unwrap();
+    let log = String::from_utf8(output.stderr).unwrap();
+    let line: serde_json::Value = serde_json::from_str(log.lines().next().unwrap()).unwrap();
+    assert_eq!(has(line["id"].as_str().unwrap().as_bytes()), 1, "{log}");
 }
 
 #[cfg(target_os = "linux")]

@@ -24,6 +24,7 @@ pub(crate) async fn answer(engine: &Arc<Engine>, request: Request<Incoming>) -> 
                 if let Ok(expiry) = route.signing.readiness().await {
                     engine.metrics.expires(&route.name, expiry);
                 }
+                engine.metrics.renewed(&route.name, route.signing.renewals());
             }
             let mut response = text(StatusCode::OK, engine.metrics.text());
             response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(OPEN_METRICS));

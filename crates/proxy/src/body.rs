@@ -81,6 +81,11 @@ impl Holding {
         }
     }
 
+    /// Takes the room for files of another, whose bodies are still there.
+    pub(crate) fn share(&mut self, other: &Holding) {
+        self.room = Arc::clone(&other.room);
+    }
+
     /// Reads a body to its end and hashes it on the way: into memory, and what is longer into a file
     /// without a name, which is gone with the last who has it open.
     pub(crate) async fn hold(&self, body: &mut Incoming) -> Result<Held, Refusal> {

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     net::{Ipv4Addr, SocketAddr},
+    num::NonZeroU32,
     path::PathBuf,
     time::Duration,
 };
@@ -12,6 +13,7 @@ use serde::Deserialize;
 
 use crate::{
     host::{Authority, HostPattern},
+    listen::ListenAddress,
     path::Prefix,
     upstream::Upstream,
 };
@@ -44,10 +46,17 @@ use crate::{
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Config {
-    /// The addresses to listen on; `127.0.0.1:8080` unless it is set. Port 0 is a free one.
-    pub listen: Vec<SocketAddr>,
-    /// Whether addresses other than loopback are allowed, where whoever reaches them is signed for.
+    /// Where to listen; `127.0.0.1:8080` unless it is set.
+    pub listen: Vec<ListenAddress>,
+    /// Whether addresses other than loopback are allowed where nobody proves who they are: whoever reaches them is
+    /// signed for.
     pub insecure_listen: bool,
+    /// TLS at all addresses, but not on Unix sockets; none unless it is set.
+    pub tls: Option<TlsConfig>,
+    /// The secrets by which clients are known; they need none unless it is set.
+    pub auth: Option<AuthConfig>,
+    /// How much the program logs in which the proxy runs; that one reads it.
+    pub log: Option<LogLevel>,
     /// Where health and metrics are served; nowhere unless it is set. May be `[::]:9901`: nothing is
     /// signed there.
     pub admin: Option<SocketAddr>,
@@ -67,8 +76,11 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Config {
         Config {
-            listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))],
+            listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)).into()],
             insecure_listen: false,
+            tls: None,
+            auth: None,
+            log: None,
             admin: None,
             ca_file: None,
             limits: Limits::default(),
@@ -77,6 +89,128 @@ impl Default for Config {
             routes: Vec::new(),
         }
     }
+}
+
+impl Config {
+    /// # Errors
+    /// What cannot be, as far as that is seen without looking elsewhere.
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        if self.routes.is_empty() {
+            return Err(ConfigError::new("there is no route: give an upstream, or hosts to allow"));
+        }
+        if self.listen.is_empty() {
+            return Err(ConfigError::new("there is no address to listen on"));
+        }
+        let Limits { connections, requests, head, .. } = self.limits;
+        if connections == 0 || requests == 0 || head < LEAST_HEAD {
+            return Err(ConfigError::new(format!(
+                "the limits let nothing through: connections and requests must be 1 at the least, head \
+                 {LEAST_HEAD}"
+            )));
+        }
+        if let Some(open) = self.listen.iter().find(|address| !address.is_local())
+            && !self.insecure_listen
+            && !self.knows_clients()
+        {
+            return Err(ConfigError::new(format!(
+                "{open} can be reached from other machines, and whoever reaches it is signed for: \
+                 listen on loopback, have clients prove who they are (auth, or client_ca in tls), or allow it \
+                 with insecure_listen"
+            )));
+        }
+        self.timeouts.check()
+    }
+
+    /// Whether whoever is signed for has proved who they are.
+    fn knows_clients(&self) -> bool {
+        self.auth.is_some()
+            || self.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some())
+            || self.routes.iter().all(RouteConfig::verifies)
+    }
+}
+
+/// TLS towards clients: 1.2 and 1.3, with HTTP/2 and HTTP/1.1.
+///
+/// ```
+/// use countersign_proxy::TlsConfig;
+///
+/// let tls = TlsConfig::new("server.pem", "server.key").with_client_ca("clients.pem");
+/// assert_eq!(tls.client_ca.as_deref(), Some("clients.pem".as_ref()));
+/// ```
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct TlsConfig {
+    /// A PEM file of the proxy's certificate, and behind it those that lead to its authority.
+    pub certificate: PathBuf,
+    /// A PEM file of the private key.
+    pub key: PathBuf,
+    /// A PEM file of authorities: clients must have a certificate of one of them. They need none unless it is set.
+    pub client_ca: Option<PathBuf>,
+}
+
+impl TlsConfig {
+    /// TLS with this certificate and key, for whatever client.
+    pub fn new(certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> TlsConfig {
+        TlsConfig { certificate: certificate.into(), key: key.into(), client_ca: None }
+    }
+
+    /// The same, for clients with a certificate of an authority in this file.
+    #[must_use]
+    pub fn with_client_ca(self, file: impl Into<PathBuf>) -> TlsConfig {
+        TlsConfig { client_ca: Some(file.into()), ..self }
+    }
+}
+
+/// The secrets by which clients are known.
+///
+/// They say them in `authorization`, or in `proxy-authorization` where they ask for a whole URL; neither goes on to
+/// the service.
+///
+/// ```
+/// use countersign_proxy::AuthConfig;
+///
+/// let auth = AuthConfig::new("clients.txt");
+/// assert_eq!(auth.file.to_str(), Some("clients.txt"));
+/// ```
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct AuthConfig {
+    /// A file with a line for each: `bearer TOKEN` or `basic USER:PASSWORD`. Lines that begin with `#` say nothing.
+    pub file: PathBuf,
+}
+
+impl AuthConfig {
+    /// The clients of this file.
+    pub fn new(file: impl Into<PathBuf>) -> AuthConfig {
+        AuthConfig { file: file.into() }
+    }
+}
+
+/// How much is logged: this, and what is graver.
+///
+/// ```
+/// use countersign_proxy::LogLevel;
+///
+/// assert!(LogLevel::Off < LogLevel::Info && LogLevel::Info < LogLevel::Debug);
+/// assert_eq!(LogLevel::default(), LogLevel::Info);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum LogLevel {
+    /// Nothing.
+    Off,
+    /// What fails for all, such as settings that cannot be read again.
+    Error,
+    /// What fails, such as a provider of credentials.
+    Warn,
+    /// Each request.
+    #[default]
+    Info,
+    /// What concerns one client alone, such as a handshake that fails.
+    Debug,
 }
 
 /// How much a proxy takes.
@@ -92,6 +226,11 @@ pub struct Limits {
     pub connections: usize,
     /// Requests under way at a time, until their answers have passed; more are answered with 503.
     pub requests: usize,
+    /// Requests each second of one client, in the long run; more are answered with 429. Clients are told apart by
+    /// what they prove to be, or by their addresses: those of IPv6 by the first half. No limit unless it is set.
+    pub rate: Option<f64>,
+    /// Requests of one client at once, if it asked nothing for a while; as many as in a second unless it is set.
+    pub burst: Option<NonZeroU32>,
     /// Bytes in the head of a request.
     pub head: usize,
     /// Headers in a request.
@@ -112,6 +251,8 @@ impl Default for Limits {
         Limits {
             connections: 10_000,
             requests: 10_000,
+            rate: None,
+            burst: None,
             head: 64 << 10,
             headers: 100,
             body: 5 << 30,
@@ -324,6 +465,11 @@ impl RouteConfig {
     pub fn with_scope(self, region: impl Into<String>, service: impl Into<String>) -> RouteConfig {
         RouteConfig { region: Some(region.into()), service: Some(service.into()), ..self }
     }
+
+    /// Whether clients prove who they are to the route itself. None does that signs whatever comes.
+    pub(crate) fn verifies(&self) -> bool {
+        false
+    }
 }
 
 /// Which headers of a request are signed.
@@ -411,5 +557,7 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
+/// The head of a request with a session token in its query takes some.
+const LEAST_HEAD: usize = 8 << 10;
 const SHORTEST: Duration = Duration::from_millis(1);
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);

@@ -36,7 +36,8 @@ use crate::{
     carry::carry,
     connect::{self, Connecting},
     head, host,
-    metrics::{Metrics, OfRoute},
+    inbound::Gate,
+    metrics::{Metrics, OfRoute, Seat},
     pool::{Lease, NotSent},
     refuse::{self, Id, Ids, Reason, Refusal},
     route::Route,
@@ -47,6 +48,7 @@ use crate::{
 /// All that a request needs on its way.
 pub(crate) struct Engine {
     pub(crate) routes: Vec<Route>,
+    pub(crate) gate: Gate,
     /// For requests under way.
     pub(crate) room: Arc<Semaphore>,
     pub(crate) holding: Holding,
@@ -60,18 +62,22 @@ pub(crate) struct Engine {
     /// Ends what is still in flight when there is no more time for it.
     pub(crate) cut: CancellationToken,
     /// What is done with tunnels, unless they are refused.
-    pub(crate) connecting: Option<Arc<Connecting>>,
+    pub(crate) connecting: Option<Connecting>,
 }
 
 /// Who sent a request.
 #[derive(Clone, Debug)]
 pub(crate) struct Peer {
     pub(crate) address: Option<IpAddr>,
+    /// What it proved to be.
+    pub(crate) name: Option<Arc<str>>,
+    /// Whether it said a secret of the settings.
+    pub(crate) is_known: bool,
     pub(crate) https: bool,
     /// The host of the tunnel through which it came.
     pub(crate) tunnel: Option<Arc<Authority>>,
     /// Its connection's, also once that is a WebSocket.
-    pub(crate) room: Arc<OwnedSemaphorePermit>,
+    pub(crate) seat: Arc<Seat>,
 }
 
 /// What is told of a request once it is over: when this is dropped.
@@ -92,6 +98,8 @@ struct Record {
     is_whole: bool,
     /// Free once this is over.
     room: Option<OwnedSemaphorePermit>,
+    /// What of the client's this is a part of, as it said.
+    trace: [Option<HeaderValue>; 2],
     metrics: Arc<Metrics>,
 }
 
@@ -119,6 +127,7 @@ impl Engine {
             received: 0,
             is_whole: false,
             room: None,
+            trace: ["traceparent", "tracestate"].map(|name| request.headers().get(name).cloned()),
             metrics: Arc::clone(&self.metrics),
         };
         let mut wire = refuse::wire("", request.headers());
@@ -147,10 +156,20 @@ impl Engine {
         client: upgrade::OnUpgrade,
     ) -> Result<(Response<Body>, Option<LookOut>, Option<Lease>), Refusal> {
         let (mut parts, body) = request.into_parts();
-        let (route, asked) = self.route(&parts, record.peer.tunnel.as_deref())?;
-        record.route = Arc::clone(&route.name);
-        record.counts = Some(Arc::clone(route.counts(&self.metrics)));
-        *wire = refuse::wire(route.signing.service(), &parts.headers);
+        let identified = self.gate.identify(&parts, &mut record.peer);
+        let found = self.route(&parts, record.peer.tunnel.as_deref());
+        if let Ok((route, _)) = &found {
+            record.route = Arc::clone(&route.name);
+            record.counts = Some(Arc::clone(route.counts(&self.metrics)));
+            *wire = refuse::wire(route.signing.service(), &parts.headers);
+        }
+        self.gate.check_rate(&record.peer)?;
+        // What is served here is the business of clients that are known.
+        if !found.as_ref().is_ok_and(|(route, _)| route.verifies) {
+            identified?;
+            self.gate.strip(&mut parts);
+        }
+        let (route, asked) = found?;
         route.check_site(&asked, &parts.headers)?;
         let host = route.host(&asked)?;
         record.host = Some(host.clone());
@@ -206,8 +225,8 @@ impl Engine {
                 return Err(Refusal::new(Reason::UpstreamFailed, message));
             }
             let service = upgrade::on(&mut response);
-            let (limit, room) = (self.timeouts.websocket, Arc::clone(&record.peer.room));
-            let carrying = tunnel(client, service, limit, room);
+            let (limit, seat) = (self.timeouts.websocket, Arc::clone(&record.peer.seat));
+            let carrying = tunnel(client, service, limit, seat);
             self.upgraded.spawn(self.cut.clone().run_until_cancelled_owned(carrying));
         }
         Ok((self.pass(response), look_out, lease))
@@ -496,17 +515,17 @@ fn not_sent(error: &NotSent) -> Refusal {
     Refusal::new(Reason::UpstreamFailed, format!("the service did not answer: {cause}"))
 }
 
-/// Carries bytes both ways until both sides have ended, or nothing came for this long. Until then it takes
-/// the room of its connection.
+/// Carries bytes both ways until both sides have ended, or nothing came for this long. Until then it keeps
+/// the seat of its connection.
 async fn tunnel(
     client: upgrade::OnUpgrade,
     service: upgrade::OnUpgrade,
     limit: Duration,
-    room: Arc<OwnedSemaphorePermit>,
+    seat: Arc<Seat>,
 ) {
     let (Ok(client), Ok(service)) = tokio::join!(client, service) else { return };
     carry(TokioIo::new(client), TokioIo::new(service), limit).await;
-    drop(room);
+    drop(seat);
 }
 
 /// Looks at an answer while it passes.
@@ -544,10 +563,12 @@ impl Drop for Record {
             Some(counts) => counts.ended(status, took, sent, self.received),
             None => self.metrics.of_route(&self.route).ended(status, took, sent, self.received),
         }
+        let [parent, state] = &self.trace;
         tracing::info!(
             id = %self.id,
             route = &*self.route,
             client = self.peer.address.map(tracing::field::display),
+            name = self.peer.name.as_deref(),
             method = self.method.as_str(),
             host = self.host.as_ref().map_or("", Authority::as_str),
             // Without the query, which may hold what is nobody's business.
@@ -558,9 +579,15 @@ impl Drop for Record {
             received = self.received,
             whole = self.is_whole,
             milliseconds = milliseconds(took),
+            traceparent = text(parent.as_ref()),
+            tracestate = text(state.as_ref()),
             "request"
         );
     }
+}
+
+fn text(value: Option<&HeaderValue>) -> Option<&str> {
+    value?.to_str().ok()
 }
 
 fn milliseconds(length: Duration) -> u64 {

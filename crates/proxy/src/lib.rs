@@ -72,6 +72,16 @@
 //! Without credentials nothing is forwarded: 503, with the reason. Refusals of the proxy's own have the
 //! header `x-countersign-refusal`, and a body in the form of the service, so that SDKs show it.
 //!
+//! # Who is let in
+//!
+//! Whoever connects, and so only on loopback and Unix sockets, unless clients prove who they are: by a certificate
+//! ([`TlsConfig::client_ca`]) or a secret ([`AuthConfig`]), which is never forwarded. Who asks more than
+//! [`Limits::rate`] is answered with 429.
+//!
+//! [`Handle::reload`] changes all this while the proxy serves, without losing a request.
+//!
+//! # Limits
+//!
 //! More connections than [`Limits::connections`] wait. More requests at a time than [`Limits::requests`], and
 //! bodies for which files have no room ([`Limits::spooled`]), are answered with 503: clients try again. Whoever
 //! reads nothing of an answer for [`Timeouts::body`] is dropped.
@@ -87,14 +97,18 @@ mod ca;
 mod carry;
 mod config;
 mod connect;
+mod connection;
 mod forward;
 mod head;
 mod host;
+mod inbound;
+mod listen;
 mod metrics;
 mod outside;
 mod path;
 mod pool;
 mod refuse;
+mod reload;
 mod route;
 mod serve;
 mod sign;
@@ -103,12 +117,14 @@ mod workers;
 
 pub use ca::NewCa;
 pub use config::{
-    Config, ConfigError, ConnectConfig, Forwarded, Limits, Others, PayloadMode, RouteConfig,
-    SignedHeaders, Timeouts,
+    AuthConfig, Config, ConfigError, ConnectConfig, Forwarded, Limits, LogLevel, Others,
+    PayloadMode, RouteConfig, SignedHeaders, Timeouts, TlsConfig,
 };
 pub use host::{Authority, HostPattern};
+pub use listen::ListenAddress;
 pub use outside::Outside;
 pub use path::Prefix;
+pub use reload::Handle;
 pub use serve::{Bound, Proxy};
 pub use upstream::Upstream;
 

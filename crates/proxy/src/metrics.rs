@@ -11,6 +11,8 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
+use tokio::sync::OwnedSemaphorePermit;
+
 use crate::refuse::Reason;
 
 /// What is counted.
@@ -21,8 +23,9 @@ pub(crate) struct Metrics {
     sent: Family<Routed, Counter>,
     received: Family<Routed, Counter>,
     pub(crate) in_flight: Gauge,
-    pub(crate) connections: Gauge,
+    connections: Gauge,
     expiry: Family<Routed, Gauge<f64, AtomicU64>>,
+    renewals: Family<Routed, Counter>,
     connects: Family<Connected, Counter>,
     tunnels: Gauge,
     tunnel_failures: Family<Refused, Counter>,
@@ -72,7 +75,7 @@ impl Metrics {
         let refusals = Family::default();
         let (sent, received) = (Family::default(), Family::default());
         let (in_flight, connections) = (Gauge::default(), Gauge::default());
-        let expiry = Family::default();
+        let (expiry, renewals) = (Family::default(), Family::default());
         registry.register("requests", "Answered requests", requests.clone());
         let help = "From the head of a request to the end of its answer";
         registry.register_with_unit("request_duration", help, Unit::Seconds, duration.clone());
@@ -84,6 +87,8 @@ impl Metrics {
         registry.register("connections", "Open connections of clients", connections.clone());
         let help = "When the credentials expire, in Unix time; absent if they do not";
         registry.register_with_unit("credential_expiry", help, Unit::Seconds, expiry.clone());
+        let help = "Times that other credentials took the place of those before";
+        registry.register("credential_renewals", help, renewals.clone());
         let (connects, tunnel_failures) = (Family::default(), Family::default());
         let tunnels = Gauge::default();
         registry.register("connects", "Answered CONNECTs", connects.clone());
@@ -99,6 +104,7 @@ impl Metrics {
             in_flight,
             connections,
             expiry,
+            renewals,
             connects,
             tunnels,
             tunnel_failures,
@@ -148,6 +154,10 @@ impl Metrics {
         }
     }
 
+    pub(crate) fn renewed(&self, route: &Arc<str>, times: u64) {
+        self.renewals.get_or_create(&Routed { route: Arc::clone(route) }).inc_by(times);
+    }
+
     /// All of it, as Prometheus reads it.
     pub(crate) fn text(&self) -> String {
         let mut out = String::new();
@@ -176,6 +186,26 @@ pub(crate) struct Open(Gauge);
 impl Drop for Open {
     fn drop(&mut self) {
         self.0.dec();
+    }
+}
+
+/// A place among the connections: counted, and free for another once nobody has it.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    connections: Gauge,
+    _room: OwnedSemaphorePermit,
+}
+
+impl Seat {
+    pub(crate) fn take(metrics: &Metrics, room: OwnedSemaphorePermit) -> Seat {
+        metrics.connections.inc();
+        Seat { connections: metrics.connections.clone(), _room: room }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.connections.dec();
     }
 }
 

@@ -1,6 +1,6 @@
 //! Paths, byte for byte.
 
-use std::str::FromStr;
+use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, de};
 
@@ -32,6 +32,12 @@ impl Prefix {
 
     pub(crate) fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl fmt::Display for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_all() { "/" } else { self.as_str() })
     }
 }
 

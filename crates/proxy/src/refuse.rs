@@ -3,12 +3,15 @@
 use std::{
     fmt,
     hash::{BuildHasher, RandomState},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use bytes::Bytes;
 use countersign::verify::{Dialect, Wire};
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 
 use crate::body::{self, Body};
 
@@ -18,6 +21,8 @@ pub(crate) struct Refusal {
     pub(crate) reason: Reason,
     /// What was seen, for the client: never a secret.
     pub(crate) message: String,
+    /// What else the client is told.
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// The sort of thing that keeps a request from being forwarded; what metrics and logs call it.
@@ -36,7 +41,10 @@ pub(crate) enum Reason {
     NoRoute,
     NotAllowed,
     NotSignable,
+    ProxyUnauthorized,
     Spool,
+    TooManyRequests,
+    Unauthorized,
     UpstreamConnect,
     UpstreamFailed,
     UpstreamTimeout,
@@ -59,7 +67,10 @@ impl Reason {
             Reason::NoRoute => ("no_route", 404, "NoRoute"),
             Reason::NotAllowed => ("not_allowed", 403, "AccessDenied"),
             Reason::NotSignable => ("not_signable", 400, "InvalidRequest"),
+            Reason::ProxyUnauthorized => ("proxy_unauthorized", 407, "AccessDenied"),
             Reason::Spool => ("spool", 503, "ServiceUnavailable"),
+            Reason::TooManyRequests => ("too_many_requests", 429, "SlowDown"),
+            Reason::Unauthorized => ("unauthorized", 401, "AccessDenied"),
             Reason::UpstreamConnect => ("upstream_connect", 502, "BadGateway"),
             Reason::UpstreamFailed => ("upstream_failed", 502, "BadGateway"),
             Reason::UpstreamTimeout => ("upstream_timeout", 504, "GatewayTimeout"),
@@ -77,13 +88,25 @@ impl Reason {
 
 impl Refusal {
     pub(crate) fn new(reason: Reason, message: impl Into<String>) -> Refusal {
-        Refusal { reason, message: message.into() }
+        Refusal { reason, message: message.into(), headers: Vec::new() }
+    }
+
+    /// The same, whose answer has this header.
+    pub(crate) fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Refusal {
+        self.headers.push((name, value));
+        self
     }
 
     /// The answer. Says that it is the proxy's own, which no service does.
     pub(crate) fn response(&self, wire: Wire, id: Id) -> Response<Body> {
         let request_id = &id.to_string();
         let (name, status, code) = self.reason.facts();
+        let code = match (self.reason, wire) {
+            // As clients of these services know that they are to slow down.
+            (Reason::TooManyRequests, Wire::Json) => "ThrottlingException",
+            (Reason::TooManyRequests, Wire::QueryXml) => "Throttling",
+            _ => code,
+        };
         let text = wire.body(status, code, &self.message, request_id);
         let mut response = Response::new(body::whole(Bytes::from(text)));
         *response.status_mut() = self.reason.status();
@@ -95,6 +118,9 @@ impl Refusal {
         }
         if wire.dialect() == Dialect::General {
             headers.insert("x-amzn-errortype", HeaderValue::from_static(code));
+        }
+        for (name, value) in &self.headers {
+            headers.append(name, value.clone());
         }
         response
     }
@@ -116,10 +142,10 @@ pub(crate) fn wire(service: &str, headers: &HeaderMap) -> Wire {
 }
 
 /// Gives each request an id that no other has, and that nobody can foresee.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Ids {
     secret: RandomState,
-    count: AtomicU64,
+    count: Arc<AtomicU64>,
 }
 
 impl Ids {

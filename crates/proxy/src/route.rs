@@ -36,6 +36,8 @@ pub(crate) struct Route {
     add: Vec<(HeaderName, HeaderValue)>,
     replace: Vec<(HeaderName, HeaderValue)>,
     cross_site: bool,
+    /// Whether clients prove who they are to the route itself.
+    pub(crate) verifies: bool,
     pub(crate) signing: Signing,
     pub(crate) connections: Connections,
     counts: OnceLock<Arc<OfRoute>>,
@@ -123,6 +125,7 @@ impl Route {
             add: pairs(&config.add)?,
             replace: pairs(&config.replace)?,
             cross_site: config.cross_site,
+            verifies: config.verifies(),
             signing,
             to,
             counts: OnceLock::new(),

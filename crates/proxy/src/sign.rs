@@ -1,7 +1,16 @@
 //! Who signs, for which scope, at which time.
 
-use std::{borrow::Cow, fmt, sync::Arc, time::SystemTime};
+use std::{
+    borrow::Cow,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::SystemTime,
+};
 
+use arc_swap::ArcSwapOption;
 use countersign::{
     Credentials, KeyCache, Payload, Signer,
     chunked::{ChunkSigner, Chunks},
@@ -27,6 +36,7 @@ pub(crate) struct Signing {
     keys: KeyCache,
     /// How far the service's clock is ahead. Of many services no one speaks for the others.
     skew: Option<Skew>,
+    renewals: Renewals,
 }
 
 impl Signing {
@@ -45,6 +55,7 @@ impl Signing {
             signer: None,
             keys: KeyCache::default(),
             skew: host.map(|_| Skew::new()),
+            renewals: Renewals::default(),
         };
         let is_fixed = config.service.is_some() && config.region.is_some();
         signing.signer = match host {
@@ -78,7 +89,10 @@ impl Signing {
     /// Credentials, or why nothing can be forwarded.
     pub(crate) async fn credentials(&self) -> Result<Credentials, Refusal> {
         let why = match self.provider.provide().await {
-            Ok(Some(credentials)) => return Ok(credentials),
+            Ok(Some(credentials)) => {
+                self.renewals.note(&credentials);
+                return Ok(credentials);
+            }
             Ok(None) => self.provider.absence(),
             // What a helper said while it failed is for who runs the proxy, not for clients.
             Err(error) => {
@@ -93,6 +107,11 @@ impl Signing {
     /// Whether there are credentials, and when they expire.
     pub(crate) async fn readiness(&self) -> Result<Option<SystemTime>, String> {
         self.credentials().await.map(|it| it.expires_at()).map_err(|refusal| refusal.message)
+    }
+
+    /// How often other credentials came since this was asked last.
+    pub(crate) fn renewals(&self) -> u64 {
+        self.renewals.count.swap(0, Ordering::Relaxed)
     }
 
     /// Signs a head.
@@ -177,6 +196,31 @@ impl fmt::Debug for Signing {
             .field("service", &self.service)
             .field("region", &self.region)
             .finish_non_exhaustive()
+    }
+}
+
+/// Sees by the credentials that they are others than before.
+#[derive(Default)]
+struct Renewals {
+    last: ArcSwapOption<(String, Option<SystemTime>)>,
+    count: AtomicU64,
+}
+
+impl Renewals {
+    fn note(&self, credentials: &Credentials) {
+        let is_same = |(id, expiry): &(String, Option<SystemTime>)| {
+            id == credentials.access_key_id() && *expiry == credentials.expires_at()
+        };
+        let last = self.last.load();
+        if last.as_ref().is_some_and(|last| is_same(last)) {
+            return;
+        }
+        let these = (credentials.access_key_id().to_owned(), credentials.expires_at());
+        let before = self.last.swap(Some(Arc::new(these)));
+        // The first ones renew nothing; and of several that see the same at once, one counts.
+        if before.is_some_and(|before| !is_same(&before)) {
+            self.count.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }
 

@@ -137,15 +137,7 @@ pub(crate) fn tls(ca_file: Option<&Path>) -> Result<ClientConfig, ConfigError> {
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if let Some(path) = ca_file {
         let shown = path.display();
-        let certificates = CertificateDer::pem_file_iter(path)
-            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-            .map_err(|error| {
-                ConfigError::new(format!("no certificate can be read from `{shown}`: {error}"))
-            })?;
-        if certificates.is_empty() {
-            return Err(ConfigError::new(format!("`{shown}` holds no certificate")));
-        }
-        for certificate in certificates {
+        for certificate in certificates(path)? {
             roots.add(certificate).map_err(|error| {
                 ConfigError::new(format!("a certificate in `{shown}` cannot be trusted: {error}"))
             })?;
@@ -157,6 +149,20 @@ pub(crate) fn tls(ca_file: Option<&Path>) -> Result<ClientConfig, ConfigError> {
         ));
     }
     Ok(trusting(roots))
+}
+
+/// The certificates of a PEM file, at least one.
+pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
+    let shown = path.display();
+    let certificates = CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| {
+            ConfigError::new(format!("no certificate can be read from `{shown}`: {error}"))
+        })?;
+    if certificates.is_empty() {
+        return Err(ConfigError::new(format!("`{shown}` holds no certificate")));
+    }
+    Ok(certificates)
 }
 
 /// TLS that trusts nobody, for routes that know none.

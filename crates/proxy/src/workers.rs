@@ -9,7 +9,9 @@ use std::{
 };
 
 use tokio::{net::TcpStream, runtime::Handle};
-use tokio_util::task::TaskTracker;
+use tokio_util::{either::Either, task::TaskTracker};
+
+use crate::listen::Socket;
 
 /// Runtimes that take connections in turn; without any, the one that accepts them serves them.
 #[derive(Clone, Debug, Default)]
@@ -38,10 +40,18 @@ impl Workers {
     }
 
     /// The same stream, of which this runtime hears: it was accepted on another.
-    pub(crate) fn adopt(&self, stream: TcpStream) -> io::Result<TcpStream> {
-        match self.handles.is_empty() {
-            true => Ok(stream),
-            false => TcpStream::from_std(stream.into_std()?),
+    pub(crate) fn adopt(&self, socket: Socket) -> io::Result<Socket> {
+        if self.handles.is_empty() {
+            return Ok(socket);
         }
+        Ok(match socket {
+            Either::Left(stream) => Either::Left(TcpStream::from_std(stream.into_std()?)?),
+            #[cfg(unix)]
+            Either::Right(stream) => {
+                Either::Right(tokio::net::UnixStream::from_std(stream.into_std()?)?)
+            }
+            #[cfg(not(unix))]
+            Either::Right(stream) => Either::Right(TcpStream::from_std(stream.into_std()?)?),
+        })
     }
 }

@@ -13,7 +13,7 @@ use countersign::{
     providers::{BoxFuture, ProvideCredentials, ProviderError},
     verify::{Known, Verifier},
 };
-use countersign_proxy::{Config, Outside, Proxy, RouteConfig};
+use countersign_proxy::{Config, Handle, Outside, Proxy, RouteConfig};
 use http::{Request, Response, StatusCode, request::Parts};
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, service::service_fn};
@@ -91,6 +91,7 @@ pub(crate) struct Running {
     pub(crate) address: SocketAddr,
     pub(crate) admin: SocketAddr,
     pub(crate) world: World,
+    pub(crate) handle: Handle,
     stop: Option<oneshot::Sender<()>>,
     ended: JoinHandle<()>,
 }
@@ -98,7 +99,7 @@ pub(crate) struct Running {
 /// A configuration with this route, on free ports.
 pub(crate) fn config(route: RouteConfig) -> Config {
     let mut config = Config::default();
-    config.listen = vec![loopback()];
+    config.listen = vec![loopback().into()];
     config.admin = Some(loopback());
     config.routes = vec![route];
     config
@@ -121,11 +122,12 @@ impl Running {
     pub(crate) async fn start_in(world: World, config: Config) -> Running {
         let bound = Proxy::new(config, Arc::new(world.clone())).unwrap().bind().await.unwrap();
         let (address, admin) = (bound.addresses()[0], bound.admin_address().unwrap());
+        let handle = bound.handle();
         let (stop, stopped) = oneshot::channel::<()>();
         let ended = tokio::spawn(bound.serve(async move {
             let _ = stopped.await;
         }));
-        Running { address, admin, world, stop: Some(stop), ended }
+        Running { address, admin, world, handle, stop: Some(stop), ended }
     }
 
     /// Tells it to stop.

@@ -1,31 +1,44 @@
 //! `countersign proxy`: signs requests of clients that cannot, and forwards them.
 
 mod log;
+#[cfg(feature = "otel")]
+mod otel;
+mod summary;
 mod workers;
 mod world;
 
 use std::{
     fs,
     net::{Ipv4Addr, SocketAddr},
+    num::NonZeroU32,
     path::PathBuf,
     sync::Arc,
 };
 
 use clap::{Args, ValueEnum};
 use countersign_proxy::{
-    Authority, Config, HostPattern, PayloadMode, Prefix, Proxy, RouteConfig, SignedHeaders,
-    Upstream,
+    AuthConfig, Authority, Config, Handle, HostPattern, ListenAddress, LogLevel, PayloadMode,
+    Prefix, Proxy, RouteConfig, SignedHeaders, TlsConfig, Upstream,
 };
 
-use self::{log::Log, workers::Workers, world::World};
-use crate::{descriptors, failure::Failure, signals::Signals};
+use self::{
+    log::{Levels, Log, Logging},
+    workers::Workers,
+    world::World,
+};
+use crate::{
+    descriptors,
+    failure::Failure,
+    signals::{Order, Orders, Signals},
+};
 
 /// Sign requests of clients that cannot, and forward them
 ///
 /// Listens for plain HTTP/1.1 and HTTP/2, signs each request with the credentials that sign elsewhere in
 /// this program, and sends it on: to one service, or to the host that the client names, if that is allowed.
 /// Without credentials nothing is forwarded: clients get 503, with the reason. A request is logged as a line of
-/// JSON on standard error. Told to stop (SIGTERM, SIGINT), it ends what is in flight first.
+/// JSON on standard error. Told to stop (SIGTERM, SIGINT), it ends what is in flight first. SIGHUP has it read its
+/// settings and their files again; settings that cannot be used leave the old ones. SIGUSR1 has it log more, SIGUSR2 less.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -61,17 +74,41 @@ pub(crate) struct ProxyCommand {
     #[arg(long)]
     check: bool,
 
-    /// Where to listen: an address and a port, or a port on loopback; may be repeated [default:
+    /// Where to listen: an address and a port, a port on loopback, or unix:PATH; may be repeated [default:
     /// 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR", value_parser = listening)]
-    listen: Vec<SocketAddr>,
+    listen: Vec<ListenAddress>,
 
-    /// Allow addresses other than loopback, where whoever reaches them is signed for
+    /// Allow addresses other than loopback where clients prove nothing: whoever reaches them is signed for
     #[arg(long)]
     insecure_listen: bool,
 
+    /// A PEM file of the certificate for TLS towards clients, and those behind it
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+
+    /// A PEM file of the private key for it
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+
+    /// A PEM file of authorities: clients must have a certificate of one of them
+    #[arg(long, value_name = "FILE")]
+    client_ca: Option<PathBuf>,
+
+    /// A file of the clients that are known: lines of `bearer TOKEN` or `basic USER:PASSWORD`
+    #[arg(long, value_name = "FILE")]
+    auth_file: Option<PathBuf>,
+
+    /// Requests that each client may send in a second [default: any number]
+    #[arg(long, value_name = "NUMBER")]
+    rate: Option<f64>,
+
+    /// Requests that each client may send at once, if it sent none for a while [default: as many as in a second]
+    #[arg(long, value_name = "NUMBER")]
+    burst: Option<NonZeroU32>,
+
     /// Serve /healthz, /readyz and /metrics here
-    #[arg(long, value_name = "ADDR", value_parser = listening)]
+    #[arg(long, value_name = "ADDR", value_parser = address)]
     admin_listen: Option<SocketAddr>,
 
     /// The URL of the service
@@ -124,9 +161,9 @@ pub(crate) struct ProxyCommand {
     #[arg(long, value_name = "NAME", conflicts_with = "config")]
     profile: Option<String>,
 
-    /// How much is logged
-    #[arg(long, value_enum, default_value_t)]
-    log: Log,
+    /// How much is logged [default: info]
+    #[arg(long, value_enum)]
+    log: Option<Log>,
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
@@ -142,27 +179,33 @@ enum Payload {
 
 impl ProxyCommand {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let check = self.check;
-        let log = self.log;
-        let config = self.into_config()?;
+        let config = self.config()?;
+        let logging = Logging::start(self.level(&config));
         let world = Arc::new(World::default());
-        let proxy = Proxy::new(config, world.clone()).map_err(Failure::input)?;
-        if check {
+        let proxy = Proxy::new(config.clone(), world.clone()).map_err(Failure::input)?;
+        if self.check {
+            for line in summary::lines(&config) {
+                anstream::println!("{line}");
+            }
             anstream::println!("the settings can be used");
             return Ok(());
         }
-        log.start();
         descriptors::raise_limit();
         let no_start = |error| Failure::network(format_args!("cannot start: {error}"));
         // Accepts connections, answers for health and renews credentials.
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
         let runtime = runtime.worker_threads(1).enable_all().build().map_err(no_start)?;
         let workers = Workers::start().map_err(no_start)?;
-        runtime.block_on(serve(proxy, &world, &workers))
+        let levels = logging.levels();
+        runtime.block_on(serve(Arc::new(self), config, proxy, world, levels, &workers))
+    }
+
+    fn level(&self, config: &Config) -> LogLevel {
+        self.log.map(LogLevel::from).or(config.log).unwrap_or_default()
     }
 
     /// The settings of the file and of the options.
-    fn into_config(self) -> Result<Config, Failure> {
+    fn config(&self) -> Result<Config, Failure> {
         let mut config = match &self.config {
             Some(path) => {
                 let text =
@@ -179,12 +222,33 @@ impl ProxyCommand {
             }
         };
         if !self.listen.is_empty() {
-            config.listen = self.listen;
+            config.listen = self.listen.clone();
         }
         config.insecure_listen |= self.insecure_listen;
         config.admin = self.admin_listen.or(config.admin);
-        config.ca_file = self.ca_file.or(config.ca_file);
+        config.ca_file = self.ca_file.clone().or(config.ca_file);
+        if let (Some(certificate), Some(key)) = (&self.tls_cert, &self.tls_key) {
+            config.tls = Some(TlsConfig::new(certificate, key));
+        }
+        if let Some(file) = &self.client_ca {
+            let tls = config.tls.take().ok_or_else(|| {
+                Failure::input("--client-ca wants TLS: give --tls-cert and --tls-key as well")
+            })?;
+            config.tls = Some(tls.with_client_ca(file));
+        }
+        config.auth = self.auth_file.as_ref().map(AuthConfig::new).or(config.auth);
+        config.limits.rate = self.rate.or(config.limits.rate);
+        config.limits.burst = self.burst.or(config.limits.burst);
         Ok(config)
+    }
+
+    /// Gives the proxy the settings as they are now; the log has their level again.
+    fn reload(&self, handle: &Handle, levels: &Levels) -> Result<(), Failure> {
+        let config = self.config()?;
+        let level = self.level(&config);
+        handle.reload(config).map_err(Failure::input)?;
+        levels.set(level);
+        Ok(())
     }
 
     fn route(&self) -> RouteConfig {
@@ -209,33 +273,98 @@ impl ProxyCommand {
     }
 }
 
-async fn serve(proxy: Proxy, world: &World, workers: &Workers) -> Result<(), Failure> {
+async fn serve(
+    command: Arc<ProxyCommand>,
+    config: Config,
+    proxy: Proxy,
+    world: Arc<World>,
+    levels: Levels,
+    workers: &Workers,
+) -> Result<(), Failure> {
     // Before anything is printed: whoever waits for that may send a signal at once.
-    let mut signals = Signals::new()
-        .map_err(|error| Failure::network(format_args!("cannot wait for signals: {error}")))?;
+    let cannot_wait = |error| Failure::network(format_args!("cannot wait for signals: {error}"));
+    let mut signals = Signals::new().map_err(cannot_wait)?;
+    let orders = Orders::new().map_err(cannot_wait)?;
     let bound = proxy.bind().await.map_err(Failure::network)?;
-    for address in bound.addresses() {
-        anstream::println!("listening on http://{address}");
-        if !address.ip().is_loopback() {
-            anstream::eprintln!(
-                "countersign: warning: {address} can be reached from other machines, and whoever \
-                 reaches it is signed for"
-            );
-        }
+    let of_files = config.listen.iter().filter(|it| matches!(it, ListenAddress::Unix(_)));
+    let addresses = bound.addresses().into_iter().map(ListenAddress::from);
+    for address in addresses.chain(of_files.cloned()) {
+        anstream::println!("listening on {}", summary::shown(&address, config.tls.is_some()));
+        warn_if_open(&address, &config);
     }
     if let Some(address) = bound.admin_address() {
         anstream::println!("health and metrics on http://{address}");
     }
-    for cached in world.providers().values() {
-        tokio::spawn(cached.refresher());
+    for refresher in world.refreshers() {
+        tokio::spawn(refresher);
     }
+    tokio::spawn(obey(orders, command, bound.handle(), world, levels));
     let bound = bound.with_workers(workers.handles());
     bound.serve(async move { signals.next().await }).await;
     Ok(())
 }
 
+/// Says who could be signed for that should not.
+fn warn_if_open(address: &ListenAddress, config: &Config) {
+    let has_authority = config.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+    if address.is_local() || has_authority {
+        return;
+    }
+    match (&config.auth, &config.tls) {
+        (None, _) if config.insecure_listen => anstream::eprintln!(
+            "countersign: warning: {address} can be reached from other machines, and whoever reaches it is \
+             signed for"
+        ),
+        (Some(_), None) => anstream::eprintln!(
+            "countersign: warning: clients send their secrets to {address} without TLS"
+        ),
+        _ => {}
+    }
+}
+
+/// Does what signals say, for as long as the proxy serves.
+async fn obey(
+    mut orders: Orders,
+    command: Arc<ProxyCommand>,
+    handle: Handle,
+    world: Arc<World>,
+    levels: Levels,
+) {
+    loop {
+        match orders.next().await {
+            Order::More => levels.step(true),
+            Order::Less => levels.step(false),
+            Order::Reload => {
+                let (command, handle, levels) = (command.clone(), handle.clone(), levels.clone());
+                // It reads files, and may ask for a region.
+                let reloading =
+                    tokio::task::spawn_blocking(move || command.reload(&handle, &levels));
+                match reloading.await {
+                    Ok(Ok(())) => {
+                        tracing::info!("the settings are read again");
+                        world.refreshers().into_iter().for_each(|it| drop(tokio::spawn(it)));
+                    }
+                    Ok(Err(failure)) => {
+                        tracing::error!("the old settings stay: {}", failure.message);
+                    }
+                    Err(error) => tracing::error!("the old settings stay: {error}"),
+                }
+            }
+        }
+    }
+}
+
+/// An address and a port, a port on loopback, or a Unix socket.
+fn listening(text: &str) -> Result<ListenAddress, String> {
+    if text.starts_with("unix:") {
+        return text.parse().map_err(|error: countersign_proxy::ConfigError| error.to_string());
+    }
+    let address = address(text).map_err(|why| format!("{why}, and not like unix:PATH"))?;
+    Ok(address.into())
+}
+
 /// An address and a port, or a port on loopback.
-fn listening(text: &str) -> Result<SocketAddr, String> {
+fn address(text: &str) -> Result<SocketAddr, String> {
     let on_loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     text.parse()
         .or_else(|_| text.parse().map(on_loopback))
@@ -248,9 +377,12 @@ mod tests {
 
     #[test]
     fn a_port_alone_is_one_on_loopback() {
-        assert_eq!(listening("8080"), Ok("127.0.0.1:8080".parse().expect("an address")));
-        assert_eq!(listening("[::]:1"), Ok("[::]:1".parse().expect("an address")));
-        for text in ["", "localhost", "65536", "127.0.0.1"] {
+        for (text, expected) in
+            [("8080", "127.0.0.1:8080"), ("[::]:1", "[::]:1"), ("unix:a", "unix:a")]
+        {
+            assert_eq!(listening(text), Ok(expected.parse().expect("an address")));
+        }
+        for text in ["", "localhost", "65536", "127.0.0.1", "unix:"] {
             listening(text).expect_err(text);
         }
     }

@@ -1,7 +1,7 @@
 //! The world as the proxy sees it: the chain of providers, and the table of endpoints.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
@@ -19,11 +19,21 @@ use crate::{
 pub(super) struct World {
     /// By profile; each is asked by all routes that name it.
     providers: Mutex<HashMap<Option<String>, Cached>>,
+    /// The profiles whose credentials are renewed in time.
+    refreshed: Mutex<HashSet<Option<String>>>,
     region: OnceLock<Result<Option<String>, String>>,
 }
 
 impl World {
-    pub(super) fn providers(&self) -> std::sync::MutexGuard<'_, HashMap<Option<String>, Cached>> {
+    /// What renews credentials in time, of the profiles for which nobody was asked yet.
+    pub(super) fn refreshers(&self) -> Vec<impl Future<Output = ()> + Send + use<>> {
+        let mut refreshed = self.refreshed.lock().unwrap_or_else(PoisonError::into_inner);
+        let providers = self.providers();
+        let new = providers.iter().filter(|(profile, _)| refreshed.insert((*profile).clone()));
+        new.map(|(_, cached)| cached.refresher()).collect()
+    }
+
+    fn providers(&self) -> std::sync::MutexGuard<'_, HashMap<Option<String>, Cached>> {
         self.providers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -6,7 +6,7 @@ mod target;
 use std::{io, sync::Arc};
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, Uri, Version, header::CONNECTION};
+use http::{HeaderValue, Request, Response, Uri, Version, header::CONNECTION, request::Parts};
 use http_body::Body as _;
 use hyper::{
     body::Incoming,
@@ -27,9 +27,10 @@ use crate::{
     body::{self, Body},
     ca::{self, Ca},
     carry::carry,
+    connection::{Server, serve_connection, wanted},
     forward::{Engine, Peer},
     refuse::{self, Reason, Refusal},
-    serve::{Server, serve_connection, wanted},
+    route::Route,
 };
 
 /// What is done with tunnels.
@@ -90,17 +91,25 @@ impl Connecting {
 /// Answers a CONNECT. What comes through its tunnel is served apart, and takes the room of the
 /// connection until it ends.
 pub(crate) async fn answer(
-    server: Arc<Server>,
-    connecting: Arc<Connecting>,
+    server: Server,
+    connecting: &Connecting,
+    engine: &Engine,
     mut request: Request<Incoming>,
-    peer: Peer,
+    mut peer: Peer,
 ) -> Response<Body> {
-    let engine = &server.engine;
     let id = engine.ids.next();
     let client = upgrade::on(&mut request);
     let mut host = String::new();
+    let (head, body) = request.into_parts();
     let found = async {
-        let target = asked(&request)?;
+        let target = asked(&head, &body)?;
+        let identified = engine.gate.identify(&head, &mut peer);
+        engine.gate.check_rate(&peer)?;
+        // Where a route knows its clients by what they sign, that is looked at inside.
+        let verifies = |route: &Route| route.verifies && route.opens(&target.authority);
+        if !engine.routes.iter().any(verifies) {
+            identified?;
+        }
         host = target.authority.to_string();
         let way = connecting.way(engine, &target).await?;
         Ok((target, way))
@@ -120,16 +129,16 @@ pub(crate) async fn answer(
         Ok(found) => found,
         Err(refusal) => {
             engine.metrics.refused(refusal.reason);
-            let wire = refuse::wire("", request.headers());
+            let wire = refuse::wire("", &head.headers);
             let mut response = refusal.response(wire, id);
             // What comes behind was meant for a tunnel.
-            if request.version() < Version::HTTP_2 {
+            if head.version < Version::HTTP_2 {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             return response;
         }
     };
-    let tunnel = Tunnel { id: id.to_string(), target, peer, server: Arc::clone(&server) };
+    let tunnel = Tunnel { id: id.to_string(), target, peer, server };
     engine.upgraded.spawn(async move {
         match way {
             Way::Inside(tls) => tunnel.serve(client, tls).await,
@@ -140,16 +149,16 @@ pub(crate) async fn answer(
 }
 
 /// What a CONNECT asks for.
-fn asked(request: &Request<Incoming>) -> Result<Target, Refusal> {
-    if request.version() >= Version::HTTP_2 {
+fn asked(head: &Parts, body: &Incoming) -> Result<Target, Refusal> {
+    if head.version >= Version::HTTP_2 {
         // There, tunnels would be many on one connection, whose room they share.
         let message = "CONNECT is taken over HTTP/1.1 alone";
         return Err(Refusal::new(Reason::MethodNotAllowed, message));
     }
-    if !request.body().is_end_stream() {
+    if !body.is_end_stream() {
         return Err(Refusal::new(Reason::Malformed, "CONNECT has a body, which means nothing"));
     }
-    Target::of(request.uri(), request.headers())
+    Target::of(&head.uri, &head.headers)
 }
 
 /// Whether a request inside a tunnel is for the host of the tunnel.
@@ -174,16 +183,17 @@ struct Tunnel {
     target: Target,
     /// Holds the room of the connection.
     peer: Peer,
-    server: Arc<Server>,
+    server: Server,
 }
 
 impl Tunnel {
     /// Ends TLS here, and answers what is asked inside as any other request.
     async fn serve(self, client: OnUpgrade, tls: Arc<ServerConfig>) {
-        let engine = Arc::clone(&self.server.engine);
+        let serving = self.server.handle.current();
+        let engine = &serving.engine;
         let Ok(client) = client.await else { return };
         let _open = engine.metrics.tunnel();
-        let limit = self.server.timeouts.head;
+        let limit = engine.timeouts.head;
         let shaken = timeout(limit, shake(TokioIo::new(client), tls, &self.target.name)).await;
         let stream = match shaken {
             Ok(Ok(stream)) => stream,
@@ -192,15 +202,16 @@ impl Tunnel {
         };
         let tunnel = Some(Arc::new(self.target.authority));
         let peer = Peer { https: true, tunnel, ..self.peer };
-        serve_connection(stream, &self.server, move |request| {
-            let (engine, peer) = (Arc::clone(&engine), peer.clone());
+        let Server { handle, stopped, .. } = self.server;
+        serve_connection(stream, &serving, stopped, move |request| {
+            let (engine, peer) = (handle.engine(), peer.clone());
             async move { engine.answer(request, peer).await }
         })
         .await;
     }
 
     fn failed(&self, reason: &'static str, error: &str) {
-        self.server.engine.metrics.tunnel_failed(reason);
+        self.server.handle.engine().metrics.tunnel_failed(reason);
         tracing::info!(id = self.id, host = self.target.name, reason, error, "tunnel failed");
     }
 
@@ -208,13 +219,14 @@ impl Tunnel {
     async fn pass(self, client: OnUpgrade, service: TcpStream) {
         let Tunnel { id, target, peer, server } = self;
         let Ok(client) = client.await else { return };
-        let _open = server.engine.metrics.tunnel();
+        let engine = server.handle.engine();
+        let _open = engine.metrics.tunnel();
         let began = Instant::now();
         let mut stopped = server.stopped.clone();
         tokio::select! {
-            () = carry(TokioIo::new(client), service, server.timeouts.websocket) => {}
+            () = carry(TokioIo::new(client), service, engine.timeouts.websocket) => {}
             // Nobody can tell it to end in good order.
-            () = async { wanted(&mut stopped).await; sleep(server.timeouts.drain).await } => {}
+            () = async { wanted(&mut stopped).await; sleep(engine.timeouts.drain).await } => {}
         }
         let milliseconds = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         tracing::info!(id, host = target.name, milliseconds, "tunnel ended");

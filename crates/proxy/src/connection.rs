@@ -1,0 +1,280 @@
+//! Connections, from the first byte to the last.
+
+use std::{
+    convert::Infallible,
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
+
+use http::{Method, Request, Response};
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+};
+use rustls::ServerConfig;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    time::{Instant, sleep, timeout, timeout_at},
+};
+use tokio_io_timeout::TimeoutStream;
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_util::{either::Either, task::TaskTracker};
+
+use crate::{
+    Config, admin,
+    body::Body,
+    connect,
+    forward::Peer,
+    inbound::tls,
+    listen::{Listener, Origin, Socket},
+    metrics::Seat,
+    reload::{Handle, Serving},
+    upstream::BUFFER,
+    workers::Workers,
+};
+
+/// What all connections share.
+#[derive(Clone)]
+pub(crate) struct Server {
+    pub(crate) handle: Handle,
+    pub(crate) stopped: watch::Receiver<bool>,
+    pub(crate) workers: Workers,
+}
+
+/// How HTTP is spoken.
+pub(crate) fn builder(config: &Config) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(config.timeouts.head)
+        .max_headers(config.limits.headers)
+        .max_buf_size(config.limits.head);
+    let head = u32::try_from(config.limits.head).unwrap_or(u32::MAX);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(Some(config.timeouts.head))
+        .max_header_list_size(head)
+        .max_concurrent_streams(STREAMS)
+        .initial_stream_window_size(WINDOW)
+        .initial_connection_window_size(16 * WINDOW)
+        .max_send_buf_size(BUFFER);
+    builder
+}
+
+/// Takes connections until it is time to stop, and then those that were made before.
+pub(crate) async fn accept(
+    mut listener: Listener,
+    server: Server,
+    room: Arc<Semaphore>,
+    connections: TaskTracker,
+) {
+    let mut stopped = server.stopped.clone();
+    loop {
+        let accepted = tokio::select! {
+            accepted = next(&listener, &room) => accepted,
+            () = wanted(&mut stopped) => break,
+        };
+        server.workers.spawn(&connections, converse(accepted, server.clone()));
+    }
+    listener.leave();
+    // Their clients were told that they are connected.
+    let until = Instant::now() + SWEEP;
+    while let Ok(accepted) = timeout_at(until, next(&listener, &room)).await {
+        server.workers.spawn(&connections, converse(accepted, server.clone()));
+    }
+}
+
+/// The same for health and metrics.
+pub(crate) async fn accept_admin(listener: Listener, server: Server, room: Arc<Semaphore>) {
+    loop {
+        let (socket, _, permit) = next(&listener, &room).await;
+        let server = server.clone();
+        tokio::spawn(async move {
+            let serving = server.handle.current();
+            let handle = server.handle.clone();
+            let answer = move |request| {
+                let engine = handle.engine();
+                async move { admin::answer(&engine, request).await }
+            };
+            let stream = limited(socket, &serving);
+            serve_connection(stream, &serving, server.stopped, answer).await;
+            drop(permit);
+        });
+    }
+}
+
+type Accepted = (Socket, Origin, OwnedSemaphorePermit);
+
+/// The next connection, once there is room for one more.
+async fn next(listener: &Listener, room: &Arc<Semaphore>) -> Accepted {
+    let permit = Arc::clone(room).acquire_owned().await.expect("nobody closes the semaphore");
+    loop {
+        match listener.accept().await {
+            Ok((socket, origin)) => return (socket, origin, permit),
+            // Too many descriptors, or a connection that was gone at once.
+            Err(_) => sleep(Duration::from_millis(50)).await,
+        }
+    }
+}
+
+/// A connection whose other end takes what is written to it.
+type Plain = Pin<Box<TimeoutStream<Socket>>>;
+
+/// Whoever reads nothing would keep the service's answer waiting for ever.
+fn limited(socket: Socket, serving: &Serving) -> Plain {
+    let mut stream = TimeoutStream::new(socket);
+    stream.set_write_timeout(Some(serving.engine.timeouts.body));
+    Box::pin(stream)
+}
+
+async fn converse((socket, origin, permit): Accepted, server: Server) {
+    let Ok(socket) = server.workers.adopt(socket) else { return };
+    let serving = server.handle.current();
+    let mut peer = Peer {
+        address: origin.address,
+        name: origin.name,
+        is_known: false,
+        https: false,
+        tunnel: None,
+        seat: Arc::new(Seat::take(&serving.engine.metrics, permit)),
+    };
+    // What never leaves the machine needs no TLS.
+    let tls = serving.tls.as_ref().filter(|_| matches!(socket, Either::Left(_)));
+    let stream = limited(socket, &serving);
+    let stream = match tls {
+        None => Either::Left(stream),
+        Some(tls) => {
+            let shaking = shake(tls, stream, serving.engine.timeouts.head);
+            let Some((stream, name)) = before_the_end(&server.stopped, shaking).await.flatten()
+            else {
+                return;
+            };
+            peer.https = true;
+            peer.name = name;
+            Either::Right(stream)
+        }
+    };
+    let stopped = server.stopped.clone();
+    serve_connection(stream, &serving, stopped, move |request| {
+        let (engine, peer) = (server.handle.engine(), peer.clone());
+        let to = (request.method() == Method::CONNECT).then(|| server.clone());
+        async move {
+            match (to, &engine.connecting) {
+                (Some(server), Some(connecting)) => {
+                    // Rare, and larger than all else.
+                    Box::pin(connect::answer(server, connecting, &engine, request, peer)).await
+                }
+                _ => engine.answer(request, peer).await,
+            }
+        }
+    })
+    .await;
+}
+
+/// The connection within TLS, and what the client's certificate calls it. A handshake that fails concerns nobody
+/// but its client.
+async fn shake(
+    tls: &Arc<ServerConfig>,
+    stream: Plain,
+    limit: Duration,
+) -> Option<(TlsStream<Plain>, Option<Arc<str>>)> {
+    let acceptor = TlsAcceptor::from(Arc::clone(tls));
+    match timeout(limit, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => {
+            let certificates = stream.get_ref().1.peer_certificates();
+            let name = certificates.and_then(<[_]>::first).map(tls::name);
+            Some((stream, name))
+        }
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "a client failed at TLS");
+            None
+        }
+        Err(_) => {
+            tracing::debug!("a client did not end its TLS handshake within {limit:?}");
+            None
+        }
+    }
+}
+
+/// Nothing if it takes long after it is time to stop.
+async fn before_the_end<T>(
+    stopped: &watch::Receiver<bool>,
+    doing: impl Future<Output = T>,
+) -> Option<T> {
+    let mut stopped = stopped.clone();
+    tokio::select! {
+        done = doing => Some(done),
+        () = async { wanted(&mut stopped).await; sleep(GRACE).await; } => None,
+    }
+}
+
+/// Serves a connection to its end. What goes wrong with it concerns nobody but its client.
+pub(crate) async fn serve_connection<S, A, F>(
+    stream: S,
+    serving: &Serving,
+    mut stopped: watch::Receiver<bool>,
+    answer: A,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    A: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
+    F: Future<Output = Response<Body>> + Send + 'static,
+{
+    let (begun, mut begins) = watch::channel(false);
+    let begun = Arc::new(begun);
+    let service = service_fn(move |request| {
+        // Once is enough, and asking is cheaper than telling.
+        if !*begun.borrow() {
+            begun.send_replace(true);
+        }
+        let answering = answer(request);
+        async move { Ok::<_, Infallible>(answering.await) }
+    });
+    let limit = serving.engine.timeouts.head;
+    let mut connection =
+        pin!(serving.builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
+    // Before its first request nothing limits how long a connection may say nothing, and to shut it down
+    // would lose a request that is on its way.
+    tokio::select! {
+        // What has come is read before anything else is decided.
+        biased;
+        _ = connection.as_mut() => return,
+        () = wanted(&mut begins) => {}
+        () = sleep(limit) => return,
+        () = async { wanted(&mut stopped).await; sleep(GRACE).await; } => {}
+    }
+    tokio::select! {
+        biased;
+        _ = connection.as_mut() => return,
+        () = wanted(&mut stopped) => {}
+    }
+    // The next request may have come, and the system not have told so yet.
+    if timeout(NEXT, connection.as_mut()).await.is_err() {
+        connection.as_mut().graceful_shutdown();
+        tokio::select! {
+            _ = connection => {}
+            () = serving.engine.cut.cancelled() => {}
+        }
+    }
+}
+
+/// Waits until it is true, or nobody is left to say so.
+pub(crate) async fn wanted(flag: &mut watch::Receiver<bool>) {
+    let _ = flag.wait_for(|is| *is).await;
+}
+
+/// On one connection, at a time.
+const STREAMS: u32 = 128;
+/// So much of a body comes before it is asked for.
+const WINDOW: u32 = 64 << 10;
+/// For connections that the system has taken when the proxy is told to stop.
+const SWEEP: Duration = Duration::from_millis(50);
+/// For a next request that has come when the proxy is told to stop: less than is taken for connections, so
+/// that whoever can no longer connect is no longer kept either.
+const NEXT: Duration = Duration::from_millis(10);
+/// For the first request on a connection that is there when the proxy is told to stop.
+const GRACE: Duration = Duration::from_secs(1);

@@ -1,0 +1,172 @@
+//! Settings that take the place of others while the proxy serves.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use arc_swap::ArcSwap;
+use hyper_util::{rt::TokioExecutor, server::conn::auto};
+use rustls::ServerConfig;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    Config, ConfigError, Limits, Outside,
+    body::{self, Holding},
+    connect::Connecting,
+    connection,
+    forward::Engine,
+    inbound::{Gate, tls},
+    metrics::Metrics,
+    refuse::Ids,
+    route::Route,
+    upstream,
+};
+
+/// Gives a proxy other settings while it serves. Clones lead to the same proxy.
+///
+/// ```no_run
+/// # use std::sync::Arc;
+/// # use countersign_proxy::{Config, Outside, Proxy};
+/// # async fn run(config: Config, outside: Arc<dyn Outside>) -> Result<(), Box<dyn std::error::Error>> {
+/// let bound = Proxy::new(config, outside)?.bind().await?;
+/// let handle = bound.handle();
+/// tokio::spawn(bound.serve(std::future::pending()));
+///
+/// let text = std::fs::read_to_string("proxy.toml")?;
+/// match toml::from_str(&text) {
+///     Ok(config) => handle.reload(config)?,
+///     Err(error) => eprintln!("the old settings stay: {error}"),
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Handle(Arc<Shared>);
+
+struct Shared {
+    outside: Arc<dyn Outside>,
+    current: ArcSwap<Serving>,
+    /// What serves by now, held while it is replaced.
+    config: Mutex<Config>,
+}
+
+/// What new connections and requests are served by.
+pub(crate) struct Serving {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) builder: auto::Builder<TokioExecutor>,
+    pub(crate) tls: Option<Arc<ServerConfig>>,
+}
+
+impl Handle {
+    pub(crate) fn new(config: Config, outside: Arc<dyn Outside>) -> Result<Handle, ConfigError> {
+        let current = ArcSwap::from_pointee(Serving::new(&config, &outside, None)?);
+        Ok(Handle(Arc::new(Shared { outside, current, config: Mutex::new(config) })))
+    }
+
+    /// Serves by these settings from now on, and reads all files anew that they name. What is under way ends by the
+    /// old ones; connections stay, with the certificates that they were made with.
+    ///
+    /// Where it listens and how many connections it takes stays as it was: these are settings for the next start.
+    /// May block: it reads files, and asks for scopes.
+    ///
+    /// # Errors
+    /// What of the settings cannot be, or cannot be together. Then the old ones stay.
+    pub fn reload(&self, config: Config) -> Result<(), ConfigError> {
+        let mut last = self.0.config.lock().unwrap_or_else(PoisonError::into_inner);
+        let serving = Serving::new(&config, &self.0.outside, Some((&last, &self.current())))?;
+        let stays = last.listen != config.listen
+            || last.admin != config.admin
+            || last.limits.connections != config.limits.connections;
+        if stays {
+            tracing::warn!(
+                "where to listen and how many connections to take changes at the next start"
+            );
+        }
+        self.0.current.store(Arc::new(serving));
+        // What it listens on is what it was bound to.
+        *last = Config {
+            listen: std::mem::take(&mut last.listen),
+            admin: last.admin,
+            limits: Limits { connections: last.limits.connections, ..config.limits },
+            ..config
+        };
+        Ok(())
+    }
+
+    pub(crate) fn current(&self) -> Arc<Serving> {
+        self.0.current.load_full()
+    }
+
+    pub(crate) fn engine(&self) -> Arc<Engine> {
+        Arc::clone(&self.0.current.load().engine)
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").finish_non_exhaustive()
+    }
+}
+
+impl Serving {
+    /// `last` is what it takes the place of, and shares what is counted and limited for both together.
+    fn new(
+        config: &Config,
+        outside: &Arc<dyn Outside>,
+        last: Option<(&Config, &Serving)>,
+    ) -> Result<Serving, ConfigError> {
+        config.check()?;
+        let to_services = upstream::tls(config.ca_file.as_deref());
+        let needs_tls = config.routes.iter().any(|route| match &route.upstream {
+            Some(upstream) => upstream.https,
+            None => !route.plain_http,
+        });
+        let to_services = match to_services {
+            Err(error) if needs_tls || config.ca_file.is_some() => return Err(error),
+            Err(_) => upstream::no_tls(),
+            Ok(tls) => tls,
+        };
+        let mut routes: Vec<Route> = Vec::with_capacity(config.routes.len());
+        for route in &config.routes {
+            let route = Route::new(route, outside, &to_services, &config.timeouts)?;
+            if routes.iter().any(|other| other.name == route.name) {
+                return Err(ConfigError::new(format!("two routes are called `{}`", route.name)));
+            }
+            routes.push(route);
+        }
+        let gate = Gate::new(config)?;
+        let connecting = config.connect.as_ref().map(|it| Connecting::new(it, outside));
+        let limits = &config.limits;
+        let requests =
+            last.filter(|(config, _)| config.limits.requests == limits.requests).map(|it| it.1);
+        let spooled =
+            last.filter(|(config, _)| config.limits.spooled == limits.spooled).map(|it| it.1);
+        let last = last.map(|(_, serving)| &*serving.engine);
+        let mut holding = Holding::new(limits, config.timeouts.body);
+        if let Some(last) = spooled {
+            holding.share(&last.engine.holding);
+        }
+        let engine = Engine {
+            routes,
+            gate,
+            room: match requests {
+                Some(last) => Arc::clone(&last.engine.room),
+                None => body::room(limits.requests),
+            },
+            holding,
+            timeouts: config.timeouts.clone(),
+            metrics: last.map_or_else(Metrics::new, |last| last.metrics.clone()),
+            ids: last.map_or_else(Ids::default, |last| last.ids.clone()),
+            nowhere: Arc::from(""),
+            upgraded: last.map_or_else(TaskTracker::new, |last| last.upgraded.clone()),
+            cut: last.map_or_else(CancellationToken::new, |last| last.cut.clone()),
+            connecting: connecting.transpose()?,
+        };
+        Ok(Serving {
+            engine: Arc::new(engine),
+            builder: connection::builder(config),
+            tls: config.tls.as_ref().map(tls::server).transpose()?,
+        })
+    }
+}
