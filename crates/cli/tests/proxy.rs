@@ -260,17 +260,39 @@ fn clients_of_a_unix_socket_are_signed_for() {
 #[cfg(feature = "otel")]
 #[test]
 fn a_span_of_each_request_goes_to_the_collector_as_a_part_of_the_clients() {
+    let has = |body: &[u8], part: &[u8]| body.windows(part.len()).filter(|it| *it == part).count();
+    // Spans go out however little is logged.
+    for level in ["info", "off"] {
+        let (body, log) = span(level);
+        assert_eq!(has(&body, &hex::decode(TRACE).unwrap()), 1);
+        assert_eq!(has(&body, &hex::decode("b7ad6b7169203331").unwrap()), 1);
+        for text in ["countersign-proxy", "url.path", "/k", "countersign.request_id"] {
+            assert!(has(&body, text.as_bytes()) >= 1, "{text}");
+        }
+        assert_eq!(log.is_empty(), level == "off", "{log}");
+        if let Some(line) = log.lines().next() {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            assert_eq!(has(&body, line["id"].as_str().unwrap().as_bytes()), 1, "{log}");
+        }
+    }
+}
+
+#[cfg(feature = "otel")]
+const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+
+/// What the collector gets of a request, and the log.
+#[cfg(feature = "otel")]
+fn span(level: &str) -> (Vec<u8>, String) {
     let collector = TcpListener::bind("127.0.0.1:0").unwrap();
     let upstream = service("meow");
-    let options = ["--upstream", &upstream, "--service", "s3", "--region", "r"];
+    let options = ["--upstream", &upstream, "--service", "s3", "--region", "r", "--log", level];
     let mut command = countersign(&[&["proxy", "--listen", "0"], &options[..]].concat());
     let endpoint = format!("http://{}", collector.local_addr().unwrap());
     command.env("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint);
     let (child, address) = start_with(command);
     let mut client = TcpStream::connect(address).unwrap();
-    let trace = "0af7651916cd43dd8448eb211c80319c";
     let request = format!(
-        "GET /k HTTP/1.1\r\nhost: h\r\nconnection: close\r\ntraceparent: 00-{trace}-b7ad6b7169203331-01\r\n\r\n"
+        "GET /k HTTP/1.1\r\nhost: h\r\nconnection: close\r\ntraceparent: 00-{TRACE}-b7ad6b7169203331-01\r\n\r\n"
     );
     client.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
@@ -292,16 +314,8 @@ fn a_span_of_each_request_goes_to_the_collector_as_a_part_of_the_clients() {
     let mut body = vec![0; length];
     reader.read_exact(&mut body).unwrap();
     (&stream).write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").unwrap();
-    let has = |part: &[u8]| body.windows(part.len()).filter(|it| *it == part).count();
-    assert_eq!(has(&hex::decode(trace).unwrap()), 1);
-    assert_eq!(has(&hex::decode("b7ad6b7169203331").unwrap()), 1);
-    for text in ["countersign-proxy", "url.path", "/k", "countersign.request_id"] {
-        assert!(has(text.as_bytes()) >= 1, "{text}");
-    }
     let output = child.wait_with_output().unwrap();
-    let log = String::from_utf8(output.stderr).unwrap();
-    let line: serde_json::Value = serde_json::from_str(log.lines().next().unwrap()).unwrap();
-    assert_eq!(has(line["id"].as_str().unwrap().as_bytes()), 1, "{log}");
+    (body, String::from_utf8(output.stderr).unwrap())
 }
 
 #[cfg(target_os = "linux")]

@@ -67,6 +67,8 @@ impl Handle {
     /// Serves by these settings from now on, and reads all files anew that they name. What is under way ends by the
     /// old ones; connections stay, with the certificates that they were made with.
     ///
+    /// A client whose certificate is trusted no more keeps the connections that it has.
+    ///
     /// Where it listens and how many connections it takes stays as it was: these are settings for the next start.
     /// May block: it reads files, and asks for scopes.
     ///
@@ -83,7 +85,8 @@ impl Handle {
                 "where to listen and how many connections to take changes at the next start"
             );
         }
-        self.0.current.store(Arc::new(serving));
+        let before = self.0.current.swap(Arc::new(serving));
+        before.engine.hand_over(&self.engine());
         // What it listens on is what it was bound to.
         *last = Config {
             listen: std::mem::take(&mut last.listen),
@@ -100,6 +103,18 @@ impl Handle {
 
     pub(crate) fn engine(&self) -> Arc<Engine> {
         Arc::clone(&self.0.current.load().engine)
+    }
+}
+
+impl Engine {
+    /// Leaves what is counted to the one that takes its place.
+    fn hand_over(&self, next: &Engine) {
+        for route in &self.routes {
+            self.metrics.renewed(&route.name, route.signing.renewals());
+            if !next.routes.iter().any(|other| other.name == route.name) {
+                self.metrics.expires(&route.name, None);
+            }
+        }
     }
 }
 

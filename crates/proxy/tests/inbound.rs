@@ -139,6 +139,7 @@ async fn only_a_certificate_of_the_authority_lets_a_client_in() {
     }
     let mut config = config(s3(service.address));
     config.tls = Some(authority.tls("server").with_client_ca(authority.file("ca")));
+    config.limits.rate = Some(0.001);
     let proxy = Running::start(config).await;
     for own in [None, Some((&other, "client"))] {
         // In TLS 1.3 a client learns only when it reads that it was refused.
@@ -149,10 +150,13 @@ async fn only_a_certificate_of_the_authority_lets_a_client_in() {
         assert_eq!(answer, "");
     }
     assert_eq!(service.count(), 0);
-    let own = Some((&authority, "client"));
-    let mut stream = authority.connect(&proxy, own, "http/1.1").await.unwrap();
-    let answer = ask(&mut stream, GET).await.unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    // Clients are told apart by what their certificates call them, though all have one address.
+    for (name, expected) in [("client", "200"), ("client", "429"), ("server", "200")] {
+        let own = Some((&authority, name));
+        let mut stream = authority.connect(&proxy, own, "http/1.1").await.unwrap();
+        let answer = ask(&mut stream, GET).await.unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {expected}")), "{name}: {answer}");
+    }
 }
 
 #[tokio::test]
@@ -281,6 +285,24 @@ async fn only_clients_that_are_known_are_signed_for_and_their_secret_goes_no_fur
             }
         }
     }
+}
+
+#[tokio::test]
+async fn a_secret_over_http_2_stands_in_authorization() {
+    let service = Service::start().await;
+    let file = clients("bearer hunter2\n");
+    let proxy = Running::start(with_clients(config(s3(service.address)), file.path())).await;
+    let stream = TokioIo::new(proxy.connect().await);
+    let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), stream);
+    let (mut sender, connection) = handshake.await.unwrap();
+    tokio::spawn(connection);
+    for (name, expected) in [("authorization", 200), ("proxy-authorization", 401)] {
+        let request = Request::get("http://h/").header(name, "Bearer hunter2");
+        let request = request.body(Empty::<Bytes>::new()).unwrap();
+        let response = sender.send_request(request).await.unwrap();
+        assert_eq!(response.status(), expected, "{name}");
+    }
+    assert_eq!(service.count(), 1);
 }
 
 #[tokio::test]

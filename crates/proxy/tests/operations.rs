@@ -107,6 +107,8 @@ async fn a_websocket_takes_the_room_of_its_connection_until_it_ends() {
     config.limits.connections = 1;
     let proxy = Running::start(config).await;
     let first = websocket(&proxy).await;
+    let metrics = exchange(proxy.admin, get("/metrics")).await;
+    assert!(metrics.contains("countersign_proxy_connections 1\n"), "{metrics}");
     // One that is refused before any service sees it.
     let mut second = tokio::spawn(exchange(proxy.address, get("/").replace("GET", "TRACE")));
     let waited = timeout(Duration::from_millis(100), &mut second).await;

@@ -24,7 +24,7 @@ const LAST: &str = "GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n";
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn settings_that_change_under_load_lose_no_request() {
     const CLIENTS: usize = 8;
-    const CHANGES: usize = 40;
+    const CHANGES: usize = 12;
     let services = [Service::start().await, Service::start().await];
     let proxy = Running::start(config(s3(services[0].address))).await;
     let (over, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
@@ -169,6 +169,26 @@ async fn clients_that_are_taken_out_are_let_in_no_more() {
 }
 
 #[tokio::test]
+async fn the_expiry_of_a_route_that_is_gone_is_told_no_more() {
+    let service = Service::start().await;
+    let proxy = Running::start(config(s3(service.address))).await;
+    let later = std::time::SystemTime::now() + Duration::from_secs(3600);
+    *proxy.world.0.has.lock().unwrap() = Some(credentials().with_expires_at(later));
+    let expiries = async || {
+        let answer = exchange(proxy.admin, LAST.replace(" / ", " /metrics ")).await;
+        let lines =
+            answer.lines().filter(|it| it.starts_with("countersign_proxy_credential_expiry"));
+        lines.map(|it| it.split(' ').next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let of = |name| format!("countersign_proxy_credential_expiry_seconds{{route=\"{name}\"}}");
+    assert_eq!(expiries().await, [of("default")]);
+    let mut other = config(s3(service.address));
+    other.routes[0].name = "other".to_owned();
+    proxy.handle.reload(other).unwrap();
+    assert_eq!(expiries().await, [of("other")]);
+}
+
+#[tokio::test]
 async fn credentials_that_take_the_place_of_others_are_counted() {
     let service = Service::start().await;
     let proxy = Running::start(config(s3(service.address))).await;
@@ -187,8 +207,10 @@ async fn credentials_that_take_the_place_of_others_are_counted() {
         proxy.exchange(LAST).await;
     }
     counted(1).await;
-    // Also where new settings have begun to count anew.
+    // Also what nobody had asked for when the settings changed.
+    *proxy.world.0.has.lock().unwrap() = Some(credentials());
+    proxy.exchange(LAST).await;
     proxy.handle.reload(config(s3(service.address))).unwrap();
     proxy.exchange(LAST).await;
-    counted(1).await;
+    counted(2).await;
 }
