@@ -42,8 +42,8 @@
 //!   on the way may change it.
 //! - **A signature of the client's own** is replaced, in headers and in the query.
 //! - **Bodies**, hashed before the first byte goes on: in memory up to a limit, in a file without a name
-//!   beyond. For S3 they can be signed in chunks as they come, or left unsigned over TLS
-//!   ([`PayloadMode`]). A body with `x-amz-content-sha256: STREAMING-UNSIGNED-PAYLOAD-TRAILER` passes as it
+//!   beyond. For S3 those of objects and parts can be signed in chunks as they come, and all left
+//!   unsigned over TLS ([`PayloadMode`]). A body with `x-amz-content-sha256: STREAMING-UNSIGNED-PAYLOAD-TRAILER` passes as it
 //!   comes, trailer and checksum with it.
 //! - **Trailers**, where both sides know them, but `x-amz-*` ones, which no signature covers.
 //! - **Answers as they come**, piece by piece; redirects are passed on, not followed.
@@ -52,7 +52,12 @@
 //! - **`Expect: 100-continue`** is answered here, once there are credentials.
 //!
 //! Framing is made anew: a request with both `content-length` and `transfer-encoding` has one of them
-//! behind the proxy, whose body is what the latter says.
+//! behind the proxy, whose body is what the latter says. One with another coding than `chunked`, or with that
+//! twice, is answered with 400.
+//!
+//! A connection that was kept may end at the moment of its use. Then the request is signed anew and sent once more, on
+//! a new one: if nothing of it was sent, or if its method allows to send it twice and its body is in memory. No other
+//! request is ever sent twice.
 //!
 //! # `CONNECT`
 //!
