@@ -1,6 +1,8 @@
 //! Bodies on their way: read and hashed before they go on, or passed as they come.
 
 use std::{
+    error::Error,
+    fmt,
     io::{self, SeekFrom},
     path::PathBuf,
     pin::Pin,
@@ -26,7 +28,7 @@ use tokio::{
     io::{AsyncSeekExt, AsyncWriteExt},
     sync::{OwnedSemaphorePermit, Semaphore},
     task::spawn_blocking,
-    time::{Instant, timeout},
+    time::{Instant, Sleep, sleep, timeout},
 };
 use tokio_util::io::ReaderStream;
 
@@ -148,7 +150,7 @@ impl Holding {
 
     /// Passes a body on as it comes, within the same limits.
     pub(crate) fn pass(&self, body: Incoming) -> Body {
-        let body = tower_http::timeout::TimeoutBody::new(self.patience, body);
+        let body = Timed::new(body, self.patience);
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
         let body = http_body_util::Limited::new(body, limit);
         body.map_frame(|frame| match frame.into_trailers() {
@@ -270,6 +272,66 @@ impl<B: http_body::Body<Data = Bytes>> http_body::Body for Sized<B> {
         SizeHint::with_exact(self.left)
     }
 }
+
+pin_project! {
+    /// A body of which each piece must come in time. Only who waits for one is timed.
+    pub(crate) struct Timed<B> {
+        #[pin]
+        body: B,
+        #[pin]
+        sleep: Option<Sleep>,
+        limit: Duration,
+    }
+}
+
+impl<B> Timed<B> {
+    pub(crate) fn new(body: B, limit: Duration) -> Timed<B> {
+        Timed { body, sleep: None, limit }
+    }
+}
+
+impl<B: http_body::Body<Error: Into<BoxError>>> http_body::Body for Timed<B> {
+    type Data = B::Data;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, BoxError>>> {
+        let mut this = self.project();
+        if let Poll::Ready(frame) = this.body.poll_frame(cx) {
+            this.sleep.set(None);
+            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+        }
+        if this.sleep.is_none() {
+            this.sleep.set(Some(sleep(*this.limit)));
+        }
+        match this.sleep.as_pin_mut().map(|sleep| sleep.poll(cx)) {
+            Some(Poll::Ready(())) => Poll::Ready(Some(Err(Late.into()))),
+            _ => Poll::Pending,
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// A piece of a body did not come in time.
+#[derive(Debug)]
+pub(crate) struct Late;
+
+impl fmt::Display for Late {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the next piece of the body did not come in time")
+    }
+}
+
+impl Error for Late {}
 
 /// When something last passed, such as a piece of a body that a service took.
 #[derive(Clone, Debug)]
@@ -429,7 +491,7 @@ mod tests {
             let pieces = ["me", "ow"].map(|it| Ok::<_, BoxError>(Frame::data(Bytes::from(it))));
             let body = StreamBody::new(futures_util::stream::iter(pieces));
             let body = Sized { body, left: 4, room: None };
-            let body = tower_http::timeout::TimeoutBody::new(Duration::from_secs(9), body);
+            let body = Timed::new(body, Duration::from_secs(9));
             let mut answer = Answer::new(body.boxed_unsync(), ends.clone());
             for _ in 0..taken {
                 answer.frame().await.expect("there is a piece").expect("which is whole");

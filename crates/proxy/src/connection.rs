@@ -24,7 +24,7 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::{either::Either, task::TaskTracker};
 
 use crate::{
-    Config, admin,
+    Config, Limits, admin,
     body::Body,
     connect,
     forward::Peer,
@@ -51,8 +51,11 @@ pub(crate) fn builder(config: &Config) -> auto::Builder<TokioExecutor> {
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(config.timeouts.head)
-        .max_headers(config.limits.headers)
         .max_buf_size(config.limits.head);
+    // Told how many, hyper takes room for them anew with each request.
+    if config.limits.headers != Limits::default().headers {
+        builder.http1().max_headers(config.limits.headers);
+    }
     let head = u32::try_from(config.limits.head).unwrap_or(u32::MAX);
     builder
         .http2()

@@ -28,11 +28,10 @@ use tokio::{
     time::sleep_until,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tower_http::timeout::{TimeoutBody, TimeoutError};
 
 use crate::{
     Authority, PayloadMode, Timeouts,
-    body::{self, Answer, Body, Holding, Progress, Watch},
+    body::{self, Answer, Body, Holding, Late, Progress, Timed, Watch},
     carry::carry,
     connect::{self, Connecting},
     head, host,
@@ -421,7 +420,7 @@ impl Engine {
         }
         let body = match body.is_end_stream() {
             true => body.map_err(Into::into).boxed_unsync(),
-            false => TimeoutBody::new(self.timeouts.response_body, body).boxed_unsync(),
+            false => Timed::new(body, self.timeouts.response_body).boxed_unsync(),
         };
         let mut response = Response::new(body);
         *response.status_mut() = parts.status;
@@ -495,7 +494,7 @@ fn not_sent(error: &NotSent) -> Refusal {
         if cause.is::<LengthLimitError>() {
             return Refusal::new(Reason::BodyTooLong, "the body is longer than what is taken");
         }
-        if cause.is::<TimeoutError>() {
+        if cause.is::<Late>() {
             return Refusal::new(Reason::BodyTimeout, "the body did not arrive in time");
         }
         if cause.is::<TimedOut>() {

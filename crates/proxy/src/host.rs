@@ -134,7 +134,11 @@ impl FromStr for Authority {
 
     fn from_str(text: &str) -> Result<Authority, ConfigError> {
         let refuse = || ConfigError::new(format!("`{}` is no host", text.escape_debug()));
-        let authority: uri::Authority = text.to_ascii_lowercase().parse().map_err(|_| refuse())?;
+        let authority = match text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            false => uri::Authority::try_from(text),
+            true => uri::Authority::try_from(text.to_ascii_lowercase()),
+        };
+        let authority = authority.map_err(|_| refuse())?;
         let has_port = authority.as_str().len() > authority.host().len();
         let is_port = authority.port_u16().is_some();
         if text.contains('@') || authority.host().is_empty() || has_port != is_port {
