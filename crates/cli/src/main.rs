@@ -61,7 +61,7 @@ enum Command {
     /// Verify whatever a client sends to a port, and answer with the verdict
     Listen(listen::Listen),
     /// Sign requests of clients that cannot, and forward them
-    Proxy(proxy::ProxyCommand),
+    Proxy(Box<proxy::ProxyCommand>),
     /// Show each step on the way to a signature
     Explain(explain::ExplainCommand),
     /// Show which provider has credentials, and why the others have none

@@ -381,3 +381,93 @@ fn a_body_larger_than_memory_may_grow_passes_in_flat_memory() {
         assert!(peak < 48 << 10, "{mode}: {peak} kB");
     }
 }
+
+#[test]
+fn a_new_authority_is_its_owner_s_alone_and_never_replaced_by_accident() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("new");
+    let make = |options: &[&str]| {
+        let output =
+            run(countersign(&[&["proxy", "ca", path.to_str().unwrap()], options].concat()), b"");
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(said).unwrap())
+    };
+    let read = |name: &str| std::fs::read_to_string(path.join(name)).unwrap();
+    let mode = |name: &str| path.join(name).metadata().unwrap().permissions().mode() & 0o777;
+    let (code, said) = make(&[]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("AWS_CA_BUNDLE=") && !said.contains("PRIVATE KEY"), "{said}");
+    assert_eq!(mode("ca.key"), 0o600);
+    let first = (read("ca.pem"), read("ca.key"));
+    assert!(first.0.starts_with("-----BEGIN CERTIFICATE") && first.1.contains("PRIVATE KEY"));
+
+    let (code, said) = make(&[]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("--force"), "{said}");
+    // One that is there is enough.
+    std::fs::remove_file(path.join("ca.key")).unwrap();
+    assert_eq!(make(&[]).0, Some(2));
+    assert_eq!(read("ca.pem"), first.0);
+    assert!(!path.join("ca.key").exists());
+
+    let (code, said) = make(&["--force", "--permit", "example.com", "--days", "1"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("'*.example.com'"), "{said}");
+    assert!(read("ca.pem") != first.0 && read("ca.key") != first.1);
+    assert_eq!(mode("ca.key"), 0o600);
+    assert_eq!(std::fs::read_dir(&path).unwrap().count(), 2);
+    for options in [&["--permit", "*.example.com"][..], &["--days", "0"], &["--listen", "1"]] {
+        assert_eq!(make(&[options, &["--force"]].concat()).0, Some(2), "{options:?}");
+    }
+}
+
+#[test]
+fn a_tunnel_shows_a_certificate_that_openssl_verifies_and_signs_what_comes_through() {
+    if std::process::Command::new("openssl").arg("version").output().is_err() {
+        assert!(std::env::var_os("COUNTERSIGN_NEED_TOOLS").is_none(), "there is no openssl here");
+        println!("did not run: there is no openssl here");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let made = run(countersign(&["proxy", "ca", folder.path().to_str().unwrap()]), b"");
+    assert!(made.status.success());
+    let [ca, key] = ["ca.pem", "ca.key"].map(|name| folder.path().join(name));
+    let [ca, key] = [ca.to_str().unwrap(), key.to_str().unwrap()];
+    let service = TcpListener::bind("127.0.0.1:0").unwrap();
+    let upstream = format!("http://{}", service.local_addr().unwrap());
+    let host = "s3.eu-west-1.amazonaws.com";
+    let (mut child, address) = start(&[
+        "--upstream",
+        &upstream,
+        "--sign-host",
+        host,
+        "--connect-ca",
+        ca,
+        "--connect-ca-key",
+        key,
+    ]);
+    let target = format!("{host}:443");
+    let mut client = std::process::Command::new("openssl")
+        .args(["s_client", "-quiet", "-connect", &target, "-proxy", &address, "-CAfile", ca])
+        .args(["-verify_return_error", "-x509_strict", "-verify_hostname", host])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let request = format!("GET /k HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+    client.stdin.as_mut().unwrap().write_all(request.as_bytes()).unwrap();
+    let (mut stream, _) = service.accept().unwrap();
+    let head = read_head(&mut stream);
+    assert!(head.contains("/eu-west-1/s3/aws4_request"), "{head}");
+    assert!(head.contains("host: s3.eu-west-1.amazonaws.com\r\n"), "{head}");
+    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nmeow").unwrap();
+    let mut answer = String::new();
+    client.stdout.take().unwrap().read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("meow"), "{answer}");
+    client.wait().unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+}

@@ -234,19 +234,7 @@ impl Ca {
     }
 
     fn make(&self, name: &str, now: SystemTime) -> Result<ServerConfig, String> {
-        let cannot = |error: rcgen::Error| format!("there is no certificate for `{name}`: {error}");
-        let mut params = CertificateParams::default();
-        // A client's clock may be behind.
-        params.not_before = OffsetDateTime::from(now - AN_HOUR);
-        params.not_after = OffsetDateTime::from((now + VALID).min(self.ends));
-        params.distinguished_name = called("countersign proxy");
-        params.serial_number = Some(SerialNumber::from_slice(&serial()?));
-        params.subject_alt_names = vec![SanType::DnsName(name.try_into().map_err(cannot)?)];
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        params.use_authority_key_identifier_extension = true;
-        let leaf = params.signed_by(&self.key, &self.issuer).map_err(cannot)?;
-        let mut chain = vec![leaf.der().clone()];
+        let mut chain = vec![self.leaf(name, now)?];
         chain.extend(self.chain.iter().cloned());
         let certified = Arc::new(CertifiedKey::new(chain, Arc::clone(&self.signer)));
         let mut tls = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
@@ -259,6 +247,23 @@ impl Ca {
         tls.session_storage = Arc::new(NoServerSessionStorage {});
         tls.send_tls13_tickets = 0;
         Ok(tls)
+    }
+
+    /// A certificate for one name.
+    fn leaf(&self, name: &str, now: SystemTime) -> Result<CertificateDer<'static>, String> {
+        let cannot = |error: rcgen::Error| format!("there is no certificate for `{name}`: {error}");
+        let mut params = CertificateParams::default();
+        // A client's clock may be behind.
+        params.not_before = OffsetDateTime::from(now - AN_HOUR);
+        params.not_after = OffsetDateTime::from((now + VALID).min(self.ends));
+        params.distinguished_name = called("countersign proxy");
+        params.serial_number = Some(SerialNumber::from_slice(&serial()?));
+        params.subject_alt_names = vec![SanType::DnsName(name.try_into().map_err(cannot)?)];
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.use_authority_key_identifier_extension = true;
+        let leaf = params.signed_by(&self.key, &self.issuer).map_err(cannot)?;
+        Ok(leaf.der().clone())
     }
 }
 
@@ -374,3 +379,72 @@ const RENEWED: Duration = Duration::from_secs(24 * 60 * 60);
 /// The year 9999 is the last that certificates know.
 const LONGEST: Duration = Duration::from_secs(253_402_300_799);
 const MOST_NAMES: NonZeroUsize = NonZeroUsize::new(1024).expect("it is not zero");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An authority that holds for so many days from now on.
+    fn authority(now: SystemTime, days: u32) -> Ca {
+        let folder = tempfile::tempdir().expect("a folder");
+        let [certificate, key] = ["ca.pem", "ca.key"].map(|name| folder.path().join(name));
+        let ca = NewCa::generate(&["test"], now, RENEWED * days).expect("an authority");
+        fs::write(&certificate, ca.certificate()).expect("it is written");
+        fs::write(&key, ca.key()).expect("it is written");
+        Ca::read(&certificate, &key, now).expect("it can be read")
+    }
+
+    #[test]
+    fn a_certificate_is_kept_for_a_day_and_made_anew_when_the_clock_goes_back() {
+        let now = SystemTime::now();
+        let ca = authority(now, 365);
+        let first = ca.tls("a.test", now).expect("a certificate");
+        let same = |name, at| Arc::ptr_eq(&first, &ca.tls(name, at).expect("a certificate"));
+        assert!(same("a.test", now + RENEWED / 2));
+        assert!(!same("b.test", now));
+        assert!(same("a.test", now));
+        assert!(!same("a.test", now - AN_HOUR));
+        assert!(!same("a.test", now + RENEWED));
+    }
+
+    #[test]
+    fn a_certificate_holds_from_an_hour_ago_for_a_week_and_not_beyond_its_authority() {
+        let now = SystemTime::now();
+        for (days, expected) in [(365, VALID), (2, RENEWED * 2)] {
+            let ca = authority(now, days);
+            let leaf = ca.leaf("a.test", now).expect("a certificate");
+            let (_, leaf) = X509Certificate::from_der(&leaf).expect("a certificate");
+            let seconds = |at: ASN1Time| at.timestamp().unsigned_abs();
+            let unix = |at: SystemTime| at.duration_since(UNIX_EPOCH).expect("now").as_secs();
+            assert_eq!(seconds(leaf.validity().not_before), unix(now - AN_HOUR));
+            assert_eq!(seconds(leaf.validity().not_after), unix(now + expected));
+            assert!(!leaf.is_ca());
+        }
+    }
+
+    #[test]
+    fn no_two_certificates_have_the_same_number() {
+        let now = SystemTime::now();
+        let ca = authority(now, 365);
+        let serial = || {
+            let leaf = ca.leaf("a.test", now).expect("a certificate");
+            let (_, leaf) = X509Certificate::from_der(&leaf).expect("a certificate");
+            leaf.raw_serial().to_vec()
+        };
+        assert_ne!(serial(), serial());
+    }
+
+    #[test]
+    fn a_debug_text_does_not_hold_the_key() {
+        let ca = NewCa::generate(&["test"], SystemTime::now(), RENEWED).expect("an authority");
+        assert!(ca.key().contains("PRIVATE KEY") && !format!("{ca:?}").contains("PRIVATE KEY"));
+    }
+
+    #[test]
+    fn no_names_beyond_all_calendars_or_that_are_none() {
+        let now = SystemTime::now();
+        for (name, valid) in [("a b", RENEWED), ("", RENEWED), (".test", RENEWED), ("a", LONGEST)] {
+            assert!(NewCa::generate(&[name], now, valid).is_err(), "{name}");
+        }
+    }
+}

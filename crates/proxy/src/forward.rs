@@ -156,7 +156,7 @@ impl Engine {
     ) -> Result<(Response<Body>, Option<LookOut>, Option<Lease>), Refusal> {
         let (mut parts, body) = request.into_parts();
         let identified = self.gate.identify(&parts, &mut record.peer);
-        let found = self.route(&parts, record.peer.tunnel.as_deref());
+        let found = self.route(&parts, &record.peer);
         if let Ok((route, _)) = &found {
             record.route = Arc::clone(&route.name);
             record.counts = Some(Arc::clone(route.counts(&self.metrics)));
@@ -232,11 +232,8 @@ impl Engine {
     }
 
     /// The route of a request, and the host that it asks for.
-    fn route(
-        &self,
-        parts: &Parts,
-        tunnel: Option<&Authority>,
-    ) -> Result<(&Route, Authority), Refusal> {
+    fn route(&self, parts: &Parts, peer: &Peer) -> Result<(&Route, Authority), Refusal> {
+        let tunnel = peer.tunnel.as_deref();
         // What a service echoes of a TRACE would hold the signature and the session token.
         if matches!(parts.method, Method::CONNECT | Method::TRACE) {
             let hint = match parts.method {
@@ -251,7 +248,7 @@ impl Engine {
         }
         let malformed = |what: &str| Refusal::new(Reason::Malformed, what);
         head::check_framing(&parts.headers).map_err(malformed)?;
-        let asked = host::requested(&parts.uri, &parts.headers).map_err(malformed)?;
+        let asked = host::requested(&parts.uri, &parts.headers, peer.https).map_err(malformed)?;
         if !parts.uri.path().starts_with('/') {
             return Err(malformed("the request target is no path"));
         }

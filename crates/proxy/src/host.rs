@@ -154,11 +154,15 @@ impl fmt::Display for Authority {
     }
 }
 
-/// The host that a client asks for.
+/// The host that a client asks for, over a connection with TLS or without.
 ///
 /// # Errors
 /// What is wrong, for the client: no host, two of them, or two that differ.
-pub(crate) fn requested(uri: &Uri, headers: &HeaderMap) -> Result<Authority, &'static str> {
+pub(crate) fn requested(
+    uri: &Uri,
+    headers: &HeaderMap,
+    https: bool,
+) -> Result<Authority, &'static str> {
     let parse = |text: &[u8]| str::from_utf8(text).ok()?.parse::<Authority>().ok();
     let mut hosts = headers.get_all(HOST).iter();
     let header = hosts.next().map(HeaderValue::as_bytes);
@@ -169,7 +173,7 @@ pub(crate) fn requested(uri: &Uri, headers: &HeaderMap) -> Result<Authority, &'s
     let of_uri = uri.authority().map(|authority| {
         parse(authority.as_str().as_bytes()).ok_or("the request target names no host")
     });
-    let https = uri.scheme_str() == Some("https");
+    let https = uri.scheme_str().map_or(https, |scheme| scheme == "https");
     let plain = |authority: Authority| authority.without_default_port(https);
     match (of_header.transpose()?.map(plain), of_uri.transpose()?.map(plain)) {
         (Some(header), Some(uri)) if header != uri => {

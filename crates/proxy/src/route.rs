@@ -146,12 +146,12 @@ impl Route {
         let has = |patterns: &[HostPattern]| {
             patterns.iter().any(|pattern| pattern.holds_authority(host, 443))
         };
-        if !self.hosts.is_empty() && !has(&self.hosts) {
-            return false;
-        }
         match &self.to {
-            To::Allowed(allowed) => has(allowed),
-            To::Upstream(_) if !self.hosts.is_empty() => true,
+            To::Allowed(allowed) => {
+                let is_named = |pattern: &HostPattern| pattern.holds_at_any_port(host);
+                has(allowed) && (self.hosts.is_empty() || self.hosts.iter().any(is_named))
+            }
+            To::Upstream(_) if !self.hosts.is_empty() => has(&self.hosts),
             To::Upstream(upstream) => {
                 let own = [self.sign_host.as_ref(), Some(&upstream.authority)];
                 own.into_iter().flatten().any(|own| own.clone().without_default_port(true) == *host)

@@ -4,6 +4,7 @@
 
 mod bodies;
 mod boundaries;
+mod connect;
 mod drain;
 mod faults;
 mod framing;

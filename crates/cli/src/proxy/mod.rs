@@ -1,5 +1,6 @@
 //! `countersign proxy`: signs requests of clients that cannot, and forwards them.
 
+mod ca;
 mod log;
 #[cfg(feature = "otel")]
 mod otel;
@@ -15,13 +16,14 @@ use std::{
     sync::Arc,
 };
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use countersign_proxy::{
-    AuthConfig, Authority, Config, Handle, HostPattern, ListenAddress, LogLevel, PayloadMode,
-    Prefix, Proxy, RouteConfig, SignedHeaders, TlsConfig, Upstream,
+    AuthConfig, Authority, Config, ConnectConfig, Handle, HostPattern, ListenAddress, LogLevel,
+    Others, PayloadMode, Prefix, Proxy, RouteConfig, SignedHeaders, TlsConfig, Upstream,
 };
 
 use self::{
+    ca::CaCommand,
     log::{Levels, Log, Logging},
     workers::Workers,
     world::World,
@@ -40,7 +42,9 @@ use crate::{
 /// JSON on standard error. Told to stop (SIGTERM, SIGINT), it ends what is in flight first. SIGHUP has it read its
 /// settings and their files again; settings that cannot be used leave the old ones. SIGUSR1 has it log more, SIGUSR2 less.
 #[derive(Args)]
-#[command(after_help = "\
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "\
 Examples:
   countersign proxy --upstream https://monitoring.eu-central-1.amazonaws.com
   curl http://127.0.0.1:8080/ -d 'Action=ListMetrics&Version=2010-08-01'
@@ -50,6 +54,10 @@ Examples:
 
   countersign proxy --upstream http://127.0.0.1:9000 --service s3 --region us-east-1 --payload chunks
   countersign proxy --config proxy.toml --check
+
+  countersign proxy ca ./ca
+  countersign proxy --allow '*.amazonaws.com' --connect-ca ca/ca.pem --connect-ca-key ca/ca.key
+  HTTPS_PROXY=http://127.0.0.1:8080 AWS_CA_BUNDLE=ca/ca.pem aws --no-sign-request s3 ls
 
 A configuration:
   listen = [\"127.0.0.1:8080\"]
@@ -64,8 +72,12 @@ A configuration:
   name = \"objects\"
   upstream = \"https://s3.eu-central-1.amazonaws.com\"
   payload = \"chunks\"
-  profile = \"objects\"")]
+  profile = \"objects\""
+)]
 pub(crate) struct ProxyCommand {
+    #[command(subcommand)]
+    task: Option<Task>,
+
     /// A TOML file with all settings; options say where to listen all the same
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -157,6 +169,19 @@ pub(crate) struct ProxyCommand {
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
 
+    /// The certificate of the authority by which clients that send CONNECT get TLS from the proxy: `countersign
+    /// proxy ca` makes one
+    #[arg(long, value_name = "FILE", requires = "connect_ca_key")]
+    connect_ca: Option<PathBuf>,
+
+    /// The key of that authority
+    #[arg(long, value_name = "FILE", requires = "connect_ca")]
+    connect_ca_key: Option<PathBuf>,
+
+    /// What becomes of a CONNECT to a host that no route allows
+    #[arg(long, value_enum, default_value_t, requires = "connect_ca")]
+    connect_others: ConnectOthers,
+
     /// The profile in the shared credentials and config files [default: AWS_PROFILE, `default`]
     #[arg(long, value_name = "NAME", conflicts_with = "config")]
     profile: Option<String>,
@@ -164,6 +189,21 @@ pub(crate) struct ProxyCommand {
     /// How much is logged [default: info]
     #[arg(long, value_enum)]
     log: Option<Log>,
+}
+
+/// What belongs to the proxy beside running it.
+#[derive(Subcommand)]
+enum Task {
+    Ca(CaCommand),
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum ConnectOthers {
+    /// It is refused
+    #[default]
+    Refuse,
+    /// It leads there, to port 443 of public addresses, and the proxy does not look into it
+    Tunnel,
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
@@ -179,6 +219,9 @@ enum Payload {
 
 impl ProxyCommand {
     pub(crate) fn run(self) -> Result<(), Failure> {
+        if let Some(Task::Ca(command)) = self.task {
+            return command.run();
+        }
         let config = self.config()?;
         let logging = Logging::start(self.level(&config));
         let world = Arc::new(World::default());
@@ -239,6 +282,14 @@ impl ProxyCommand {
         config.auth = self.auth_file.as_ref().map(AuthConfig::new).or(config.auth);
         config.limits.rate = self.rate.or(config.limits.rate);
         config.limits.burst = self.burst.or(config.limits.burst);
+        if let (Some(ca), Some(key)) = (&self.connect_ca, &self.connect_ca_key) {
+            let mut connect = ConnectConfig::new(ca, key);
+            connect.others = match self.connect_others {
+                ConnectOthers::Refuse => Others::Refuse,
+                ConnectOthers::Tunnel => Others::Tunnel,
+            };
+            config.connect = Some(connect);
+        }
         Ok(config)
     }
 
