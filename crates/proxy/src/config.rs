@@ -62,6 +62,8 @@ pub struct Config {
     pub admin: Option<SocketAddr>,
     /// A PEM file of certificates that are trusted beside those of the system.
     pub ca_file: Option<PathBuf>,
+    /// The file to which each decision of a route with `keys` is written, as a line of JSON.
+    pub audit: Option<PathBuf>,
     /// How much is taken.
     pub limits: Limits,
     /// How long each phase may take.
@@ -83,6 +85,7 @@ impl Default for Config {
             log: None,
             admin: None,
             ca_file: None,
+            audit: None,
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             connect: None,
@@ -439,6 +442,10 @@ pub struct RouteConfig {
     pub cross_site: bool,
     /// The profile whose credentials sign; the standard chain unless it is set.
     pub profile: Option<String>,
+    /// The TOML file of the keys that clients sign with, if they sign: what one of these keys signed, and
+    /// may ask for, is signed again. Then the scope is the one that the client signed for, and bodies are sent
+    /// as it sent them.
+    pub keys: Option<PathBuf>,
 }
 
 impl RouteConfig {
@@ -460,15 +467,29 @@ impl RouteConfig {
         RouteConfig { allow: hosts.into_iter().collect(), ..RouteConfig::default() }
     }
 
+    /// The same route for clients that sign, with the keys in this file.
+    ///
+    /// ```
+    /// use countersign_proxy::RouteConfig;
+    ///
+    /// let route = RouteConfig::to("https://s3.eu-central-1.amazonaws.com".parse()?).with_keys("keys.toml");
+    /// assert!(route.keys.is_some());
+    /// # Ok::<(), countersign_proxy::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn with_keys(self, file: impl Into<PathBuf>) -> RouteConfig {
+        RouteConfig { keys: Some(file.into()), ..self }
+    }
+
     /// The same route, signed for this region and service.
     #[must_use]
     pub fn with_scope(self, region: impl Into<String>, service: impl Into<String>) -> RouteConfig {
         RouteConfig { region: Some(region.into()), service: Some(service.into()), ..self }
     }
 
-    /// Whether clients prove who they are to the route itself. None does that signs whatever comes.
+    /// Whether clients prove who they are to the route itself, by what they sign.
     pub(crate) fn verifies(&self) -> bool {
-        false
+        self.keys.is_some()
     }
 }
 

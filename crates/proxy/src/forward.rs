@@ -1,6 +1,7 @@
 //! One request, from its head to the end of its answer.
 
 use std::{
+    borrow::Cow,
     error::Error,
     net::IpAddr,
     pin::pin,
@@ -12,7 +13,7 @@ use bytes::Bytes;
 use countersign::{
     Credentials, Payload, Signer,
     body::ChunkedBody,
-    verify::{Dialect, Wire},
+    verify::{self, Dialect, Wire},
 };
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
@@ -31,7 +32,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     Authority, PayloadMode, Timeouts,
-    body::{self, Answer, Body, Holding, Late, Progress, Timed, Watch},
+    body::{self, Answer, Body, Held, Holding, Late, Progress, Timed, Watch},
     carry::carry,
     connect::{self, Connecting},
     head, host,
@@ -39,14 +40,19 @@ use crate::{
     metrics::{Metrics, OfRoute, Seat},
     pool::{Lease, NotSent},
     refuse::{self, Id, Ids, Reason, Refusal},
+    resign::{
+        self, Came,
+        audit::{Audit, Decision},
+    },
     route::Route,
-    sign::LookOut,
+    sign::{LookOut, Signing},
     upstream::{Connections, TimedOut},
 };
 
 /// All that a request needs on its way.
 pub(crate) struct Engine {
     pub(crate) routes: Vec<Route>,
+    pub(crate) audit: Option<Arc<Audit>>,
     pub(crate) gate: Gate,
     /// For requests under way.
     pub(crate) room: Arc<Semaphore>,
@@ -90,6 +96,8 @@ struct Record {
     uri: Uri,
     route: Arc<str>,
     counts: Option<Arc<OfRoute>>,
+    /// For the audit log, if the client signs.
+    decision: Option<Decision>,
     status: u16,
     reason: Option<Reason>,
     sent: Option<Progress>,
@@ -120,6 +128,7 @@ impl Engine {
             uri: request.uri().clone(),
             route: Arc::clone(&self.nowhere),
             counts: None,
+            decision: None,
             status: 0,
             reason: None,
             sent: None,
@@ -135,6 +144,9 @@ impl Engine {
         let answered = self.forward(request, &mut record, &mut wire, client).await;
         let (response, look_out, lease) = answered.unwrap_or_else(|refusal| {
             self.metrics.refused(refusal.reason);
+            if let Some(decision) = &mut record.decision {
+                decision.refuse(&refusal, self.audit.as_deref());
+            }
             record.reason = Some(refusal.reason);
             let mut response = refusal.response(wire, record.id);
             // Whatever comes behind a malformed request may be a part of it.
@@ -154,17 +166,24 @@ impl Engine {
         wire: &mut Wire,
         client: upgrade::OnUpgrade,
     ) -> Result<(Response<Body>, Option<LookOut>, Option<Lease>), Refusal> {
-        let (mut parts, body) = request.into_parts();
+        let (mut parts, mut body) = request.into_parts();
         let identified = self.gate.identify(&parts, &mut record.peer);
         let found = self.route(&parts, &record.peer);
         if let Ok((route, _)) = &found {
             record.route = Arc::clone(&route.name);
             record.counts = Some(Arc::clone(route.counts(&self.metrics)));
             *wire = refuse::wire(route.signing.service(), &parts.headers);
+            if route.resign.is_some() {
+                *wire = resign::wire(&parts, route.signing.service());
+                let (client, now) = (record.peer.address, route.signing.clock());
+                let id = record.id.to_string();
+                let decision = Decision::new(now, &id, &route.name, &parts.method, client);
+                record.decision = Some(decision);
+            }
         }
         self.gate.check_rate(&record.peer)?;
         // What is served here is the business of clients that are known.
-        if !found.as_ref().is_ok_and(|(route, _)| route.verifies) {
+        if !found.as_ref().is_ok_and(|(route, _)| route.resign.is_some()) {
             identified?;
             self.gate.strip(&mut parts);
         }
@@ -172,9 +191,10 @@ impl Engine {
         route.check_site(&asked, &parts.headers)?;
         let host = route.host(&asked)?;
         record.host = Some(host.clone());
-        parts.uri = route.url(&host, &parts.uri)?;
-        let signer = route.signing.signer(&host, parts.uri.path())?;
-        *wire = refuse::wire(signer.service(), &parts.headers);
+        let url = route.url(&host, &parts.uri)?;
+        if let Some(decision) = &mut record.decision {
+            decision.leads_to(host.as_str(), url.path(), url.query());
+        }
         let room = Arc::clone(&self.room).try_acquire_owned();
         record.room = Some(room.map_err(|_| {
             Refusal::new(Reason::Busy, "too many requests are under way: try again later")
@@ -182,8 +202,23 @@ impl Engine {
         if let Some(length) = body.size_hint().exact() {
             self.holding.check(length)?;
         }
+        let mut admitted = None;
+        let mut of_key = None;
+        if let (Some(resign), Some(decision)) = (&route.resign, &mut record.decision) {
+            let came = Came { parts: &parts, url: &url, host: &host, https: route.https };
+            let (signing, holding) = (&route.signing, &self.holding);
+            let (signing, one) = resign.admit(came, &mut body, holding, signing, decision).await?;
+            (of_key, admitted) = (Some(signing), Some(one));
+        }
+        parts.uri = url;
+        let signing = of_key.as_ref().unwrap_or(&route.signing);
+        let signer = match &admitted {
+            Some(admitted) => Cow::Owned(admitted.signer.clone()),
+            None => signing.signer(&host, parts.uri.path())?,
+        };
+        *wire = refuse::wire(signer.service(), &parts.headers);
         // Before anything of the body is asked for: a client that expects `100 Continue` keeps it.
-        let credentials = route.signing.credentials().await?;
+        let credentials = signing.credentials().await?;
 
         let has_length = parts.headers.contains_key(CONTENT_LENGTH);
         let is_upgrade = head::leave_client(&mut parts.headers)
@@ -197,24 +232,41 @@ impl Engine {
         parts.version = Version::HTTP_11;
         parts.extensions.clear();
 
-        let (body, again, mut credentials) =
-            self.sign(route, &signer, credentials, &mut parts, body, has_length).await?;
+        let (body, again, mut credentials) = match admitted {
+            Some(admitted) => {
+                let https = route.https;
+                admitted.sign(signing, &self.holding, https, &mut parts, body, has_length).await?
+            }
+            None => self.sign(route, &signer, credentials, &mut parts, body, has_length).await?,
+        };
+        if let Some(decision) = &mut record.decision {
+            decision.allow(self.audit.as_deref())?;
+        }
         if is_upgrade {
             head::set_upgrade(&mut parts.headers);
         }
         let progress = Progress::new();
         record.sent = Some(progress.clone());
         let request = Request::from_parts(parts, progress.watch(body));
-        let sent = route.signing.clock();
-        let exchange =
-            self.exchange(route, &signer, request, is_upgrade, again, &progress, &mut credentials);
+        let sent = signing.clock();
+        let connections = &route.connections;
+        let exchange = exchange(
+            connections,
+            signing,
+            &signer,
+            request,
+            is_upgrade,
+            again,
+            &progress,
+            &mut credentials,
+        );
         let (mut response, lease) = self.in_time(exchange, &progress).await?;
         // Whoever can forge a date decides when signatures begin to hold.
         if route.https {
-            route.signing.observe(response.headers(), sent);
+            signing.observe(response.headers(), sent);
         }
         let look_out = matches!(response.status().as_u16(), 400 | 401 | 403).then(|| {
-            let mut look_out = route.signing.look_out(&credentials);
+            let mut look_out = signing.look_out(&credentials);
             look_out.headers(response.headers());
             look_out
         });
@@ -276,18 +328,11 @@ impl Engine {
         parts: &mut Parts,
         mut body: Incoming,
         has_length: bool,
-    ) -> Result<(Body, Again, Credentials), Refusal> {
+    ) -> Result<Ready, Refusal> {
         let signing = &route.signing;
         let length = body.size_hint().exact();
         if body.is_end_stream() {
-            // A service that insists on a length is not left in doubt.
-            if has_length || matches!(parts.method, Method::POST | Method::PUT | Method::PATCH) {
-                parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(0));
-            }
-            parts.headers.remove(TRAILER);
-            signing.sign(signer, parts, Payload::EMPTY, &credentials)?;
-            let again = Again { payload: Some(Payload::EMPTY), body: Some(Bytes::new()) };
-            return Ok((body::whole(Bytes::new()), again, credentials));
+            return sign_empty(signing, signer, parts, has_length, credentials);
         }
         let mode = match said(&parts.headers) {
             Some(Payload::StreamingUnsignedTrailer) => {
@@ -314,76 +359,19 @@ impl Engine {
         match mode {
             Mode::Hold => {
                 let held = self.holding.hold(&mut body).await?;
-                // What comes behind a body wants chunks around it, and passes if it is announced.
-                let length = held.trailer.is_none().then_some(held.length);
-                match held.trailer {
-                    Some(names) => parts.headers.insert(TRAILER, names),
-                    None => parts.headers.remove(TRAILER),
-                };
-                set_length(&mut parts.headers, length);
-                // Reading may have taken long; these are the ones of now.
-                let credentials = signing.credentials().await?;
-                signing.sign(signer, parts, held.payload, &credentials)?;
-                set_chunked(&mut parts.headers, length);
-                let again = Again { payload: Some(held.payload), body: held.whole };
-                Ok((held.body, again, credentials))
+                sign_held(signing, signer, parts, held).await
             }
             Mode::Pass(payload) => {
-                set_length(&mut parts.headers, length);
-                signing.sign(signer, parts, payload, &credentials)?;
-                set_chunked(&mut parts.headers, length);
-                let again = Again { payload: Some(payload), body: None };
+                let again = sign_passing(signing, signer, parts, (payload, length), &credentials)?;
                 Ok((self.holding.pass(body), again, credentials))
             }
             Mode::Chunks(length) => {
                 parts.headers.remove(TRAILER);
                 let chunks = signing.sign_chunked(signer, parts, length, &credentials)?;
                 let body = ChunkedBody::new(self.holding.pass(body), chunks);
-                Ok((body.boxed_unsync(), Again { payload: None, body: None }, credentials))
+                Ok((body.boxed_unsync(), Again::NEVER, credentials))
             }
         }
-    }
-
-    /// Sends a request and waits for the head of the answer.
-    ///
-    /// A connection that was kept may end at the moment of its use. Then the request is signed anew and sent once
-    /// more, on another: if nothing of it was sent, or if it may be sent twice.
-    #[expect(clippy::too_many_arguments, reason = "all of it is of this one request")]
-    async fn exchange(
-        &self,
-        route: &Route,
-        signer: &Signer,
-        request: Request<Body>,
-        is_upgrade: bool,
-        again: Again,
-        progress: &Progress,
-        credentials: &mut Credentials,
-    ) -> Result<(Response<Incoming>, Option<Lease>), Refusal> {
-        let Connections { any, upgradable } = &route.connections;
-        let line = match is_upgrade {
-            true => upgradable.open(request.uri(), true).await,
-            false => any.line(request.uri()).await,
-        };
-        let line = line.map_err(|error| not_sent(&error))?;
-        if !line.is_kept {
-            return line.send(request).await.map_err(|error| not_sent(&error));
-        }
-        let copy = again.copy(&request, progress);
-        let mut failed = match line.send(request).await {
-            Ok(sent) => return Ok(sent),
-            Err(failed) => failed,
-        };
-        let unsent = failed.request.take().map(|request| *request);
-        let Some(request) = unsent.or(copy).filter(|_| failed.is_end()) else {
-            return Err(not_sent(&failed));
-        };
-        let (mut parts, body) = request.into_parts();
-        if let Some(payload) = again.payload {
-            *credentials = route.signing.credentials().await?;
-            route.signing.sign(signer, &mut parts, payload, credentials)?;
-        }
-        let line = any.open(&parts.uri, false).await.map_err(|error| not_sent(&error))?;
-        line.send(Request::from_parts(parts, body)).await.map_err(|error| not_sent(&error))
     }
 
     /// Waits for an answer as long as the service takes what comes.
@@ -426,8 +414,107 @@ impl Engine {
     }
 }
 
+/// Sends a request and waits for the head of the answer.
+///
+/// A connection that was kept may end at the moment of its use. Then the request is signed anew and sent once
+/// more, on another: if nothing of it was sent, or if it may be sent twice.
+#[expect(clippy::too_many_arguments, reason = "all of it is of this one request")]
+async fn exchange(
+    connections: &Connections,
+    signing: &Signing,
+    signer: &Signer,
+    request: Request<Body>,
+    is_upgrade: bool,
+    again: Again,
+    progress: &Progress,
+    credentials: &mut Credentials,
+) -> Result<(Response<Incoming>, Option<Lease>), Refusal> {
+    let Connections { any, upgradable } = connections;
+    let line = match is_upgrade {
+        true => upgradable.open(request.uri(), true).await,
+        false => any.line(request.uri()).await,
+    };
+    let line = line.map_err(|error| not_sent(&error))?;
+    if !line.is_kept {
+        return line.send(request).await.map_err(|error| not_sent(&error));
+    }
+    let copy = again.copy(&request, progress);
+    let mut failed = match line.send(request).await {
+        Ok(sent) => return Ok(sent),
+        Err(failed) => failed,
+    };
+    let unsent = failed.request.take().map(|request| *request);
+    let Some(request) = unsent.or(copy).filter(|_| failed.is_end()) else {
+        return Err(not_sent(&failed));
+    };
+    let (mut parts, body) = request.into_parts();
+    if let Some(payload) = again.payload {
+        *credentials = signing.credentials().await?;
+        signing.sign(signer, &mut parts, payload, credentials)?;
+    }
+    let line = any.open(&parts.uri, false).await.map_err(|error| not_sent(&error))?;
+    line.send(Request::from_parts(parts, body)).await.map_err(|error| not_sent(&error))
+}
+
+/// A body that goes with its signature, what it takes to send both once more, and who signed.
+pub(crate) type Ready = (Body, Again, Credentials);
+
+/// Signs a head without a body.
+pub(crate) fn sign_empty(
+    signing: &Signing,
+    signer: &Signer,
+    parts: &mut Parts,
+    has_length: bool,
+    credentials: Credentials,
+) -> Result<Ready, Refusal> {
+    // A service that insists on a length is not left in doubt.
+    if has_length || matches!(parts.method, Method::POST | Method::PUT | Method::PATCH) {
+        parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(0));
+    }
+    parts.headers.remove(TRAILER);
+    signing.sign(signer, parts, Payload::EMPTY, &credentials)?;
+    let again = Again { payload: Some(Payload::EMPTY), body: Some(Bytes::new()) };
+    Ok((body::whole(Bytes::new()), again, credentials))
+}
+
+/// Signs a head over a body that is there as a whole.
+pub(crate) async fn sign_held(
+    signing: &Signing,
+    signer: &Signer,
+    parts: &mut Parts,
+    held: Held,
+) -> Result<Ready, Refusal> {
+    // What comes behind a body wants chunks around it, and passes if it is announced.
+    let length = held.trailer.is_none().then_some(held.length);
+    match held.trailer {
+        Some(names) => parts.headers.insert(TRAILER, names),
+        None => parts.headers.remove(TRAILER),
+    };
+    set_length(&mut parts.headers, length);
+    // Reading may have taken long; these are the ones of now.
+    let credentials = signing.credentials().await?;
+    signing.sign(signer, parts, held.payload, &credentials)?;
+    set_chunked(&mut parts.headers, length);
+    let again = Again { payload: Some(held.payload), body: held.whole };
+    Ok((held.body, again, credentials))
+}
+
+/// Signs a head whose body passes as it comes.
+pub(crate) fn sign_passing(
+    signing: &Signing,
+    signer: &Signer,
+    parts: &mut Parts,
+    (payload, length): (Payload, Option<u64>),
+    credentials: &Credentials,
+) -> Result<Again, Refusal> {
+    set_length(&mut parts.headers, length);
+    signing.sign(signer, parts, payload, credentials)?;
+    set_chunked(&mut parts.headers, length);
+    Ok(Again { payload: Some(payload), body: None })
+}
+
 /// What it takes to send a request once more.
-struct Again {
+pub(crate) struct Again {
     /// What its signature says of the body; nothing where chunks are signed over the signature.
     payload: Option<Payload>,
     /// The body, if all of it is in memory.
@@ -435,6 +522,9 @@ struct Again {
 }
 
 impl Again {
+    /// For chunks, each of which is signed over the one before.
+    pub(crate) const NEVER: Again = Again { payload: None, body: None };
+
     /// The same request, if a service that got it twice would do what it says once.
     fn copy(&self, request: &Request<Body>, progress: &Progress) -> Option<Request<Body>> {
         let body = self.body.clone().filter(|_| request.method().is_idempotent())?;
@@ -488,6 +578,9 @@ fn said(headers: &HeaderMap) -> Option<Payload> {
 fn not_sent(error: &NotSent) -> Refusal {
     let mut cause: &dyn Error = error;
     loop {
+        if let Some(error) = cause.downcast_ref::<verify::Error>() {
+            return Refusal::unverified(error);
+        }
         if cause.is::<LengthLimitError>() {
             return Refusal::new(Reason::BodyTooLong, "the body is longer than what is taken");
         }
@@ -569,6 +662,7 @@ impl Drop for Record {
             host = self.host.as_ref().map_or("", Authority::as_str),
             // Without the query, which may hold what is nobody's business.
             path = self.uri.path(),
+            key = self.decision.as_ref().and_then(Decision::name),
             status,
             refusal = self.reason.map(Reason::as_str),
             sent,

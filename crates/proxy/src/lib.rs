@@ -114,6 +114,7 @@ mod path;
 mod pool;
 mod refuse;
 mod reload;
+mod resign;
 mod route;
 mod serve;
 mod sign;

@@ -7,7 +7,7 @@ use std::{
     time::SystemTime,
 };
 
-use countersign::providers::{BoxFuture, ProvideCredentials};
+use countersign::providers::{AssumeRole, BoxFuture, ProvideCredentials};
 
 use crate::connect;
 
@@ -90,6 +90,21 @@ pub trait Outside: Send + Sync {
     /// ```
     fn may_reach(&self, address: IpAddr) -> bool {
         connect::is_public(address)
+    }
+
+    /// Who has the credentials of a role, which is assumed with those of a profile: for keys that clients of a
+    /// re-signing route sign with, and that have a role of their own. It is asked once for each, and then with
+    /// each request, so it should keep what it assumed.
+    ///
+    /// # Errors
+    /// Why there is nobody; unless it is written anew, roles are not supported.
+    fn role(
+        &self,
+        profile: Option<&str>,
+        role: AssumeRole,
+    ) -> Result<Arc<dyn ProvideCredentials>, String> {
+        let _ = profile;
+        Err(format!("has the role `{}`, and roles are not supported here", role.role_arn()))
     }
 
     /// The time.

@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use countersign::verify::{Dialect, Wire};
+use countersign::verify::{self, Dialect, Wire};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 
 use crate::body::{self, Body};
@@ -23,6 +23,31 @@ pub(crate) struct Refusal {
     pub(crate) message: String,
     /// What else the client is told.
     headers: Vec<(HeaderName, HeaderValue)>,
+    /// What a service would answer, where that is not the same for all refusals of the sort.
+    codes: Option<Codes>,
+}
+
+/// The status and code with which services refuse something.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Codes {
+    pub(crate) s3: (u16, &'static str),
+    pub(crate) general: (u16, &'static str),
+    /// The code of the general services that speak JSON.
+    pub(crate) json: &'static str,
+}
+
+impl Codes {
+    pub(crate) const fn of_all(status: u16, code: &'static str) -> Codes {
+        Codes { s3: (status, code), general: (status, code), json: code }
+    }
+
+    fn of(self, wire: Wire) -> (u16, &'static str) {
+        match wire {
+            Wire::S3Xml => self.s3,
+            Wire::Json => (self.general.0, self.json),
+            _ => self.general,
+        }
+    }
 }
 
 /// The sort of thing that keeps a request from being forwarded; what metrics and logs call it.
@@ -37,10 +62,12 @@ pub(crate) enum Reason {
     Malformed,
     MethodNotAllowed,
     Misdirected,
+    NoAudit,
     NoCredentials,
     NoRoute,
     NotAllowed,
     NotSignable,
+    NotVerified,
     ProxyUnauthorized,
     Spool,
     TooManyRequests,
@@ -63,10 +90,12 @@ impl Reason {
             Reason::Malformed => ("malformed", 400, "InvalidRequest"),
             Reason::MethodNotAllowed => ("method_not_allowed", 405, "MethodNotAllowed"),
             Reason::Misdirected => ("misdirected", 421, "InvalidRequest"),
+            Reason::NoAudit => ("no_audit", 503, "ServiceUnavailable"),
             Reason::NoCredentials => ("no_credentials", 503, "ServiceUnavailable"),
             Reason::NoRoute => ("no_route", 404, "NoRoute"),
             Reason::NotAllowed => ("not_allowed", 403, "AccessDenied"),
             Reason::NotSignable => ("not_signable", 400, "InvalidRequest"),
+            Reason::NotVerified => ("not_verified", 403, "SignatureDoesNotMatch"),
             Reason::ProxyUnauthorized => ("proxy_unauthorized", 407, "AccessDenied"),
             Reason::Spool => ("spool", 503, "ServiceUnavailable"),
             Reason::TooManyRequests => ("too_many_requests", 429, "SlowDown"),
@@ -80,15 +109,11 @@ impl Reason {
     pub(crate) fn as_str(self) -> &'static str {
         self.facts().0
     }
-
-    pub(crate) fn status(self) -> StatusCode {
-        StatusCode::from_u16(self.facts().1).expect("the statuses above are statuses")
-    }
 }
 
 impl Refusal {
     pub(crate) fn new(reason: Reason, message: impl Into<String>) -> Refusal {
-        Refusal { reason, message: message.into(), headers: Vec::new() }
+        Refusal { reason, message: message.into(), headers: Vec::new(), codes: None }
     }
 
     /// The same, whose answer has this header.
@@ -97,19 +122,36 @@ impl Refusal {
         self
     }
 
+    /// A request, or the rest of its body, that is not what its signature says.
+    pub(crate) fn unverified(error: &verify::Error) -> Refusal {
+        let said = |wire: Wire| (error.status(wire.dialect()), wire.code(error));
+        let codes = Codes {
+            s3: said(Wire::S3Xml),
+            general: said(Wire::QueryXml),
+            json: said(Wire::Json).1,
+        };
+        Refusal::coded(codes, error.message())
+    }
+
+    /// The same for a reason that the verifier does not know of.
+    pub(crate) fn coded(codes: Codes, message: impl Into<String>) -> Refusal {
+        Refusal { codes: Some(codes), ..Refusal::new(Reason::NotVerified, message) }
+    }
+
     /// The answer. Says that it is the proxy's own, which no service does.
     pub(crate) fn response(&self, wire: Wire, id: Id) -> Response<Body> {
         let request_id = &id.to_string();
         let (name, status, code) = self.reason.facts();
-        let code = match (self.reason, wire) {
+        let (status, code) = match (self.codes, self.reason, wire) {
+            (Some(codes), ..) => codes.of(wire),
             // As clients of these services know that they are to slow down.
-            (Reason::TooManyRequests, Wire::Json) => "ThrottlingException",
-            (Reason::TooManyRequests, Wire::QueryXml) => "Throttling",
-            _ => code,
+            (_, Reason::TooManyRequests, Wire::Json) => (status, "ThrottlingException"),
+            (_, Reason::TooManyRequests, Wire::QueryXml) => (status, "Throttling"),
+            _ => (status, code),
         };
         let text = wire.body(status, code, &self.message, request_id);
         let mut response = Response::new(body::whole(Bytes::from(text)));
-        *response.status_mut() = self.reason.status();
+        *response.status_mut() = StatusCode::from_u16(status).expect("they are statuses");
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(wire.content_type()));
         headers.insert("x-countersign-refusal", HeaderValue::from_static(name));

@@ -19,6 +19,7 @@ use crate::{
     inbound::{Gate, tls},
     metrics::Metrics,
     refuse::Ids,
+    resign::audit::Audit,
     route::Route,
     upstream,
 };
@@ -151,6 +152,14 @@ impl Serving {
             routes.push(route);
         }
         let gate = Gate::new(config)?;
+        let audit = match last {
+            // Those who end by the old settings write there too.
+            Some((last_config, last)) if last_config.audit == config.audit => {
+                last.engine.audit.iter().for_each(|audit| audit.reopen());
+                last.engine.audit.clone()
+            }
+            _ => config.audit.as_deref().map(Audit::open).transpose()?.map(Arc::new),
+        };
         let connecting = config.connect.as_ref().map(|it| Connecting::new(it, outside));
         let limits = &config.limits;
         let requests =
@@ -165,6 +174,7 @@ impl Serving {
         let engine = Engine {
             routes,
             gate,
+            audit,
             room: match requests {
                 Some(last) => Arc::clone(&last.engine.room),
                 None => body::room(limits.requests),

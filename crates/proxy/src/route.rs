@@ -18,6 +18,7 @@ use crate::{
     metrics::{Metrics, OfRoute},
     path::has_dot_segment,
     refuse::{Reason, Refusal},
+    resign::Resign,
     sign::Signing,
     upstream::Connections,
 };
@@ -36,9 +37,9 @@ pub(crate) struct Route {
     add: Vec<(HeaderName, HeaderValue)>,
     replace: Vec<(HeaderName, HeaderValue)>,
     cross_site: bool,
-    /// Whether clients prove who they are to the route itself.
-    pub(crate) verifies: bool,
     pub(crate) signing: Signing,
+    /// For clients that sign themselves.
+    pub(crate) resign: Option<Resign>,
     pub(crate) connections: Connections,
     counts: OnceLock<Arc<OfRoute>>,
 }
@@ -84,6 +85,18 @@ impl Route {
         };
         let signing = Signing::new(config, sign_host.as_ref(), outside)
             .map_err(|error| wrong(&format!("cannot sign: {error}")))?;
+        let resign = match &config.keys {
+            Some(_) if config.payload != PayloadMode::Hash => {
+                return Err(wrong(
+                    "has a `payload` beside `keys`, whose clients say how bodies are sent",
+                ));
+            }
+            Some(path) => Some(
+                Resign::new(path, config, outside)
+                    .map_err(|error| wrong(&format!("cannot verify: {error}")))?,
+            ),
+            None => None,
+        };
         let takes_unsigned = signing.is_of_s3() || signing.service() == "vpc-lattice-svcs";
         match config.payload {
             PayloadMode::Chunks if !signing.is_of_s3() => {
@@ -125,8 +138,8 @@ impl Route {
             add: pairs(&config.add)?,
             replace: pairs(&config.replace)?,
             cross_site: config.cross_site,
-            verifies: config.verifies(),
             signing,
+            resign,
             to,
             counts: OnceLock::new(),
             name: name.into(),
@@ -208,7 +221,8 @@ impl Route {
 
     /// Refuses what a web page of another site has a browser send.
     pub(crate) fn check_site(&self, host: &Authority, headers: &HeaderMap) -> Result<(), Refusal> {
-        if self.cross_site {
+        // No page of another site has a key to sign with.
+        if self.cross_site || self.resign.is_some() {
             return Ok(());
         }
         if !self.is_known(host) {

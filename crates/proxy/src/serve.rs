@@ -5,6 +5,7 @@ use std::{fmt, io, net::SocketAddr, sync::Arc};
 use tokio::{
     runtime,
     sync::{Semaphore, watch},
+    task::spawn_blocking,
     time::timeout,
 };
 use tokio_util::task::TaskTracker;
@@ -52,6 +53,9 @@ impl Proxy {
             Some(address) => Some(Listener::bind(&ListenAddress::Tcp(address)).await?),
             None => None,
         };
+        for resign in handle.engine().routes.iter().filter_map(|route| route.resign.as_ref()) {
+            resign.warn();
+        }
         Ok(Bound { config, handle, listeners, admin, workers: Workers::default() })
     }
 }
@@ -146,6 +150,9 @@ impl Bound {
         }
         if let Some(admin) = admin {
             admin.abort();
+        }
+        if let Some(audit) = handle.engine().audit.clone() {
+            let _ = spawn_blocking(move || audit.flush()).await;
         }
     }
 }

@@ -25,6 +25,7 @@ use crate::{
 };
 
 /// What one route signs with.
+#[derive(Clone)]
 pub(crate) struct Signing {
     outside: Arc<dyn Outside>,
     provider: Arc<dyn ProvideCredentials>,
@@ -36,7 +37,7 @@ pub(crate) struct Signing {
     keys: KeyCache,
     /// How far the service's clock is ahead. Of many services no one speaks for the others.
     skew: Option<Skew>,
-    renewals: Renewals,
+    renewals: Arc<Renewals>,
 }
 
 impl Signing {
@@ -55,10 +56,11 @@ impl Signing {
             signer: None,
             keys: KeyCache::default(),
             skew: host.map(|_| Skew::new()),
-            renewals: Renewals::default(),
+            renewals: Arc::default(),
         };
         let is_fixed = config.service.is_some() && config.region.is_some();
-        signing.signer = match host {
+        // Where clients sign themselves, they say for which scope.
+        signing.signer = match host.filter(|_| config.keys.is_none()) {
             // At few hosts the path decides: these ask for a service in the settings.
             Some(host) => Some(signing.find(host, "/").map_err(ConfigError::new)?),
             None if is_fixed => Some(signing.find_named().map_err(ConfigError::new)?),
@@ -84,6 +86,23 @@ impl Signing {
         }
         let found = self.find(host, path);
         found.map(Cow::Owned).map_err(|why| Refusal::new(Reason::NotSignable, why))
+    }
+
+    /// The signer for a scope that somebody named.
+    pub(crate) fn signer_for(&self, region: &str, service: &str) -> Result<Signer, Refusal> {
+        let signer = self.begin(region.to_owned(), service.to_owned());
+        signer.map_err(|why| Refusal::new(Reason::NotSignable, why))
+    }
+
+    /// The same with the credentials of another one, if there is one.
+    pub(crate) fn with_provider(&self, other: Option<Arc<dyn ProvideCredentials>>) -> Signing {
+        let mut signing = self.clone();
+        if let Some(other) = other {
+            signing.provider = other;
+            // Those of the route are counted.
+            signing.renewals = Arc::default();
+        }
+        signing
     }
 
     /// Credentials, or why nothing can be forwarded.
@@ -133,7 +152,17 @@ impl Signing {
         length: u64,
         credentials: &Credentials,
     ) -> Result<ChunkSigner, Refusal> {
-        let chunks = Chunks::signed(length);
+        self.sign_chunks(signer, head, Chunks::signed(length), credentials)
+    }
+
+    /// The same with chunks of which more is known.
+    pub(crate) fn sign_chunks(
+        &self,
+        signer: &Signer,
+        head: &mut Parts,
+        chunks: Chunks,
+        credentials: &Credentials,
+    ) -> Result<ChunkSigner, Refusal> {
         signer.sign_chunked(head, chunks, credentials, self.now()).map_err(not_signable)
     }
 

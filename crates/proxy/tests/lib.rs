@@ -13,5 +13,6 @@ mod isolation;
 mod operations;
 mod passing;
 mod reload;
+mod resign;
 mod support;
 mod tls;

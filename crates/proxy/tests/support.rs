@@ -10,10 +10,10 @@ use std::{
 use bytes::Bytes;
 use countersign::{
     Credentials, Head, KeyCache, Payload, Scratch, checksums,
-    providers::{BoxFuture, ProvideCredentials, ProviderError},
+    providers::{AssumeRole, BoxFuture, ProvideCredentials, ProviderError},
     verify::{Known, Verifier},
 };
-use countersign_proxy::{Config, Handle, Outside, Proxy, RouteConfig};
+use countersign_proxy::{Config, ConfigError, Handle, Outside, Proxy, RouteConfig};
 use http::{Request, Response, StatusCode, request::Parts};
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, service::service_fn};
@@ -37,7 +37,14 @@ pub(crate) fn credentials() -> Credentials {
 
 /// The outside of a proxy: one provider, whatever the profile.
 #[derive(Clone)]
-pub(crate) struct World(pub(crate) Arc<Provider>);
+pub(crate) struct World(pub(crate) Arc<Provider>, Arc<Role>);
+
+/// The one role that can be assumed, and what was asked of it.
+#[derive(Default)]
+struct Role {
+    provider: Option<Arc<Provider>>,
+    asked: Mutex<Option<AssumeRole>>,
+}
 
 #[derive(Debug)]
 pub(crate) struct Provider {
@@ -47,14 +54,47 @@ pub(crate) struct Provider {
 
 impl World {
     pub(crate) fn new(credentials: Option<Credentials>) -> World {
+        World(Provider::new(credentials), Arc::default())
+    }
+
+    /// The same with credentials for a role.
+    pub(crate) fn with_role(self, credentials: Credentials) -> World {
+        let provider = Some(Provider::new(Some(credentials)));
+        World(self.0, Arc::new(Role { provider, asked: Mutex::default() }))
+    }
+
+    pub(crate) fn role(&self) -> Option<Arc<Provider>> {
+        self.1.provider.clone()
+    }
+
+    /// The role that was asked for.
+    pub(crate) fn asked(&self) -> Option<AssumeRole> {
+        self.1.asked.lock().unwrap().clone()
+    }
+}
+
+impl Provider {
+    fn new(credentials: Option<Credentials>) -> Arc<Provider> {
         let has = Mutex::new(credentials);
-        World(Arc::new(Provider { has, invalidated: Mutex::default() }))
+        Arc::new(Provider { has, invalidated: Mutex::default() })
     }
 }
 
 impl Outside for World {
     fn credentials(&self, _: Option<&str>) -> Arc<dyn ProvideCredentials> {
         self.0.clone()
+    }
+
+    fn role(
+        &self,
+        _: Option<&str>,
+        role: AssumeRole,
+    ) -> Result<Arc<dyn ProvideCredentials>, String> {
+        let Some(provider) = World::role(self) else {
+            return Err(format!("has the role `{}`, and roles are not supported", role.role_arn()));
+        };
+        *self.1.asked.lock().unwrap() = Some(role);
+        Ok(provider)
     }
 
     /// `service.region.test`, and nothing else.
@@ -92,6 +132,7 @@ pub(crate) struct Running {
     pub(crate) admin: SocketAddr,
     pub(crate) world: World,
     pub(crate) handle: Handle,
+    config: Config,
     stop: Option<oneshot::Sender<()>>,
     ended: JoinHandle<()>,
 }
@@ -120,14 +161,20 @@ impl Running {
     }
 
     pub(crate) async fn start_in(world: World, config: Config) -> Running {
-        let bound = Proxy::new(config, Arc::new(world.clone())).unwrap().bind().await.unwrap();
+        let bound =
+            Proxy::new(config.clone(), Arc::new(world.clone())).unwrap().bind().await.unwrap();
         let (address, admin) = (bound.addresses()[0], bound.admin_address().unwrap());
         let handle = bound.handle();
         let (stop, stopped) = oneshot::channel::<()>();
         let ended = tokio::spawn(bound.serve(async move {
             let _ = stopped.await;
         }));
-        Running { address, admin, world, handle, stop: Some(stop), ended }
+        Running { address, admin, world, handle, config, stop: Some(stop), ended }
+    }
+
+    /// Has it read all its files again.
+    pub(crate) fn reload(&self) -> Result<(), ConfigError> {
+        self.handle.reload(self.config.clone())
     }
 
     /// Tells it to stop.

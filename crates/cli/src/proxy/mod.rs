@@ -1,6 +1,7 @@
 //! `countersign proxy`: signs requests of clients that cannot, and forwards them.
 
 mod ca;
+mod keys;
 mod log;
 #[cfg(feature = "otel")]
 mod otel;
@@ -24,6 +25,7 @@ use countersign_proxy::{
 
 use self::{
     ca::CaCommand,
+    keys::KeysCommand,
     log::{Levels, Log, Logging},
     workers::Workers,
     world::World,
@@ -58,6 +60,9 @@ Examples:
   countersign proxy ca ./ca
   countersign proxy --allow '*.amazonaws.com' --connect-ca ca/ca.pem --connect-ca-key ca/ca.key
   HTTPS_PROXY=http://127.0.0.1:8080 AWS_CA_BUNDLE=ca/ca.pem aws --no-sign-request s3 ls
+
+  countersign proxy keys new --name sandbox --service s3 --file keys.toml > sandbox.env
+  countersign proxy --upstream https://s3.eu-central-1.amazonaws.com --keys keys.toml --audit-log audit.jsonl
 
 A configuration:
   listen = [\"127.0.0.1:8080\"]
@@ -186,6 +191,15 @@ pub(crate) struct ProxyCommand {
     #[arg(long, value_name = "NAME", conflicts_with = "config")]
     profile: Option<String>,
 
+    /// Take only requests that are signed with one of the keys in this TOML file, and sign them anew: see
+    /// `countersign proxy keys new`
+    #[arg(long, value_name = "FILE", conflicts_with = "config")]
+    keys: Option<PathBuf>,
+
+    /// Write who asked for what, and whether it was let through, to this file as lines of JSON
+    #[arg(long, value_name = "FILE")]
+    audit_log: Option<PathBuf>,
+
     /// How much is logged [default: info]
     #[arg(long, value_enum)]
     log: Option<Log>,
@@ -195,6 +209,8 @@ pub(crate) struct ProxyCommand {
 #[derive(Subcommand)]
 enum Task {
     Ca(CaCommand),
+    /// Make keys for clients that sign what the proxy signs anew
+    Keys(KeysCommand),
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
@@ -218,9 +234,11 @@ enum Payload {
 }
 
 impl ProxyCommand {
-    pub(crate) fn run(self) -> Result<(), Failure> {
-        if let Some(Task::Ca(command)) = self.task {
-            return command.run();
+    pub(crate) fn run(mut self) -> Result<(), Failure> {
+        match self.task.take() {
+            Some(Task::Ca(command)) => return command.run(),
+            Some(Task::Keys(command)) => return command.run(),
+            None => {}
         }
         let config = self.config()?;
         let logging = Logging::start(self.level(&config));
@@ -290,6 +308,7 @@ impl ProxyCommand {
             };
             config.connect = Some(connect);
         }
+        config.audit = self.audit_log.clone().or(config.audit);
         Ok(config)
     }
 
@@ -312,6 +331,7 @@ impl ProxyCommand {
         route.path = self.path.clone().unwrap_or_default();
         route.strip = self.strip.clone();
         route.profile = self.profile.clone();
+        route.keys = self.keys.clone();
         route.payload = match self.payload {
             Payload::Chunks => PayloadMode::Chunks,
             Payload::Hash => PayloadMode::Hash,

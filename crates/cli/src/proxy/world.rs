@@ -5,7 +5,9 @@ use std::{
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
-use countersign::providers::{Cached, ProvideCredentials, RegionChain};
+use countersign::providers::{
+    AssumeRole, AssumeRoleProvider, Cached, ProvideCredentials, RegionChain, Sts,
+};
 use countersign_proxy::Outside;
 
 use crate::{
@@ -55,6 +57,20 @@ impl Outside for World {
             Cached::new(options::chain(&ports, profile), &ports)
         });
         Arc::new(cached.clone())
+    }
+
+    fn role(
+        &self,
+        profile: Option<&str>,
+        role: AssumeRole,
+    ) -> Result<Arc<dyn ProvideCredentials>, String> {
+        let ports = http_client::ports(profile);
+        let sts = match profile {
+            Some(profile) => Sts::new(&ports).with_profile(profile),
+            None => Sts::new(&ports),
+        };
+        let provider = AssumeRoleProvider::new(&ports, self.credentials(profile), role);
+        Ok(Arc::new(Cached::new(provider.with_sts(sts), &ports)))
     }
 
     fn scope(

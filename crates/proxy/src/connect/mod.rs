@@ -106,7 +106,7 @@ pub(crate) async fn answer(
         let identified = engine.gate.identify(&head, &mut peer);
         engine.gate.check_rate(&peer)?;
         // Where a route knows its clients by what they sign, that is looked at inside.
-        let verifies = |route: &Route| route.verifies && route.opens(&target.authority);
+        let verifies = |route: &Route| route.resign.is_some() && route.opens(&target.authority);
         if !engine.routes.iter().any(verifies) {
             identified?;
         }
