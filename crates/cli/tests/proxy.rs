@@ -8,7 +8,10 @@ use std::{
     process::{Child, ChildStderr, Command, Stdio},
     sync::mpsc,
     thread,
+    time::SystemTime,
 };
+
+use countersign::{Credentials, Payload, Signer};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -76,6 +79,10 @@ fn read_head(stream: &mut TcpStream) -> String {
     while !head.ends_with("\r\n\r\n") {
         assert!(reader.read_line(&mut head).unwrap() > 0, "{head}");
     }
+    // What is left unread when a connection is closed takes the answer with it.
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+    let length = length.map_or(0, |text| text.parse().unwrap());
+    std::io::copy(&mut reader.take(length), &mut std::io::sink()).unwrap();
     head
 }
 
@@ -109,6 +116,133 @@ fn a_proxy_that_is_told_to_stop_ends_what_is_in_flight_and_logs_it_without_secre
     let line: serde_json::Value = serde_json::from_str(log.lines().next().unwrap()).unwrap();
     assert_eq!((&line["path"], &line["status"]), (&"/a//b".into(), &200.into()));
     assert!(!log.contains("secret=query") && !log.contains(SECRET), "{log}");
+}
+
+/// The key in the lines that are printed for a client's environment.
+fn key_in(lines: &[u8]) -> Credentials {
+    let lines = str::from_utf8(lines).unwrap();
+    let value = |name: &str| {
+        let line = lines.lines().find_map(|line| line.strip_prefix(name));
+        line.unwrap_or_else(|| panic!("no {name}: {lines}")).to_owned()
+    };
+    Credentials::new(value("AWS_ACCESS_KEY_ID="), value("AWS_SECRET_ACCESS_KEY="))
+}
+
+#[test]
+fn a_key_is_printed_as_a_table_or_added_to_a_file_of_its_owner_s() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let new = |args: &[&str]| {
+        let output = run(countersign(&[&["proxy", "keys", "new"], args].concat()), b"");
+        assert!(output.status.success(), "{output:?}");
+        output.stdout
+    };
+    let table: toml::Table =
+        toml::from_str(str::from_utf8(&new(&["--name", "a \"b\""])).unwrap()).unwrap();
+    let key = &table["key"][0];
+    assert_eq!((key["name"].as_str(), key["services"][0].as_str()), (Some("a \"b\""), Some("*")));
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys.toml");
+    let file = path.to_str().unwrap();
+    std::fs::write(&path, "# mine").unwrap();
+    let first = key_in(&new(&["--file", file, "--service", "s3", "--service", "sqs"]));
+    let second = key_in(&new(&["--file", file]));
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(text.starts_with("# mine\n"), "{text}");
+    let table: toml::Table = toml::from_str(&text).unwrap();
+    for (at, key) in [first, second].iter().enumerate() {
+        let (id, secret) = (key.access_key_id(), key.secret_access_key());
+        assert_eq!(table["key"][at]["access_key_id"].as_str(), Some(id));
+        assert_eq!(table["key"][at]["secret_access_key"].as_str(), Some(secret));
+        let rest = id.strip_prefix("CSPX").unwrap();
+        assert!(rest.len() == 16 && rest.bytes().all(|it| matches!(it, b'A'..=b'Z' | b'2'..=b'7')));
+        assert_eq!(secret.len(), 40);
+    }
+    assert_eq!(table["key"][0]["services"].as_array().unwrap().len(), 2);
+    let upstream = ["proxy", "--check", "--upstream", "http://127.0.0.1:9", "--keys", file];
+    assert!(run(countersign(&upstream), b"").status.success());
+    std::fs::write(&path, "no = toml =").unwrap();
+    let output = run(countersign(&["proxy", "keys", "new", "--file", file]), b"");
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0));
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "no = toml =");
+}
+
+/// A server that answers each request with this body, and tells the heads.
+fn answering(body: String) -> (String, mpsc::Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (tell, told) = mpsc::channel();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let head = read_head(&mut stream);
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+                body.len()
+            );
+            stream.write_all(answer.as_bytes()).unwrap();
+            if tell.send(head).is_err() {
+                break;
+            }
+        }
+    });
+    (url, told)
+}
+
+#[test]
+fn what_a_key_signed_goes_on_with_the_role_of_the_key_and_is_audited() {
+    let folder = tempfile::tempdir().unwrap();
+    let (keys, audit) = (folder.path().join("keys.toml"), folder.path().join("audit.jsonl"));
+    let (file, log) = (keys.to_str().unwrap(), audit.to_str().unwrap());
+    let output =
+        run(countersign(&["proxy", "keys", "new", "--name", "sandbox", "--file", file]), b"");
+    let key = key_in(&output.stdout);
+    let role = "\n[key.role]\narn = \"arn:aws:iam::123456789012:role/sandbox\"\n";
+    let text = std::fs::read_to_string(&keys).unwrap() + role;
+    std::fs::write(&keys, text).unwrap();
+
+    let (upstream, services) = answering("meow".to_owned());
+    let (sts, asked) = answering(
+        "<AssumeRoleResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><AssumeRoleResult><Credentials>\
+         <AccessKeyId>ASIAROLE</AccessKeyId><SecretAccessKey>of-the-role</SecretAccessKey>\
+         <SessionToken>session</SessionToken><Expiration>2099-01-01T00:00:00Z</Expiration></Credentials>\
+         </AssumeRoleResult></AssumeRoleResponse>"
+            .to_owned(),
+    );
+    let arguments =
+        ["proxy", "--listen", "0", "--upstream", &upstream, "--keys", file, "--audit-log", log];
+    let mut command = countersign(&arguments);
+    command.env("AWS_ENDPOINT_URL_STS", sts).env("AWS_REGION", "eu-west-1");
+    let (mut child, address) = start_with(command);
+    let mut get = http::Request::get("/a?b=c").header("host", &address).body(()).unwrap();
+    let signer = Signer::new("eu-west-1", "sqs");
+    signer.sign(&mut get, Payload::EMPTY, &key, SystemTime::now()).unwrap();
+    let mut text = "GET /a?b=c HTTP/1.1\r\nconnection: close\r\n".to_owned();
+    for (name, value) in get.headers() {
+        text.push_str(&format!("{name}: {}\r\n", value.to_str().unwrap()));
+    }
+    let mut client = TcpStream::connect(&address).unwrap();
+    client.write_all(format!("{text}\r\n").as_bytes()).unwrap();
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("meow"), "{answer}");
+    assert!(asked.recv().unwrap().contains("Credential=AKIDEXAMPLE/"));
+    let head = services.recv().unwrap();
+    assert!(head.contains("Credential=ASIAROLE/") && head.contains("/eu-west-1/sqs/"), "{head}");
+    let id = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    kill_process(id, Signal::TERM).unwrap();
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert!(child.wait().unwrap().success(), "{said}");
+    let line: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(&audit).unwrap()).unwrap();
+    assert_eq!((&line["verdict"], &line["name"]), (&"allow".into(), &"sandbox".into()));
+    let all = said + &line.to_string() + &answer;
+    for secret in [SECRET, key.secret_access_key(), "of-the-role"] {
+        assert!(!all.contains(secret), "{all}");
+    }
 }
 
 #[test]

@@ -88,6 +88,11 @@ impl Holding {
         self.room = Arc::clone(&other.room);
     }
 
+    /// The same for bodies that are not longer than this.
+    pub(crate) fn within(&self, limit: u64) -> Holding {
+        Holding { limit: self.limit.min(limit), ..self.clone() }
+    }
+
     /// Reads a body to its end and hashes it on the way: into memory, and what is longer into a file
     /// without a name, which is gone with the last who has it open.
     pub(crate) async fn hold(&self, body: &mut Incoming) -> Result<Held, Refusal> {

@@ -169,7 +169,7 @@ impl Engine {
         let (mut parts, mut body) = request.into_parts();
         let identified = self.gate.identify(&parts, &mut record.peer);
         let found = self.route(&parts, &record.peer);
-        if let Ok((route, _)) = &found {
+        if let Ok((route, asked)) = &found {
             record.route = Arc::clone(&route.name);
             record.counts = Some(Arc::clone(route.counts(&self.metrics)));
             *wire = refuse::wire(route.signing.service(), &parts.headers);
@@ -177,7 +177,8 @@ impl Engine {
                 *wire = resign::wire(&parts, route.signing.service());
                 let (client, now) = (record.peer.address, route.signing.clock());
                 let id = record.id.to_string();
-                let decision = Decision::new(now, &id, &route.name, &parts.method, client);
+                let mut decision = Decision::new(now, &id, &route.name, &parts.method, client);
+                decision.leads_to(asked.as_str(), parts.uri.path(), parts.uri.query());
                 record.decision = Some(decision);
             }
         }

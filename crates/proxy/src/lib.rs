@@ -93,6 +93,52 @@
 //!
 //! A web page of another site could have a browser send requests to a proxy on loopback. Those that say so
 //! (`origin`, `sec-fetch-site`) are refused, unless [`RouteConfig::cross_site`] is set.
+//!
+//! # Clients that sign
+//!
+//! A route with [`keys`](RouteConfig::keys) takes only requests that are signed, in their headers or their query,
+//! with a key of that file, and signs them again: a program in a sandbox uses any SDK, with a key that is worth
+//! nothing elsewhere.
+//!
+//! ```toml
+//! [[key]]
+//! access_key_id = "CSPXEXAMPLE"
+//! secret_access_key = "…"
+//! name = "sandbox-7"                 # what the audit log says; the id unless it is set
+//! services = ["s3", "sqs"]           # needed; "*" is all
+//! regions = ["eu-central-1"]         # of these four, what is absent is whatever the route allows,
+//! hosts = ["s3.eu-central-1.amazonaws.com"]         # and an empty list is nothing
+//! methods = ["GET", "HEAD"]
+//! paths = ["/bucket", "/bucket/*"]   # decoded; `*` is any run of characters, slashes among them
+//!
+//! [key.role]                         # signs with this role, assumed with the credentials of the route
+//! arn = "arn:aws:iam::123456789012:role/sandbox"
+//! external_id = "…"
+//! session_name = "sandbox-7"         # the name of the key unless it is set
+//! tags = { team = "a" }
+//! ```
+//!
+//! The file is read again when it changes ([`Files`]); one that is broken leaves the keys of before.
+//!
+//! - **Verified** is the host as the client sent it. Where a route has an upstream, that host is signed and
+//!   sent, and `hosts` and `paths` hold for what is sent; clients of S3 then name buckets in the path. The region and
+//!   the service are those that the client signed for; the service insists that they are its own.
+//! - **Bodies** whose hash is signed are held and compared before the first byte goes on. Signed chunks are
+//!   verified and signed anew one by one, and a body that is not what was signed never becomes a whole
+//!   request. Unsigned ones go to S3 as they come over TLS; without TLS they are held and signed, and those
+//!   with a checksum behind them sent in signed chunks.
+//! - **Presigned URLs** go on signed in their headers.
+//! - **Not taken**: SigV4A, session tokens, event streams.
+//! - **Refusals** have the codes of the service: `InvalidAccessKeyId`, `SignatureDoesNotMatch`, `AccessDenied`.
+//!
+//! What the limits of a key do not know: parameters of the query, so that `methods` is what keeps whoever may list
+//! `/bucket` from `POST /bucket?delete`, and what stands in bodies. In the virtual-hosted style of S3 the bucket is in
+//! the host, and `hosts` binds it. Paths that could be read in two ways (`..`, `//`, `%2F`, escapes of
+//! escapes) are refused if the key has `paths`, and so is copying from elsewhere (`x-amz-copy-source`). A
+//! service that gives out credentials gives them to clients: leave `sts` and `s3express` out of `services`
+//! where that is not meant. Answers pass as they are, with what they say of the account.
+//!
+//! Each decision is a line of JSON in [`Config::audit`]; while it cannot be written, nothing is let through.
 #![forbid(unsafe_code)]
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 

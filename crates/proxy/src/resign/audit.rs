@@ -89,7 +89,7 @@ impl Decision {
         }
     }
 
-    /// Where the request is to go.
+    /// Where the request is to go, as far as that is known.
     pub(crate) fn leads_to(&mut self, host: &str, path: &str, query: Option<&str>) {
         let names = query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
         let name = |pair: &str| pair.split('=').next().unwrap_or_default().to_owned();
@@ -114,8 +114,13 @@ impl Decision {
 
     /// Writes that the request goes on.
     pub(crate) fn allow(&mut self, log: Option<&Audit>) -> Result<(), Refusal> {
+        let Some(log) = log else { return Ok(()) };
+        if log.is_broken.load(Ordering::Acquire) {
+            let why = "the audit log cannot be written, so nothing is let through";
+            return Err(Refusal::new(Reason::NoAudit, why));
+        }
         self.verdict = Verdict::Allow;
-        log.map_or(Ok(()), |log| log.write(self))
+        log.write(self).inspect_err(|_| self.verdict = Verdict::Deny)
     }
 
     /// Writes that the request does not go on, or no further. What went wrong behind the proxy is no decision.
@@ -158,14 +163,13 @@ impl Audit {
     fn write(&self, decision: &Decision) -> Result<(), Refusal> {
         let mut line = serde_json::to_vec(decision).expect("texts and lists can be JSON");
         line.push(b'\n');
-        let sent = self.lines.try_send(Message::Line(line));
-        let why = match sent {
-            Ok(()) if !self.is_broken.load(Ordering::Acquire) => return Ok(()),
-            Ok(()) => "the audit log cannot be written, so nothing is let through",
-            Err(TrySendError::Full(_)) => "the audit log is behind: try again later",
-            Err(TrySendError::Disconnected(_)) => "the audit log has ended",
-        };
-        Err(Refusal::new(Reason::NoAudit, why))
+        self.lines.try_send(Message::Line(line)).map_err(|error| {
+            let why = match error {
+                TrySendError::Full(_) => "the audit log is behind: try again later",
+                TrySendError::Disconnected(_) => "the audit log has ended",
+            };
+            Refusal::new(Reason::NoAudit, why)
+        })
     }
 
     /// Opens the file anew: what took its name meanwhile was put aside by whoever rotates logs.
@@ -208,7 +212,7 @@ impl Writer {
                     Message::Line(line) if self.pending.len() < MOST_PENDING => {
                         self.pending.extend_from_slice(&line);
                     }
-                    // It was refused: see `Audit::write`.
+                    // What it tells of was refused: see `Decision::allow`.
                     Message::Line(_) => {}
                     Message::Flush(done) => flushed.push(done),
                     Message::Reopen => self.reopen(),

@@ -361,7 +361,7 @@ mod tests {
     fn what_is_wrong_is_said_by_its_line_and_without_secrets() {
         let key = "[[key]]\naccess_key_id = \"A\"\nservices = [\"*\"]\n";
         for (text, expected) in [
-            (format!("{key}secret_access_key = \"hunter2\nx"), "line 4: "),
+            (format!("{key}secret_access_key = \"hunter2\nx = 1"), "line 4: "),
             (format!("{key}secret_access_key = 70707"), "the secret access key is no text"),
             (format!("{key}secret_access_key = [\"hunter2\"]"), "the secret access key is no text"),
             (format!("{key}secret_access_key = \"\""), "empty secret"),

@@ -103,7 +103,7 @@ impl Resign {
         // A signature over the whole body that does not name its hash.
         let held = match claim.payload() {
             Some(_) => None,
-            None => Some(holding.hold(body).await?),
+            None => Some(holding.within(OF_STRANGERS).hold(body).await?),
         };
         let key = self.keys.keys().find(claim.access_key_id());
         // An unknown key takes the same work as a known one.
@@ -153,6 +153,10 @@ fn check_connection(parts: &Parts, verified: &Verified<'_>) -> Result<(), Refusa
 /// Headers that stay behind anyway, signed or not.
 const OF_THE_CONNECTION: [&str; 6] =
     ["connection", "keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade"];
+
+/// Bytes of a body that is read before its signature can be compared, from whoever sends it. What is larger goes to
+/// services whose requests name the hash.
+const OF_STRANGERS: u64 = 128 << 20;
 
 /// Bytes of a chunk, which is in memory until its signature held. The chunks of SDKs have 64 KiB to 1 MiB.
 const CHUNK_LIMIT: usize = 4 << 20;
