@@ -294,8 +294,8 @@ struct Secret(Zeroizing<String>);
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Secret, D::Error> {
         // An error of the format's own would hold what is there instead.
-        match toml::Value::deserialize(from) {
-            Ok(toml::Value::String(text)) => Ok(Secret(Zeroizing::new(text))),
+        match toml::Value::deserialize(from)? {
+            toml::Value::String(text) => Ok(Secret(Zeroizing::new(text))),
             _ => Err(de::Error::custom("the secret access key is no text")),
         }
     }
