@@ -252,7 +252,8 @@ impl ProxyCommand {
             return Ok(());
         }
         descriptors::raise_limit();
-        let no_start = |error| Failure::network(format_args!("cannot start: {error}"));
+        let no_start =
+            |error: std::io::Error| Failure::network(format_args!("cannot start: {error}"));
         // Accepts connections, answers for health and renews credentials.
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
         let runtime = runtime.worker_threads(1).enable_all().build().map_err(no_start)?;
