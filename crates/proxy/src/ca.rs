@@ -422,6 +422,27 @@ mod tests {
         }
     }
 
+    #[cfg(unix)]
+    #[test]
+    fn a_key_that_others_may_read_and_an_authority_that_ends_soon_are_told() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let folder = tempfile::tempdir().expect("a folder");
+        let [certificate, key] = ["ca.pem", "ca.key"].map(|name| folder.path().join(name));
+        let now = SystemTime::now();
+        for (mode, days, expected) in
+            [(0o600, 365, &[][..]), (0o640, 365, &["chmod 600"]), (0o600, 2, &["within a month"])]
+        {
+            let ca = NewCa::generate(&["test"], now, RENEWED * days).expect("an authority");
+            fs::write(&certificate, ca.certificate()).expect("it is written");
+            fs::write(&key, ca.key()).expect("it is written");
+            fs::set_permissions(&key, fs::Permissions::from_mode(mode)).expect("it is ours");
+            let told = Ca::read(&certificate, &key, now).expect("it can be read").warnings;
+            assert_eq!(told.len(), expected.len(), "{told:?}");
+            assert!(told.iter().zip(expected).all(|(told, part)| told.contains(part)), "{told:?}");
+        }
+    }
+
     #[test]
     fn no_two_certificates_have_the_same_number() {
         let now = SystemTime::now();
