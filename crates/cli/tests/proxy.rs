@@ -11,7 +11,7 @@ use std::{
     time::SystemTime,
 };
 
-use countersign::{Credentials, Payload, Signer};
+use countersign::{Credentials, Payload, Signer, chunked::ChunkBuffer};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -450,6 +450,24 @@ fn span(level: &str) -> (Vec<u8>, String) {
     (&stream).write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").unwrap();
     let output = child.wait_with_output().unwrap();
     (body, String::from_utf8(output.stderr).unwrap())
+/// Uploads so many times this piece, in chunks that this key signs.
+#[cfg(target_os = "linux")]
+fn write_signed(client: &mut TcpStream, key: &Credentials, piece: &[u8], count: usize) {
+    let mut put = http::Request::put("/k").header("host", "h").body(()).unwrap();
+    let (signer, length) = (Signer::new("eu-west-1", "s3"), (count * piece.len()) as u64);
+    let mut chunks = signer.sign_chunked(&mut put, length, key, SystemTime::now()).unwrap();
+    let mut head = "PUT /k HTTP/1.1\r\nconnection: close\r\n".to_owned();
+    for (name, value) in put.headers() {
+        head.push_str(&format!("{name}: {}\r\n", value.to_str().unwrap()));
+    }
+    client.write_all(format!("{head}\r\n").as_bytes()).unwrap();
+    let mut wire = ChunkBuffer::new();
+    for _ in 0..count {
+        chunks.push(piece, &mut wire).unwrap();
+        client.write_all(&wire.split()).unwrap();
+    }
+    chunks.finish(&mut wire).unwrap();
+    client.write_all(&wire.split()).unwrap();
 }
 
 #[cfg(target_os = "linux")]
@@ -457,20 +475,31 @@ fn span(level: &str) -> (Vec<u8>, String) {
 fn a_body_larger_than_memory_may_grow_passes_in_flat_memory() {
     const PIECES: usize = 1536;
     const PIECE: usize = 64 << 10;
-    for mode in ["hash", "chunks"] {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = folder.path().join("keys.toml");
+    let keys = keys.to_str().unwrap();
+    let key = key_in(&run(countersign(&["proxy", "keys", "new", "--file", keys]), b"").stdout);
+    for mode in ["hash", "chunks", "signed by the client"] {
         let service = TcpListener::bind("127.0.0.1:0").unwrap();
         let upstream = format!("http://{}", service.local_addr().unwrap());
         let options = ["--upstream", &upstream, "--service", "s3", "--region", "eu-west-1"];
-        let (mut child, address) = start(&[&options[..], &["--payload", mode]].concat());
+        let is_signed = mode == "signed by the client";
+        let more = if is_signed { ["--keys", keys] } else { ["--payload", mode] };
+        let (mut child, address) = start(&[&options[..], &more].concat());
+        let key = key.clone();
         let client = thread::spawn(move || {
             let mut client = TcpStream::connect(address).unwrap();
             let length = PIECES * PIECE;
             let head = format!(
                 "PUT /k HTTP/1.1\r\nhost: h\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n"
             );
-            client.write_all(head.as_bytes()).unwrap();
-            for _ in 0..PIECES {
-                client.write_all(&[b'a'; PIECE]).unwrap();
+            if is_signed {
+                write_signed(&mut client, &key, &[b'a'; PIECE], PIECES);
+            } else {
+                client.write_all(head.as_bytes()).unwrap();
+                for _ in 0..PIECES {
+                    client.write_all(&[b'a'; PIECE]).unwrap();
+                }
             }
             let mut received = 0;
             let mut piece = vec![0; PIECE];

@@ -31,7 +31,7 @@ use crate::support::{Running, Seen, config, has_tool, loopback, verify};
 
 /// A service with its own certificate for `localhost`, which answers one request after the other and
 /// tells what it read.
-pub(crate) async fn secure() -> (u16, tempfile::NamedTempFile, mpsc::Receiver<String>) {
+async fn secure() -> (u16, tempfile::NamedTempFile, mpsc::Receiver<String>) {
     let (acceptor, file) = acceptor(&[]);
     let listener = TcpListener::bind(loopback()).await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -56,7 +56,7 @@ pub(crate) async fn secure() -> (u16, tempfile::NamedTempFile, mpsc::Receiver<St
 
 /// A service that speaks these protocols, answers each request, and tells what it got and what it thinks of the
 /// signature.
-async fn verifying(
+pub(crate) async fn verifying(
     protocols: &[&str],
 ) -> (u16, tempfile::NamedTempFile, mpsc::Receiver<(Seen, Result<(), String>)>) {
     let (acceptor, file) = acceptor(protocols);
@@ -104,7 +104,7 @@ fn acceptor(protocols: &[&str]) -> (TlsAcceptor, tempfile::NamedTempFile) {
     (TlsAcceptor::from(Arc::new(config)), file)
 }
 
-pub(crate) fn route(host: &str, port: u16) -> RouteConfig {
+fn route(host: &str, port: u16) -> RouteConfig {
     let url = format!("https://{host}:{port}");
     RouteConfig::to(url.parse().unwrap()).with_scope("eu-west-1", "s3")
 }
