@@ -128,7 +128,7 @@
 //!   request. Unsigned ones go to S3 as they come over TLS; without TLS they are held and signed, and those
 //!   with a checksum behind them sent in signed chunks.
 //! - **Presigned URLs** go on signed in their headers.
-//! - **Not taken**: SigV4A, session tokens, event streams.
+//! - **Not taken**: SigV4A and Signature Version 2, session tokens, event streams.
 //! - **Refusals** have the codes of the service: `InvalidAccessKeyId`, `SignatureDoesNotMatch`, `AccessDenied`.
 //!
 //! What the limits of a key do not know: parameters of the query, so that `methods` is what keeps whoever may list

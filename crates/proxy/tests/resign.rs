@@ -370,6 +370,12 @@ async fn what_is_not_signed_as_it_must_be_is_refused() {
     });
     for (what, request, status, expected) in [
         ("nothing signed", request("GET", "/"), 403, "MissingAuthenticationToken"),
+        (
+            "a signature of before",
+            request("GET", "/bucket/k?AWSAccessKeyId=CSPXAAAAAAAAAAAAAAAA&Signature=a&Expires=1"),
+            400,
+            "InvalidRequest",
+        ),
         ("an old signature", old, 403, "RequestTimeTooSkewed"),
         ("an expired URL", url, 403, "AccessDenied"),
         ("header and query", both, 400, "InvalidArgument"),

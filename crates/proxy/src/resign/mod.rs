@@ -15,7 +15,11 @@ use countersign::{
     Credentials, Head, KeyCache, Scratch, Signer, checksums,
     verify::{BodyCheck, Known, Verified, Verifier, Wire, claimed_service},
 };
-use http::{Uri, header::CONNECTION, request::Parts};
+use http::{
+    Uri,
+    header::{AUTHORIZATION, CONNECTION},
+    request::Parts,
+};
 use hyper::body::Incoming;
 
 use self::{audit::Decision, keys::KeyFile, policy::Asked};
@@ -23,7 +27,7 @@ use crate::{
     Authority, ConfigError, Outside, RouteConfig,
     body::{Held, Holding},
     head,
-    refuse::{self, Reason, Refusal},
+    refuse::{self, Codes, Reason, Refusal},
     sign::Signing,
 };
 
@@ -97,6 +101,10 @@ impl Resign {
         decision: &mut Decision,
     ) -> Result<(Signing, Admitted), Refusal> {
         let Came { parts, url, host, https } = came;
+        if is_version_2(parts) {
+            let message = "Signature Version 2 is not taken: have the client use AWS4-HMAC-SHA256";
+            return Err(Refusal::coded(Codes::of_all(400, "InvalidRequest"), message));
+        }
         let claim = self.verifier.claim(Head::from(parts), signing.clock());
         let claim = claim.map_err(|error| Refusal::unverified(&error))?;
         decision.claims(claim.access_key_id(), claim.scope().to_string());
@@ -133,8 +141,19 @@ impl Resign {
 
 /// The form in which a client of a re-signing route reads errors, by the service that it says it signed for.
 pub(crate) fn wire(parts: &Parts, service: &str) -> Wire {
-    let claimed = claimed_service(Head::from(parts));
+    let claimed = match is_version_2(parts) {
+        true => Some("s3".into()),
+        false => claimed_service(Head::from(parts)),
+    };
     refuse::wire(claimed.as_deref().unwrap_or(service), &parts.headers)
+}
+
+/// Whether a request is signed as only S3 still knows it, and some SDKs still presign for hosts that they do not know.
+fn is_version_2(parts: &Parts) -> bool {
+    let in_header =
+        parts.headers.get(AUTHORIZATION).is_some_and(|it| it.as_bytes().starts_with(b"AWS "));
+    let query = parts.uri.query().unwrap_or_default();
+    in_header || query.split('&').any(|pair| pair.starts_with("AWSAccessKeyId="))
 }
 
 /// Refuses to leave out what was signed, because a header that is not signed says so.
