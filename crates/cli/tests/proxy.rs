@@ -3,6 +3,7 @@
 #![cfg(unix)]
 
 use std::{
+    collections::BTreeSet,
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     process::{Child, ChildStderr, Command, Stdio},
@@ -450,6 +451,8 @@ fn span(level: &str) -> (Vec<u8>, String) {
     (&stream).write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").unwrap();
     let output = child.wait_with_output().unwrap();
     (body, String::from_utf8(output.stderr).unwrap())
+}
+
 /// Uploads so many times this piece, in chunks that this key signs.
 #[cfg(target_os = "linux")]
 fn write_signed(client: &mut TcpStream, key: &Credentials, piece: &[u8], count: usize) {
@@ -469,6 +472,115 @@ fn write_signed(client: &mut TcpStream, key: &Credentials, piece: &[u8], count: 
     chunks.finish(&mut wire).unwrap();
     client.write_all(&wire.split()).unwrap();
 }
+
+#[test]
+fn the_settings_of_the_sidecar_can_be_used() {
+    let (_, settings) = SIDECAR.split_once("proxy.toml: |\n").unwrap();
+    let (settings, _) = settings.split_once("---").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("proxy.toml");
+    std::fs::write(&path, settings).unwrap();
+    let output = run(countersign(&["proxy", "--check", "--config", path.to_str().unwrap()]), b"");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn the_dashboard_shows_each_metric_and_nothing_else() {
+    let service = TcpListener::bind("127.0.0.1:0").unwrap();
+    let upstream = format!("http://{}", service.local_addr().unwrap());
+    let mut command = countersign(&["proxy", "--listen", "0", "--admin-listen", "0"]);
+    command.args(["--upstream", &upstream, "--service", "sqs", "--region", "eu-west-1"]);
+    command.env("AWS_CREDENTIAL_EXPIRATION", "2100-01-01T00:00:00Z");
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut address = || lines.next().unwrap().unwrap().rsplit_once('/').unwrap().1.to_owned();
+    let (proxy, admin) = (address(), address());
+    let ask = |address: &str, host: &str, path: &str| {
+        let mut client = TcpStream::connect(address).unwrap();
+        let head = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+        client.write_all(head.as_bytes()).unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    thread::scope(|scope| {
+        let asking = scope.spawn(|| ask(&proxy, "h", "/"));
+        let (mut stream, _) = service.accept().unwrap();
+        read_head(&mut stream);
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nmeow").unwrap();
+        assert!(asking.join().unwrap().ends_with("meow"));
+    });
+    assert!(ask(&proxy, "a-site.example", "/").starts_with("HTTP/1.1 403"));
+    let metrics = ask(&admin, "h", "/metrics");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let live: BTreeSet<&str> = metrics.lines().filter_map(metric).collect();
+    let dashboard: serde_json::Value = serde_json::from_str(DASHBOARD).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    let targets = panels.iter().flat_map(|panel| panel["targets"].as_array().unwrap());
+    let is_of_a_name = |char: char| char.is_ascii_alphanumeric() || char == '_';
+    let shown: BTreeSet<&str> = targets
+        .flat_map(|target| target["expr"].as_str().unwrap().split(|char| !is_of_a_name(char)))
+        .filter_map(metric)
+        .collect();
+    assert_eq!(shown, live, "{metrics}");
+    for name in live {
+        // The parts of a histogram are one metric.
+        let name = ["_bucket", "_count", "_sum"]
+            .iter()
+            .fold(name, |name, part| name.strip_suffix(part).unwrap_or(name));
+        assert!(CHAPTER.contains(&format!("`{name}`")), "docs/proxy.md does not name {name}");
+    }
+}
+
+/// The metric of ours with whose name a text begins.
+fn metric(text: &str) -> Option<&str> {
+    let end = text.find(['{', ' ']).unwrap_or(text.len());
+    text.starts_with("countersign_proxy_").then_some(&text[..end])
+}
+
+#[test]
+fn each_option_is_in_the_chapter_and_no_other() {
+    let help = run(countersign(&["proxy", "--help"]), b"");
+    let help = String::from_utf8(help.stdout).unwrap();
+    let (_, options) = help.split_once("Options:").unwrap();
+    let (options, _) = options.split_once("Examples:").unwrap();
+    let of_help: BTreeSet<&str> = options
+        .lines()
+        .filter(|line| line.trim_start().starts_with('-'))
+        .flat_map(str::split_whitespace)
+        .filter(|word| word.starts_with("--") && *word != "--help")
+        .collect();
+    let (_, part) = CHAPTER.split_once("\n## Options\n").unwrap();
+    let (part, _) = part.split_once("\n## ").unwrap();
+    let rows = part.lines().filter_map(|line| line.strip_prefix("| `")?.split(" | ").next());
+    let of_chapter: BTreeSet<&str> = rows
+        .flat_map(|cell| cell.split([' ', '`', ',']))
+        .filter(|word| word.starts_with("--"))
+        .collect();
+    let missing: Vec<_> = of_help.difference(&of_chapter).collect();
+    assert!(missing.is_empty(), "docs/proxy.md does not name {missing:?}");
+    let unknown: Vec<_> =
+        of_chapter.difference(&of_help).filter(|name| !AHEAD.contains(name)).collect();
+    assert!(unknown.is_empty(), "there is no option {unknown:?}");
+}
+
+const SIDECAR: &str = include_str!("../../../deploy/kubernetes/sidecar.yaml");
+const DASHBOARD: &str = include_str!("../../../deploy/grafana/dashboard.json");
+const CHAPTER: &str = include_str!("../../../docs/proxy.md");
+
+/// What the chapter names before the program does.
+const AHEAD: [&str; 9] = [
+    "--audit-log",
+    "--auth-file",
+    "--client-ca",
+    "--connect-ca",
+    "--connect-ca-key",
+    "--connect-others",
+    "--keys",
+    "--tls-cert",
+    "--tls-key",
+];
 
 #[cfg(target_os = "linux")]
 #[test]

@@ -5,6 +5,7 @@
 mod bodies;
 mod boundaries;
 mod connect;
+mod docs;
 mod drain;
 mod faults;
 mod framing;
