@@ -485,7 +485,7 @@ fn the_settings_of_the_sidecar_can_be_used() {
 }
 
 #[test]
-fn the_dashboard_shows_each_metric_and_nothing_else() {
+fn the_dashboard_shows_each_metric_and_no_other() {
     let service = TcpListener::bind("127.0.0.1:0").unwrap();
     let upstream = format!("http://{}", service.local_addr().unwrap());
     let mut command = countersign(&["proxy", "--listen", "0", "--admin-listen", "0"]);
@@ -523,8 +523,11 @@ fn the_dashboard_shows_each_metric_and_nothing_else() {
         .flat_map(|target| target["expr"].as_str().unwrap().split(|char| !is_of_a_name(char)))
         .filter_map(metric)
         .collect();
-    assert_eq!(shown, live, "{metrics}");
-    for name in live {
+    let hidden: Vec<_> = live.difference(&shown).collect();
+    assert!(hidden.is_empty(), "the dashboard does not show {hidden:?}");
+    let unknown: Vec<_> = shown.difference(&live).filter(|name| !LATER.contains(name)).collect();
+    assert!(unknown.is_empty(), "there is no metric {unknown:?}: {metrics}");
+    for name in shown {
         // The parts of a histogram are one metric.
         let name = ["_bucket", "_count", "_sum"]
             .iter()
@@ -569,15 +572,25 @@ const SIDECAR: &str = include_str!("../../../deploy/kubernetes/sidecar.yaml");
 const DASHBOARD: &str = include_str!("../../../deploy/grafana/dashboard.json");
 const CHAPTER: &str = include_str!("../../../docs/proxy.md");
 
+/// Metrics that are not there before somebody asks for a tunnel, or credentials were renewed.
+const LATER: [&str; 4] = [
+    "countersign_proxy_connects_total",
+    "countersign_proxy_credential_renewals_total",
+    "countersign_proxy_tunnel_failures_total",
+    "countersign_proxy_tunnels",
+];
+
 /// What the chapter names before the program does.
-const AHEAD: [&str; 9] = [
+const AHEAD: [&str; 11] = [
     "--audit-log",
     "--auth-file",
+    "--burst",
     "--client-ca",
     "--connect-ca",
     "--connect-ca-key",
     "--connect-others",
     "--keys",
+    "--rate",
     "--tls-cert",
     "--tls-key",
 ];
