@@ -62,8 +62,11 @@ fn each_refusal_is_in_the_chapter() {
     });
     let names: Vec<_> = names.collect();
     assert!(names.len() > 10, "{names:?}");
+    let (_, part) = PAGE.split_once("\n### Refusals\n").unwrap();
+    let (part, _) = part.split_once("\n### ").unwrap();
+    let said: BTreeSet<String> = first_cells(part).flat_map(spans).collect();
     for name in names {
-        assert!(PAGE.contains(&format!("`{name}`")), "docs/proxy.md does not name `{name}`");
+        assert!(said.contains(name), "docs/proxy.md does not name `{name}`");
     }
 }
 
@@ -73,9 +76,8 @@ fn settings_named() -> BTreeSet<String> {
     let (settings, rest) = part.split_once("\n## Options\n").unwrap();
     let (_, rest) = rest.split_once("\n## Keys of re-sign mode\n").unwrap();
     let (keys, _) = rest.split_once("\n## ").unwrap();
-    let lines = [settings, keys].into_iter().flat_map(str::lines);
-    let cells = lines.filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
-    let mut names: BTreeSet<String> = cells.flat_map(spans).collect();
+    let mut names: BTreeSet<String> =
+        [settings, keys].into_iter().flat_map(first_cells).flat_map(spans).collect();
     for line in blocks("toml").iter().flat_map(|block| block.lines()) {
         let line = line.trim_start_matches("# ");
         if let Some((name, _)) = line.split_once(" = ") {
@@ -83,6 +85,11 @@ fn settings_named() -> BTreeSet<String> {
         }
     }
     names
+}
+
+/// The first cell of each row of the tables.
+fn first_cells(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next())
 }
 
 /// The names between backticks: of `tls.key` both.
