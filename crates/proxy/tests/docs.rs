@@ -45,9 +45,8 @@ fn limits_and_times_in_the_chapter_are_the_defaults() {
 fn settings_in_the_chapter_can_be_read() {
     for block in blocks("toml").iter().filter(|block| !block.starts_with("[[key]]")) {
         if let Err(error) = toml::from_str::<Config>(block) {
-            let is_of =
-                |name: &&str| error.message().starts_with(&format!("unknown field `{name}`"));
-            let is_ahead = AHEAD.iter().any(|name| is_of(&name));
+            let seen = error.message().strip_prefix("unknown field `").unwrap_or_default();
+            let is_ahead = AHEAD.contains(&seen.split('`').next().unwrap());
             assert!(is_ahead, "{error}\n{block}");
         }
     }
