@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     fmt, fs, io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -95,14 +95,6 @@ impl KeyFile {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Reads the file whether it changed or not.
-    pub(super) fn reload(&self) {
-        let mut seen = self.seen();
-        let stamp = Stamp::of(&self.path).ok();
-        self.read_again();
-        *seen = Seen { at: Instant::now(), stamp };
-    }
-
     /// Warns of a file that others can read.
     pub(super) fn warn(&self) {
         if self.current.read().unwrap_or_else(PoisonError::into_inner).is_open_to_others {
@@ -140,10 +132,6 @@ impl KeyFile {
 
     fn set(&self, keys: Keys) {
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
-    }
-
-    fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

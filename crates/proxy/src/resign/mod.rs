@@ -81,11 +81,6 @@ impl Resign {
         })
     }
 
-    /// Reads the keys again.
-    pub(crate) fn reload(&self) {
-        self.keys.reload();
-    }
-
     /// Says what whoever runs the proxy should mend.
     pub(crate) fn warn(&self) {
         self.keys.warn();
