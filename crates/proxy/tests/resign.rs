@@ -644,6 +644,27 @@ async fn no_spelling_of_a_path_leads_out_of_those_of_a_key() {
 }
 
 #[tokio::test]
+async fn the_paths_of_a_key_are_those_to_which_its_requests_go() {
+    let service = Service::start().await;
+    let keys = KeysFile::with("services = [\"s3\"]\npaths = [\"/base/own/*\"]");
+    let mut route = keys.route(&service);
+    route.path = "/in".parse().unwrap();
+    route.upstream = Some(format!("http://{}/base", service.address).parse().unwrap());
+    let proxy = Running::start(config(route)).await;
+    for (path, status) in [
+        ("/in/own/a", 200),
+        ("/in/other/a", 403),
+        ("/in/base/own/a", 403),
+        ("/in/own/../other/a", 403),
+        ("/base/own/a", 404),
+    ] {
+        let answer = proxy.exchange(wire(&sign(request("GET", path)))).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{path}: {answer}");
+    }
+    assert_eq!(service.only().target(), "/base/own/a");
+}
+
+#[tokio::test]
 async fn a_key_copies_only_from_where_it_may_read() {
     let (_keys, service, proxy) = start_with("services = [\"s3\"]\npaths = [\"/own/*\"]").await;
     for (source, allowed) in [
