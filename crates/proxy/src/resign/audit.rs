@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
     thread,
@@ -30,6 +30,8 @@ use crate::{
 pub(crate) struct Audit {
     lines: SyncSender<Message>,
     is_broken: Arc<AtomicBool>,
+    /// Refusals for which there was no room.
+    lost: Arc<AtomicU64>,
 }
 
 /// A decision, and all that led to it. Nothing of a secret, a signature or the values in a query.
@@ -147,23 +149,26 @@ impl Audit {
         })?;
         let (lines, receiver) = sync_channel(MOST_WAITING);
         let is_broken = Arc::new(AtomicBool::new(false));
+        let lost = Arc::new(AtomicU64::new(0));
         let writer = Writer {
             path: path.to_owned(),
             file,
             pending: Vec::new(),
             is_broken: is_broken.clone(),
+            lost: lost.clone(),
         };
         thread::Builder::new()
             .name("countersign-audit".to_owned())
             .spawn(move || writer.run(&receiver))
             .map_err(|error| ConfigError::new(format!("the audit log cannot begin: {error}")))?;
-        Ok(Audit { lines, is_broken })
+        Ok(Audit { lines, is_broken, lost })
     }
 
     fn write(&self, decision: &Decision) -> Result<(), Refusal> {
         let mut line = serde_json::to_vec(decision).expect("texts and lists can be JSON");
         line.push(b'\n');
         self.lines.try_send(Message::Line(line)).map_err(|error| {
+            self.lost.fetch_add(1, Ordering::Relaxed);
             let why = match error {
                 TrySendError::Full(_) => "the audit log is behind: try again later",
                 TrySendError::Disconnected(_) => "the audit log has ended",
@@ -198,6 +203,7 @@ struct Writer {
     /// What could not be written yet.
     pending: Vec<u8>,
     is_broken: Arc<AtomicBool>,
+    lost: Arc<AtomicU64>,
 }
 
 impl Writer {
@@ -213,7 +219,9 @@ impl Writer {
                         self.pending.extend_from_slice(&line);
                     }
                     // What it tells of was refused: see `Decision::allow`.
-                    Message::Line(_) => {}
+                    Message::Line(_) => {
+                        self.lost.fetch_add(1, Ordering::Relaxed);
+                    }
                     Message::Flush(done) => flushed.push(done),
                     Message::Reopen => self.reopen(),
                 }
@@ -240,6 +248,10 @@ impl Writer {
         let written = self.pending.len() - rest.len();
         // The rest follows once it can be written, so that no line is lost or stands there in part.
         self.pending.drain(..written);
+        let lost = self.lost.swap(0, Ordering::Relaxed);
+        if lost > 0 {
+            tracing::warn!(lost, "refusals are missing in the audit log, which is behind");
+        }
         let was_broken = self.is_broken.swap(result.is_err(), Ordering::AcqRel);
         match result {
             Err(error) if !was_broken => {
