@@ -77,18 +77,26 @@ impl<'a> Head<'a> {
 
     /// The value that is signed as `host`.
     pub(crate) fn host(&self, header: Option<&'a [u8]>) -> Result<&'a [u8], Error> {
-        let authority = self.authority.map(without_userinfo).filter(|text| !text.is_empty());
         let is_bad = |byte| (byte <= b' ') | (byte >= 0x7f);
-        if let Some(text) = authority.filter(|text| any(text, is_bad)) {
-            return Err(Error::new(
-                ErrorKind::InvalidUrl,
-                format!(
-                    "the URL's authority `{}` holds a byte that no host has",
-                    text.escape_ascii()
-                ),
-            ));
-        }
-        let authority = authority.map(|text| without_default_port(text, self.https));
+        let authority = match self.authority {
+            Some(text) if any(text, |byte| is_bad(byte) | (byte == b'@')) => {
+                let text = without_userinfo(text);
+                if any(text, is_bad) {
+                    return Err(Error::new(
+                        ErrorKind::InvalidUrl,
+                        format!(
+                            "the URL's authority `{}` holds a byte that no host has",
+                            text.escape_ascii()
+                        ),
+                    ));
+                }
+                Some(text)
+            }
+            usual => usual,
+        };
+        let authority = authority
+            .filter(|text| !text.is_empty())
+            .map(|text| without_default_port(text, self.https));
         match (header.map(trim_blanks), authority) {
             (None | Some(b""), None) => Err(Error::new(
                 ErrorKind::MissingHost,

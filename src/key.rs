@@ -81,6 +81,32 @@ impl SigningKey {
         let inner = sha256::finish(self.inner, BLOCK, string_to_sign);
         sha256::finish(self.outer, BLOCK, &inner)
     }
+
+    /// Hashes as much as can be of strings to sign that all begin like this.
+    pub(crate) fn begin(&self, start: &[u8]) -> Begun {
+        let (blocks, _) = start.as_chunks();
+        let mut state = self.inner;
+        compress256(&mut state, blocks);
+        Begun { state, len: blocks.as_flattened().len() }
+    }
+
+    /// The HMAC-SHA256 of a string to sign that begins as `begun` does.
+    pub(crate) fn sign_begun(&self, begun: &Begun, string_to_sign: &[u8]) -> [u8; 32] {
+        let inner = sha256::finish(begun.state, BLOCK + begun.len, &string_to_sign[begun.len..]);
+        sha256::finish(self.outer, BLOCK, &inner)
+    }
+}
+
+/// The start of a string to sign, hashed with a key. Wiped from memory when dropped.
+pub(crate) struct Begun {
+    state: State,
+    len: usize,
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        self.state.zeroize();
+    }
 }
 
 impl Drop for SigningKey {
@@ -292,7 +318,10 @@ mod tests {
         let signing = SigningKey::from_bytes(&key);
         for len in 0..300 {
             let text = "x".repeat(len);
-            assert_eq!(signing.sign(text.as_bytes()), *hmac(&key, &text), "{len} bytes");
+            let expected = hmac(&key, &text);
+            assert_eq!(signing.sign(text.as_bytes()), *expected, "{len} bytes");
+            let begun = signing.begin(&text.as_bytes()[..len / 2]);
+            assert_eq!(signing.sign_begun(&begun, text.as_bytes()), *expected, "{len} bytes");
         }
     }
 

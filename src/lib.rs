@@ -142,6 +142,7 @@ pub mod post;
 mod presign;
 #[cfg(feature = "providers")]
 pub mod providers;
+mod remembered;
 mod request;
 #[cfg(feature = "reqwest")]
 pub mod reqwest;

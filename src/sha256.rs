@@ -32,6 +32,23 @@ pub(crate) fn digest(data: &[u8]) -> [u8; 32] {
     finish(INITIAL, 0, data)
 }
 
+/// The SHA-256 of the text, which is padded where it stands and then as it was: in a buffer with
+/// [room](PADDING) behind it, that spares a copy.
+pub(crate) fn digest_in_place(text: &mut Vec<u8>) -> [u8; 32] {
+    let len = text.len();
+    let bits = len as u64 * 8;
+    text.push(0x80);
+    text.resize((len + 9).next_multiple_of(BLOCK) - 8, 0);
+    text.extend_from_slice(&bits.to_be_bytes());
+    let mut state = INITIAL;
+    compress256(&mut state, text.as_chunks().0);
+    text.truncate(len);
+    to_bytes(&state)
+}
+
+/// So many bytes padding takes at most.
+pub(crate) const PADDING: usize = BLOCK + 8;
+
 /// The hash of all that led to `state`, which is `before` bytes, and of `data` behind it.
 pub(crate) fn finish(mut state: State, before: usize, data: &[u8]) -> [u8; 32] {
     debug_assert!(before.is_multiple_of(BLOCK), "a state stands between two blocks");
@@ -92,6 +109,9 @@ mod tests {
         for len in 0..=data.len() {
             let expected: [u8; 32] = Sha256::digest(&data[..len]).into();
             assert_eq!(digest(&data[..len]), expected, "{len} bytes");
+            let mut text = data[..len].to_vec();
+            assert_eq!(digest_in_place(&mut text), expected, "{len} bytes in place");
+            assert!(text == data[..len] && text.capacity() <= data.len() + PADDING);
         }
     }
 

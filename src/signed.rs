@@ -43,8 +43,6 @@ pub(crate) enum SignedWith<'s> {
 /// ```
 pub struct Signed<'s> {
     pub(crate) form: Form<'s>,
-    /// Where the Authorization header's value begins in the text.
-    pub(crate) authorization: usize,
     pub(crate) with: SignedWith<'s>,
     pub(crate) payload: Payload,
     pub(crate) content_sha256: Option<PayloadLine>,
@@ -76,7 +74,7 @@ pub struct Presigned<'s> {
 impl<'s> Signed<'s> {
     /// The value of the Authorization header.
     pub fn authorization(&self) -> &'s str {
-        utf8(&self.form.buffers.text[self.authorization..])
+        utf8(&self.form.buffers.authorization)
     }
 
     /// The headers to set on the request, each in place of all that it has under that name.

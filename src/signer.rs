@@ -8,13 +8,14 @@ use std::{
 
 use crate::{
     Algorithm, Credentials, Error, ErrorKind, Explanation, Head, KeyCache, Life, Payload, Presign,
-    Rules, Scope, Scratch, SignRequest, SigningKey, Timestamp,
+    Rules, Scope, Scratch, SignRequest, Timestamp,
     asymmetric::{AsymmetricSigner, LONGEST_SIGNATURE},
-    bytes::is_same_secret,
-    canonical::{self, Buffers, Layout, Lines, PathForm, Remembered, query, room},
+    canonical::{self, Buffers, Layout, Lines, PathForm, query, room},
     payload::PayloadLine,
+    remembered::{Remembered, Signs},
     rules::ContentSha256,
-    scope, sha256,
+    scope,
+    sha256::{self, PADDING},
     signed::{Form, Presigned, Signed, SignedWith},
     unsigned::{self, Fate},
 };
@@ -287,25 +288,22 @@ impl Signer {
 
         let Scratch { buffers, remembered } = scratch;
         buffers.own_query.clear();
-        let (signature, with) =
-            self.finish(head, &lines, &line, credentials, at, buffers, remembered)?;
+        let last = self.remember(credentials, at, remembered);
+        let (signature, with) = self.finish(head, &lines, &line, credentials, buffers, last)?;
         if signature.layout.left_out {
             let sent = head.query.unwrap_or_default();
             room(&mut buffers.query, sent.len());
             query::write_unsigned(sent, &mut buffers.query);
         }
-        let algorithm = self.algorithm();
-        let authorization = buffers.write_authorization(algorithm, credentials, &signature);
         Ok(Signed {
             form: Form {
-                algorithm,
+                algorithm: self.algorithm(),
                 buffers,
                 signature,
                 at,
                 credentials,
                 replaces: found.replaces(),
             },
-            authorization,
             with,
             payload,
             content_sha256: writes_hash.then_some(line),
@@ -372,8 +370,8 @@ impl Signer {
             query::write_parameter(query::REGION_SET, &[region_set], own);
         }
 
-        let (signature, _) =
-            self.finish(head, &lines, &payload, credentials, at, buffers, remembered)?;
+        let last = self.remember(credentials, at, remembered);
+        let (signature, _) = self.finish(head, &lines, &payload, credentials, buffers, last)?;
         let Buffers { text, own_query: own, query, .. } = buffers;
         let sent = head.query.unwrap_or_default();
         let token_len = token_behind.map_or(0, |token| 3 * token.value.len());
@@ -445,11 +443,12 @@ impl Signer {
             scope::check_name(what, &self.region)?;
             scope::check_name("service", &self.service)?;
         }
+        let last = scratch.remembered.as_ref();
         // Those that were signed with last were checked then.
-        if !scratch.remembered.as_ref().is_some_and(|last| last.credentials.is_same(credentials)) {
+        if !last.is_some_and(|last| last.has(credentials)) {
             check_credentials(credentials)?;
         }
-        Timestamp::try_from(at)
+        last.map_or_else(|| Timestamp::try_from(at), |last| last.at().moved_to(at))
     }
 
     /// Collects the headers to sign, `host` among them, but none that the signer writes itself.
@@ -481,18 +480,16 @@ impl Signer {
     }
 
     /// Writes the canonical request and the string to sign, and signs it; what with.
-    #[allow(clippy::too_many_arguments, reason = "the one place where all that is signed meets")]
     fn finish<'r>(
         &self,
         head: Head<'_>,
         lines: &Lines<'_>,
         payload: &PayloadLine,
         credentials: &Credentials,
-        at: Timestamp,
         buffers: &mut Buffers,
-        remembered: &'r mut Option<Remembered>,
+        last: &'r Remembered,
     ) -> Result<(Signature, SignedWith<'r>), Error> {
-        let Buffers { text, own_query, spare, .. } = buffers;
+        let Buffers { text, authorization, own_query, spare, .. } = buffers;
         let request = canonical::Request {
             method: head.method,
             path: head.path,
@@ -505,60 +502,72 @@ impl Signer {
             rules: self.rules,
             path_form: PathForm::Canonical,
         };
-        let scope = self.scope(at);
-        // Behind the canonical request come the string to sign, the signature and the Authorization
-        // header, which have the scope and the signature in them.
-        let id_len = credentials.access_key_id().len();
-        let signatures = 2 * LONGEST_SIGNATURE;
-        room(
-            text,
-            request.bound() + 2 * scope.text_len() + id_len + lines.bound() + signatures + 256,
-        );
+        // Behind the canonical request come the string to sign and the signature.
+        let string_to_sign = last.string_to_sign();
+        let behind = string_to_sign.len() + 64 + LONGEST_SIGNATURE;
+        room(text, request.bound() + behind.max(PADDING));
         let capacity = text.capacity();
         let layout = request.write(text, spare)?;
+        let hash = sha256::digest_in_place(text);
+        // What does not wait for the hash is written while it is computed.
         let start = text.len();
-        let scope_at = canonical::write_string_to_sign(self.algorithm(), at, &scope, text);
+        text.extend_from_slice(string_to_sign);
+        let names = &text[layout.signed_headers.clone()];
+        let behind = names.len() + SIGNATURE.len() + LONGEST_SIGNATURE;
+        room(authorization, last.authorization().len() + behind);
+        authorization.extend_from_slice(last.authorization());
+        authorization.extend_from_slice(names);
+        authorization.extend_from_slice(SIGNATURE);
+        text.extend_from_slice(&sha256::hex(&hash));
         let end = text.len();
-        let with = match &self.asymmetric {
-            None => {
-                let key = self.key(credentials, scope, &text[scope_at.clone()], remembered);
-                let hex = sha256::hex(&key.sign(&text[start..]));
-                text.extend_from_slice(&hex);
-                SignedWith::Hmac(key)
-            }
-            Some(signer) => {
+        let with = match last.signs() {
+            Signs::Asymmetric(signer) => {
                 let hex = signer.sign(credentials, &text[start..]);
                 text.extend_from_slice(hex.as_bytes());
                 SignedWith::Asymmetric(Arc::clone(signer))
             }
+            Signs::Hmac(key, begun) => {
+                let hex = sha256::hex(&key.sign_begun(begun, &text[start..]));
+                text.extend_from_slice(&hex);
+                SignedWith::Hmac(key)
+            }
         };
+        authorization.extend_from_slice(&text[end..]);
         debug_assert_eq!(text.capacity(), capacity, "a buffer that grows leaves a token behind");
+        let scope = start + self.algorithm().as_str().len() + 1 + 17;
+        let scope = scope..start + string_to_sign.len() - 1;
         let signature =
-            Signature { layout, string_to_sign: start..end, scope: scope_at, hex: end..text.len() };
+            Signature { layout, string_to_sign: start..end, scope, hex: end..text.len() };
         Ok((signature, with))
     }
 
-    /// The key for a scope: the one used last, one from the cache, or a new one.
-    fn key<'r>(
+    /// What is the same for all requests signed at this moment: it is at hand, or the key is one from the
+    /// cache, or a new one.
+    fn remember<'r>(
         &self,
         credentials: &Credentials,
-        scope: Scope<'_>,
-        scope_text: &[u8],
-        remembered: &'r mut Option<Remembered>,
-    ) -> &'r SigningKey {
-        let is_it = remembered.as_ref().is_some_and(|last| {
-            last.scope == scope_text && is_same_identity(&last.credentials, credentials)
-        });
-        if !is_it {
-            let key =
-                self.keys.key(credentials.access_key_id(), credentials.secret_access_key(), &scope);
-            *remembered = Some(Remembered {
-                credentials: credentials.clone(),
-                scope: scope_text.to_vec(),
-                key,
-            });
+        at: Timestamp,
+        remembered: &'r mut Option<Box<Remembered>>,
+    ) -> &'r Remembered {
+        let (algorithm, names) = (self.algorithm(), [&self.region, &self.service]);
+        let is_it = |last: &&mut Box<Remembered>| last.is_of(credentials, algorithm, names, at);
+        if let Some(last) = remembered.as_mut().filter(is_it) {
+            last.move_to(credentials, at);
+        } else {
+            let scope = self.scope(at);
+            let signs = match &self.asymmetric {
+                Some(signer) => Signs::Asymmetric(Arc::clone(signer)),
+                None => {
+                    let id = credentials.access_key_id();
+                    let key = self.keys.key(id, credentials.secret_access_key(), &scope);
+                    let nothing = key.begin(b"");
+                    Signs::Hmac(key, nothing)
+                }
+            };
+            let new = Remembered::new(credentials, algorithm, names, at, &scope, signs);
+            *remembered = Some(Box::new(new));
         }
-        &remembered.as_ref().expect("remembered just now, if not before").key
+        remembered.as_ref().expect("remembered just now, if not before")
     }
 
     pub(crate) fn take_scratch(&self) -> Scratch {
@@ -605,29 +614,6 @@ pub(crate) struct Signature {
     pub(crate) scope: std::ops::Range<usize>,
     /// The signature's own text.
     pub(crate) hex: std::ops::Range<usize>,
-}
-
-impl Buffers {
-    /// Appends the value of the Authorization header; where it begins.
-    fn write_authorization(
-        &mut self,
-        algorithm: Algorithm,
-        credentials: &Credentials,
-        signature: &Signature,
-    ) -> usize {
-        let text = &mut self.text;
-        let start = text.len();
-        text.extend_from_slice(algorithm.as_str().as_bytes());
-        text.extend_from_slice(b" Credential=");
-        text.extend_from_slice(credentials.access_key_id().as_bytes());
-        text.push(b'/');
-        text.extend_from_within(signature.scope.clone());
-        text.extend_from_slice(b", SignedHeaders=");
-        text.extend_from_within(signature.layout.signed_headers.clone());
-        text.extend_from_slice(b", Signature=");
-        text.extend_from_within(signature.hex.clone());
-        start
-    }
 }
 
 /// What the headers held that the signer writes itself.
@@ -713,11 +699,8 @@ pub(crate) fn check_credentials(credentials: &Credentials) -> Result<(), Error> 
     Ok(())
 }
 
-fn is_same_identity(a: &Credentials, b: &Credentials) -> bool {
-    a.is_same(b)
-        || (a.access_key_id() == b.access_key_id()
-            && is_same_secret(a.secret_access_key().as_bytes(), b.secret_access_key().as_bytes()))
-}
+/// What stands in an Authorization header between the names of the signed headers and the signature.
+const SIGNATURE: &[u8] = b", Signature=";
 
 /// More than the names of a presigned URL's parameters take, and their values of a fixed length.
 const PARAMETERS: usize = 512;

@@ -76,8 +76,28 @@ impl Timestamp {
         }
     }
 
+    pub(crate) fn is_same_day(self, other: Timestamp) -> bool {
+        self.seconds / DAY == other.seconds / DAY
+    }
+
     pub(crate) fn as_bytes(&self) -> &[u8; 16] {
         &self.text
+    }
+
+    /// Another moment, for which most of the text is at hand if it is of the same day.
+    pub(crate) fn moved_to(self, at: SystemTime) -> Result<Timestamp, Error> {
+        let seconds = at.duration_since(SystemTime::UNIX_EPOCH).map(|since| since.as_secs());
+        match seconds {
+            Ok(seconds) if seconds == self.seconds => Ok(self),
+            Ok(seconds) if seconds / DAY == self.seconds / DAY => {
+                let (mut text, of_day) = (self.text, (seconds % DAY) as u32);
+                put_pair(&mut text, 9, (of_day / 3600) as u8);
+                put_pair(&mut text, 11, (of_day / 60 % 60) as u8);
+                put_pair(&mut text, 13, (of_day % 60) as u8);
+                Ok(Timestamp { seconds, text })
+            }
+            _ => Timestamp::try_from(at),
+        }
     }
 
     fn from_utc(at: UtcDateTime) -> Result<Timestamp, Error> {
@@ -150,6 +170,9 @@ impl fmt::Debug for Timestamp {
         f.write_str(self.as_str())
     }
 }
+
+/// The seconds of a day, which has no leap seconds in a system's time.
+const DAY: u64 = 86_400;
 
 fn out_of_range(what: impl fmt::Display) -> Error {
     Error::new(
@@ -250,6 +273,21 @@ mod tests {
             assert_eq!(stamp.as_str().parse::<Timestamp>().expect("its own text"), stamp);
             assert_eq!(stamp.to_rfc3339().parse::<Timestamp>().expect("its own text"), stamp);
         }
+    }
+
+    #[test]
+    fn a_moment_moved_to_is_the_one_read_anew() {
+        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let noon = Timestamp::try_from(at(1_440_936_000)).expect("in range");
+        for seconds in
+            [0, 1_440_892_799, 1_440_892_800, 1_440_936_000, 1_440_979_199, 1_440_979_200]
+                .into_iter()
+                .chain((1_440_892_800..1_440_979_200).step_by(97))
+        {
+            let moved = noon.moved_to(at(seconds)).expect("in range");
+            assert_eq!(moved, Timestamp::try_from(at(seconds)).expect("in range"));
+        }
+        assert!(noon.moved_to(SystemTime::UNIX_EPOCH - Duration::from_secs(1)).is_err());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use super::encode;
-use crate::bytes::{any_run, lower, split_at};
+use crate::bytes::{any, any_run, lower, split_at};
 
 /// The headers that a signature covers, sorted by name; repeats keep their order.
 ///
@@ -237,6 +237,11 @@ impl Eq for Name<'_> {}
 ///
 /// Blanks are SP and HTAB. Every other byte stays, a no-break space too; quotes protect nothing.
 fn write_folded(value: &[u8], out: &mut Vec<u8>) {
+    // Most values hold no blank, which takes fewer comparisons to tell than that none is folded.
+    if !any(value, |byte| byte <= b' ') {
+        out.extend_from_slice(value);
+        return;
+    }
     let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
     let is_folded = |[a, b]: [u8; 2]| (b == b'\t') | ((a == b' ') & (b == b' '));
     let is_trimmed = !value.first().is_some_and(is_blank) && !value.last().is_some_and(is_blank);

@@ -15,11 +15,9 @@ use std::ops::Range;
 pub(crate) use headers::{Lines, Name};
 pub(crate) use path::{PathForm, normalize};
 pub use scratch::Scratch;
-pub(crate) use scratch::{Buffers, Remembered, Spare, room};
+pub(crate) use scratch::{Buffers, Spare, room};
 
-use crate::{
-    Algorithm, Error, ErrorKind, Head, Rules, Timestamp, head::is_token, scope::Scope, sha256,
-};
+use crate::{Algorithm, Error, ErrorKind, Head, Rules, Timestamp, head::is_token, scope::Scope};
 
 /// What goes into a canonical request.
 pub(crate) struct Request<'a> {
@@ -103,14 +101,13 @@ impl Request<'_> {
     }
 }
 
-/// Appends the string to sign of the canonical request that `text` holds, and tells where its scope stands.
-pub(crate) fn write_string_to_sign(
+/// Appends a string to sign but for its last line, the hash of the request, and tells where its scope stands.
+pub(crate) fn begin_string_to_sign(
     algorithm: Algorithm,
     at: Timestamp,
     scope: &Scope<'_>,
     text: &mut Vec<u8>,
 ) -> Range<usize> {
-    let hash = sha256::hex(&sha256::digest(text));
     text.extend_from_slice(algorithm.as_str().as_bytes());
     text.push(b'\n');
     text.extend_from_slice(at.as_bytes());
@@ -119,7 +116,6 @@ pub(crate) fn write_string_to_sign(
     scope.write(text);
     let end = text.len();
     text.push(b'\n');
-    text.extend_from_slice(&hash);
     start..end
 }
 

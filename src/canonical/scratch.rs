@@ -5,7 +5,7 @@ use std::fmt;
 use zeroize::Zeroize;
 
 use super::query::Piece;
-use crate::{Credentials, SigningKey};
+use crate::remembered::Remembered;
 
 /// Buffers that are reused from one signature to the next, so that signing allocates nothing.
 ///
@@ -31,15 +31,17 @@ use crate::{Credentials, SigningKey};
 #[derive(Default)]
 pub struct Scratch {
     pub(crate) buffers: Buffers,
-    pub(crate) remembered: Option<Remembered>,
+    /// In a box, so that a key stays where it is when the buffers go from hand to hand.
+    pub(crate) remembered: Option<Box<Remembered>>,
 }
 
 /// The bytes that make up a signature.
 #[derive(Default)]
 pub(crate) struct Buffers {
-    /// The canonical request, then the string to sign, the signature and the Authorization header's
-    /// value.
+    /// The canonical request, then the string to sign and the signature.
     pub(crate) text: Vec<u8>,
+    /// The value of the Authorization header.
+    pub(crate) authorization: Vec<u8>,
     /// A presigned URL's own parameters, but for its signature.
     pub(crate) own_query: Vec<u8>,
     /// The query that is to be sent, where it is not the one that was given.
@@ -52,13 +54,6 @@ pub(crate) struct Buffers {
 pub(crate) struct Spare {
     pub(super) bytes: Vec<u8>,
     pub(super) pieces: Vec<Piece>,
-}
-
-/// The key of the last signature and whose it was.
-pub(crate) struct Remembered {
-    pub(crate) credentials: Credentials,
-    pub(crate) scope: Vec<u8>,
-    pub(crate) key: SigningKey,
 }
 
 impl Scratch {
@@ -77,7 +72,8 @@ impl fmt::Debug for Scratch {
 impl Buffers {
     /// How many bytes all of them hold room for.
     pub(crate) fn size(&self) -> usize {
-        let bytes = [&self.text, &self.own_query, &self.query, &self.spare.bytes];
+        let bytes =
+            [&self.text, &self.authorization, &self.own_query, &self.query, &self.spare.bytes];
         bytes.iter().map(|buffer| buffer.capacity()).sum()
     }
 }
@@ -85,6 +81,7 @@ impl Buffers {
 impl Drop for Buffers {
     fn drop(&mut self) {
         self.text.zeroize();
+        self.authorization.zeroize();
         self.own_query.zeroize();
         self.query.zeroize();
         self.spare.bytes.zeroize();

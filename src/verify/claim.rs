@@ -17,6 +17,7 @@ use super::{
 use crate::{
     Algorithm, Head, Payload, Rules, Scope, Scratch, Timestamp,
     canonical::{self, Buffers, Lines, PathForm, query, room},
+    sha256::{self, PADDING},
 };
 
 /// What a request says of its own signature: parsed, and not believed.
@@ -315,11 +316,13 @@ impl<'a> Claim<'a> {
             request.path_form = path_form;
             let text = &mut buffers.text;
             let scope = self.scope();
-            room(text, request.bound() + scope.text_len() + 128);
+            room(text, request.bound() + scope.text_len() + 128 + PADDING);
             let layout = request
                 .write(text, &mut buffers.spare)
                 .map_err(|error| malformed(place, error.to_string()))?;
-            canonical::write_string_to_sign(self.parts.algorithm, self.at, &scope, text);
+            let hash = sha256::hex(&sha256::digest_in_place(text));
+            canonical::begin_string_to_sign(self.parts.algorithm, self.at, &scope, text);
+            text.extend_from_slice(&hash);
             let string_to_sign = &text[layout.end..];
             matches |= key.is_signature(string_to_sign, &self.parts.signature);
             // A second form that is no other would have the same signature.

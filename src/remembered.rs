@@ -1,0 +1,128 @@
+//! What signing keeps from one request to the next.
+
+use std::sync::Arc;
+
+use crate::{
+    Algorithm, Credentials, Scope, SigningKey, Timestamp, asymmetric::AsymmetricSigner,
+    bytes::is_same_secret, canonical, key::Begun,
+};
+
+/// What is the same for all requests that somebody signs for one scope in one second.
+pub(crate) struct Remembered {
+    credentials: Credentials,
+    algorithm: Algorithm,
+    /// The signer's, which is a region set if its signatures are asymmetric.
+    region: Arc<str>,
+    service: Arc<str>,
+    at: Timestamp,
+    /// The string to sign but for its last line, the hash of the request.
+    string_to_sign: Vec<u8>,
+    /// The value of an Authorization header up to the names of the signed headers.
+    authorization: Vec<u8>,
+    signs: Signs,
+}
+
+/// What signs the strings to sign.
+pub(crate) enum Signs {
+    Asymmetric(Arc<dyn AsymmetricSigner>),
+    /// A key, and how far it got with what they begin with.
+    Hmac(SigningKey, Begun),
+}
+
+impl Remembered {
+    /// For requests signed at `at`, whose scope this is.
+    pub(crate) fn new(
+        credentials: &Credentials,
+        algorithm: Algorithm,
+        [region, service]: [&Arc<str>; 2],
+        at: Timestamp,
+        scope: &Scope<'_>,
+        mut signs: Signs,
+    ) -> Remembered {
+        let mut string_to_sign = Vec::new();
+        let scope_at = canonical::begin_string_to_sign(algorithm, at, scope, &mut string_to_sign);
+        let mut authorization = algorithm.as_str().as_bytes().to_vec();
+        authorization.extend_from_slice(b" Credential=");
+        authorization.extend_from_slice(credentials.access_key_id().as_bytes());
+        authorization.push(b'/');
+        authorization.extend_from_slice(&string_to_sign[scope_at]);
+        authorization.extend_from_slice(b", SignedHeaders=");
+        signs.begin(&string_to_sign);
+        Remembered {
+            credentials: credentials.clone(),
+            algorithm,
+            region: Arc::clone(region),
+            service: Arc::clone(service),
+            at,
+            string_to_sign,
+            authorization,
+            signs,
+        }
+    }
+
+    pub(crate) fn at(&self) -> Timestamp {
+        self.at
+    }
+
+    /// Whether these are the credentials themselves, which were checked when they came.
+    pub(crate) fn has(&self, credentials: &Credentials) -> bool {
+        self.credentials.is_same(credentials)
+    }
+
+    /// Whether all but the time of day is that of these.
+    pub(crate) fn is_of(
+        &self,
+        credentials: &Credentials,
+        algorithm: Algorithm,
+        [region, service]: [&Arc<str>; 2],
+        at: Timestamp,
+    ) -> bool {
+        let is_same = |a: &Arc<str>, b: &Arc<str>| Arc::ptr_eq(a, b) || a == b;
+        self.algorithm == algorithm
+            && self.at.is_same_day(at)
+            && is_same(&self.region, region)
+            && is_same(&self.service, service)
+            && is_same_identity(&self.credentials, credentials)
+    }
+
+    /// Turns to requests that are signed at another time of the same day, perhaps with a copy of the
+    /// credentials.
+    pub(crate) fn move_to(&mut self, credentials: &Credentials, at: Timestamp) {
+        if !self.has(credentials) {
+            self.credentials = credentials.clone();
+        }
+        if self.at == at {
+            return;
+        }
+        self.at = at;
+        let start = self.algorithm.as_str().len() + 1;
+        self.string_to_sign[start..][..at.as_bytes().len()].copy_from_slice(at.as_bytes());
+        self.signs.begin(&self.string_to_sign);
+    }
+
+    pub(crate) fn string_to_sign(&self) -> &[u8] {
+        &self.string_to_sign
+    }
+
+    pub(crate) fn authorization(&self) -> &[u8] {
+        &self.authorization
+    }
+
+    pub(crate) fn signs(&self) -> &Signs {
+        &self.signs
+    }
+}
+
+impl Signs {
+    fn begin(&mut self, string_to_sign: &[u8]) {
+        if let Signs::Hmac(key, begun) = self {
+            *begun = key.begin(string_to_sign);
+        }
+    }
+}
+
+fn is_same_identity(a: &Credentials, b: &Credentials) -> bool {
+    a.is_same(b)
+        || (a.access_key_id() == b.access_key_id()
+            && is_same_secret(a.secret_access_key().as_bytes(), b.secret_access_key().as_bytes()))
+}
