@@ -6,8 +6,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::{Sha256, block_api::compress256};
+use sha2::block_api::compress256;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::{
@@ -43,12 +42,11 @@ impl SigningKey {
         let mut secret = Zeroizing::new(Vec::with_capacity(4 + secret_access_key.len()));
         secret.extend_from_slice(b"AWS4");
         secret.extend_from_slice(secret_access_key.as_bytes());
-        let [date, region, service, terminator] = scope.parts();
-        let mut key = hmac(&secret, date);
-        for part in [region, service, terminator] {
-            key = hmac(&key[..], part);
+        let mut key = SigningKey::from_secret(&secret);
+        for part in scope.parts() {
+            key = SigningKey::from_bytes(&Zeroizing::new(key.sign(part.as_bytes())));
         }
-        SigningKey::from_bytes(&key)
+        key
     }
 
     /// The key whose 32 bytes were derived before, perhaps elsewhere, so that the secret need not be here.
@@ -59,9 +57,22 @@ impl SigningKey {
     /// assert_eq!(key.sign(b"text"), SigningKey::from_bytes(&[7; 32]).sign(b"text"));
     /// ```
     pub fn from_bytes(key: &[u8; 32]) -> SigningKey {
+        SigningKey::from_secret(key)
+    }
+
+    /// The key of an HMAC, which may have any length (RFC 2104, §2).
+    #[inline]
+    fn from_secret(secret: &[u8]) -> SigningKey {
+        let hashed;
+        let secret = if secret.len() > BLOCK {
+            hashed = Zeroizing::new(sha256::digest(secret));
+            &hashed[..]
+        } else {
+            secret
+        };
         let padded = |pad: u8| {
             let mut block = Zeroizing::new([pad; BLOCK]);
-            block.iter_mut().zip(key).for_each(|(byte, key)| *byte ^= key);
+            block.iter_mut().zip(secret).for_each(|(byte, secret)| *byte ^= secret);
             let mut state = INITIAL;
             compress256(&mut state, std::slice::from_ref(&block));
             state
@@ -279,15 +290,19 @@ const MOST_SHARDS: usize = 1 << 15;
 
 const MOST_KEYS: usize = MOST_SHARDS * ENTRIES_IN_A_SHARD;
 
-fn hmac(key: &[u8], message: &str) -> Zeroizing<[u8; 32]> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
-    mac.update(message.as_bytes());
-    Zeroizing::new(mac.finalize().into_bytes().into())
-}
-
 #[cfg(test)]
 mod tests {
+    use hmac::{Hmac, KeyInit, Mac};
+    use sha2::Sha256;
+
     use super::*;
+
+    /// As the hmac crate has it.
+    fn hmac(key: &[u8], message: &str) -> [u8; 32] {
+        let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
+        mac.update(message.as_bytes());
+        mac.finalize().into_bytes().into()
+    }
 
     const SCOPE: &str = "20150830/us-east-1/iam/aws4_request";
 
@@ -302,14 +317,22 @@ mod tests {
     #[test]
     fn the_published_example_derives_rightly() {
         // AWS General Reference, "Examples of how to derive a signing key".
-        let key = ["20150830", "us-east-1", "iam", "aws4_request"].iter().fold(
-            Zeroizing::new(b"AWS4wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY".to_vec()),
-            |key, part| Zeroizing::new(hmac(&key, part).to_vec()),
-        );
-        assert_eq!(
-            ::hex::encode(&*key),
-            "c4afb1cc5771d871763a393e44b703571b55cc28424d1a5e86da6ed3c154a4b9"
-        );
+        let hex = "c4afb1cc5771d871763a393e44b703571b55cc28424d1a5e86da6ed3c154a4b9";
+        let expected = sha256::from_hex(hex.as_bytes()).expect("a hash");
+        let key = SigningKey::derive("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", &scope(SCOPE));
+        assert_eq!(key.sign(b"text"), hmac(&expected, "text"));
+    }
+
+    #[test]
+    fn a_secret_of_any_length_derives_as_by_hmac() {
+        for len in [0, 1, 31, 32, 40, 59, 60, 61, 64, 200] {
+            let secret = "s".repeat(len);
+            let key = SCOPE
+                .split('/')
+                .fold(format!("AWS4{secret}").into_bytes(), |key, part| hmac(&key, part).to_vec());
+            let derived = SigningKey::derive(&secret, &scope(SCOPE));
+            assert_eq!(derived.sign(b"text"), hmac(&key, "text"), "{len} bytes");
+        }
     }
 
     #[test]
@@ -319,9 +342,9 @@ mod tests {
         for len in 0..300 {
             let text = "x".repeat(len);
             let expected = hmac(&key, &text);
-            assert_eq!(signing.sign(text.as_bytes()), *expected, "{len} bytes");
+            assert_eq!(signing.sign(text.as_bytes()), expected, "{len} bytes");
             let begun = signing.begin(&text.as_bytes()[..len / 2]);
-            assert_eq!(signing.sign_begun(&begun, text.as_bytes()), *expected, "{len} bytes");
+            assert_eq!(signing.sign_begun(&begun, text.as_bytes()), expected, "{len} bytes");
         }
     }
 

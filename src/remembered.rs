@@ -2,9 +2,16 @@
 
 use std::sync::Arc;
 
+use sha2::block_api::compress256;
+use zeroize::Zeroize;
+
 use crate::{
-    Algorithm, Credentials, Scope, SigningKey, Timestamp, asymmetric::AsymmetricSigner,
-    bytes::is_same_secret, canonical, key::Begun,
+    Algorithm, Credentials, Scope, SigningKey, Timestamp,
+    asymmetric::AsymmetricSigner,
+    bytes::is_same_secret,
+    canonical::{self, room},
+    key::Begun,
+    sha256::{self, BLOCK, INITIAL, State},
 };
 
 /// What is the same for all requests that somebody signs for one scope in one second.
@@ -20,6 +27,15 @@ pub(crate) struct Remembered {
     /// The value of an Authorization header up to the names of the signed headers.
     authorization: Vec<u8>,
     signs: Signs,
+    request: Request,
+}
+
+/// The last long canonical request, and how far it was like the one before.
+struct Request {
+    text: Vec<u8>,
+    /// How many blocks led to the state.
+    blocks: usize,
+    state: State,
 }
 
 /// What signs the strings to sign.
@@ -57,6 +73,7 @@ impl Remembered {
             string_to_sign,
             authorization,
             signs,
+            request: Request { text: Vec::new(), blocks: 0, state: INITIAL },
         }
     }
 
@@ -100,6 +117,32 @@ impl Remembered {
         self.signs.begin(&self.string_to_sign);
     }
 
+    /// The SHA-256 of a canonical request, in a buffer with [room](sha256::PADDING) behind it.
+    ///
+    /// A long one most often has a session token, up to which it is the same as the last one of this
+    /// second. That start is not hashed again. (A verifier has no such memory: how long it takes would
+    /// tell what others sent before.)
+    pub(crate) fn digest(&mut self, text: &mut Vec<u8>) -> [u8; 32] {
+        if text.len() < LONG {
+            return sha256::digest_in_place(text);
+        }
+        let Request { text: last, blocks: hashed, state } = &mut self.request;
+        let blocks = text.as_chunks::<BLOCK>().0;
+        let pairs = blocks.iter().zip(last.as_chunks::<BLOCK>().0);
+        let alike = pairs.take_while(|(block, last)| block == last).count();
+        if *hashed > alike {
+            (*hashed, *state) = (0, INITIAL);
+        }
+        compress256(state, &blocks[*hashed..alike]);
+        *hashed = alike;
+        if last.capacity() < text.len() {
+            room(last, text.len());
+        }
+        last.truncate(alike * BLOCK);
+        last.extend_from_slice(&text[last.len()..]);
+        sha256::finish_in_place(*state, alike, text)
+    }
+
     pub(crate) fn string_to_sign(&self) -> &[u8] {
         &self.string_to_sign
     }
@@ -110,6 +153,13 @@ impl Remembered {
 
     pub(crate) fn signs(&self) -> &Signs {
         &self.signs
+    }
+}
+
+impl Drop for Request {
+    fn drop(&mut self) {
+        self.text.zeroize();
+        self.state.zeroize();
     }
 }
 
@@ -126,3 +176,6 @@ fn is_same_identity(a: &Credentials, b: &Credentials) -> bool {
         || (a.access_key_id() == b.access_key_id()
             && is_same_secret(a.secret_access_key().as_bytes(), b.secret_access_key().as_bytes()))
 }
+
+/// Shorter requests take less to hash than to compare and keep.
+const LONG: usize = 10 * BLOCK;

@@ -35,13 +35,17 @@ pub(crate) fn digest(data: &[u8]) -> [u8; 32] {
 /// The SHA-256 of the text, which is padded where it stands and then as it was: in a buffer with
 /// [room](PADDING) behind it, that spares a copy.
 pub(crate) fn digest_in_place(text: &mut Vec<u8>) -> [u8; 32] {
+    finish_in_place(INITIAL, 0, text)
+}
+
+/// The same where the first blocks led to `state`.
+pub(crate) fn finish_in_place(mut state: State, blocks: usize, text: &mut Vec<u8>) -> [u8; 32] {
     let len = text.len();
     let bits = len as u64 * 8;
     text.push(0x80);
     text.resize((len + 9).next_multiple_of(BLOCK) - 8, 0);
     text.extend_from_slice(&bits.to_be_bytes());
-    let mut state = INITIAL;
-    compress256(&mut state, text.as_chunks().0);
+    compress256(&mut state, &text.as_chunks().0[blocks..]);
     text.truncate(len);
     to_bytes(&state)
 }
@@ -109,9 +113,11 @@ mod tests {
         for len in 0..=data.len() {
             let expected: [u8; 32] = Sha256::digest(&data[..len]).into();
             assert_eq!(digest(&data[..len]), expected, "{len} bytes");
-            let mut text = data[..len].to_vec();
+            let mut text = Vec::with_capacity(len + PADDING);
+            text.extend_from_slice(&data[..len]);
+            let capacity = text.capacity();
             assert_eq!(digest_in_place(&mut text), expected, "{len} bytes in place");
-            assert!(text == data[..len] && text.capacity() <= data.len() + PADDING);
+            assert_eq!((&*text, text.capacity()), (&data[..len], capacity));
         }
     }
 

@@ -487,7 +487,7 @@ impl Signer {
         payload: &PayloadLine,
         credentials: &Credentials,
         buffers: &mut Buffers,
-        last: &'r Remembered,
+        last: &'r mut Remembered,
     ) -> Result<(Signature, SignedWith<'r>), Error> {
         let Buffers { text, authorization, own_query, spare, .. } = buffers;
         let request = canonical::Request {
@@ -503,12 +503,13 @@ impl Signer {
             path_form: PathForm::Canonical,
         };
         // Behind the canonical request come the string to sign and the signature.
-        let string_to_sign = last.string_to_sign();
-        let behind = string_to_sign.len() + 64 + LONGEST_SIGNATURE;
+        let behind = last.string_to_sign().len() + 64 + LONGEST_SIGNATURE;
         room(text, request.bound() + behind.max(PADDING));
         let capacity = text.capacity();
         let layout = request.write(text, spare)?;
-        let hash = sha256::digest_in_place(text);
+        let hash = last.digest(text);
+        let last = &*last;
+        let string_to_sign = last.string_to_sign();
         // What does not wait for the hash is written while it is computed.
         let start = text.len();
         text.extend_from_slice(string_to_sign);
@@ -548,7 +549,7 @@ impl Signer {
         credentials: &Credentials,
         at: Timestamp,
         remembered: &'r mut Option<Box<Remembered>>,
-    ) -> &'r Remembered {
+    ) -> &'r mut Remembered {
         let (algorithm, names) = (self.algorithm(), [&self.region, &self.service]);
         let is_it = |last: &&mut Box<Remembered>| last.is_of(credentials, algorithm, names, at);
         if let Some(last) = remembered.as_mut().filter(is_it) {
@@ -567,7 +568,7 @@ impl Signer {
             let new = Remembered::new(credentials, algorithm, names, at, &scope, signs);
             *remembered = Some(Box::new(new));
         }
-        remembered.as_ref().expect("remembered just now, if not before")
+        remembered.as_mut().expect("remembered just now, if not before")
     }
 
     pub(crate) fn take_scratch(&self) -> Scratch {

@@ -14,12 +14,24 @@ use crate::{
 /// One `name=value` as it was written: where it begins, where its `=` stands, where it ends.
 #[derive(Clone, Copy)]
 pub(crate) struct Piece {
+    /// The first bytes of the name, so that most comparisons are of one number.
+    order: u64,
     start: u32,
     equals: u32,
     end: u32,
 }
 
 impl Piece {
+    fn new(text: &[u8], start: usize, equals: usize, end: usize) -> Piece {
+        let name = &text[start..equals];
+        // No name holds a NUL, so what a short one is filled up with sorts before any byte of a longer one.
+        let order = match name.first_chunk() {
+            Some(eight) => u64::from_be_bytes(*eight),
+            None => name.iter().rev().fold(0, |order, &byte| order >> 8 | u64::from(byte) << 56),
+        };
+        Piece { order, start: start as u32, equals: equals as u32, end: end as u32 }
+    }
+
     fn name(self, text: &[u8]) -> &[u8] {
         &text[self.start as usize..self.equals as usize]
     }
@@ -57,8 +69,9 @@ pub(super) fn write(
     let left_out = write_pieces(query, leave_out, &mut spare.pieces, out)?;
     if !own.is_empty() {
         out.extend_from_slice(if out.len() > start { b"&" } else { b"" });
-        push_pieces(own, out.len(), &mut spare.pieces);
+        let start = out.len();
         out.extend_from_slice(own);
+        push_pieces(out, start, &mut spare.pieces);
     }
     sort(start, spare, out);
     Ok(left_out)
@@ -96,20 +109,18 @@ fn write_pieces(
             rest = encode::write_recoded(value, UNRESERVED, AMPERSAND, FORM, out)
                 .map_err(malformed)?;
         }
-        pieces.push(Piece { start: start as u32, equals: equals as u32, end: out.len() as u32 });
+        pieces.push(Piece::new(out, start, equals, out.len()));
         rest = rest.get(1..).unwrap_or_default();
     }
     Ok(left_out)
 }
 
-/// Notes the pieces of a canonical text that is about to stand at `at`.
-fn push_pieces(text: &[u8], at: usize, pieces: &mut Vec<Piece>) {
-    let mut start = at;
-    for piece in text.split(|&byte| byte == b'&') {
+/// Notes the pieces that stand in a canonical text from `start` on.
+fn push_pieces(text: &[u8], mut start: usize, pieces: &mut Vec<Piece>) {
+    for piece in split(&text[start..], b'&') {
         let (name, _) = halves(piece);
         let end = start + piece.len();
-        let equals = (start + name.len()) as u32;
-        pieces.push(Piece { start: start as u32, equals, end: end as u32 });
+        pieces.push(Piece::new(text, start, start + name.len(), end));
         start = end + 1;
     }
 }
@@ -118,11 +129,12 @@ fn push_pieces(text: &[u8], at: usize, pieces: &mut Vec<Piece>) {
 fn sort(start: usize, spare: &mut Spare, out: &mut [u8]) {
     let Spare { bytes, pieces } = spare;
     let key = |piece: &Piece| (piece.name(out), piece.value(out));
-    if pieces.is_sorted_by(|a, b| key(a) <= key(b)) {
+    let compare = |a: &Piece, b: &Piece| a.order.cmp(&b.order).then_with(|| key(a).cmp(&key(b)));
+    if pieces.is_sorted_by(|a, b| compare(a, b).is_le()) {
         return;
     }
     // Equal pieces are alike to the last byte, so a sort that may swap them is as good.
-    pieces.sort_unstable_by(|a, b| key(a).cmp(&key(b)));
+    pieces.sort_unstable_by(compare);
     room(bytes, out.len() - start);
     for piece in pieces.iter() {
         if !bytes.is_empty() {
