@@ -48,6 +48,9 @@ pub(crate) const DYNAMODB: Case = Case {
     request: dynamodb_post,
 };
 
+/// A body of 1 MiB, which is hashed.
+pub(crate) const S3_PUT: Case = Case { id: "c", title: "S3 PUT, 1 MiB", request: s3_put, ..S3_GET };
+
 /// Small, and signed in the query.
 pub(crate) const PRESIGNED: Case = Case {
     id: "d",
@@ -222,15 +225,25 @@ impl Ours {
 
     /// Signs in reused buffers; what holds the signature.
     pub(crate) fn buffers(&mut self, call: &Call, pairs: &[(&[u8], &[u8])]) -> &[u8] {
+        self.buffers_at(call, pairs, call.at)
+    }
+
+    /// The same at another time than the call's own.
+    pub(crate) fn buffers_at(
+        &mut self,
+        call: &Call,
+        pairs: &[(&[u8], &[u8])],
+        at: SystemTime,
+    ) -> &[u8] {
         let (head, scratch) = (call.head(pairs), &mut self.scratch);
         match self.presign {
             Some(presign) => self
                 .signer
-                .presign_head(head, presign, &self.credentials, call.at, scratch)
+                .presign_head(head, presign, &self.credentials, at, scratch)
                 .map(|presigned| presigned.query()),
             None => self
                 .signer
-                .sign_head(head, call.payload(), &self.credentials, call.at, scratch)
+                .sign_head(head, call.payload(), &self.credentials, at, scratch)
                 .map(|signed| signed.authorization().as_bytes()),
         }
         .expect("the request can be signed")
@@ -348,6 +361,12 @@ fn s3_get(n: u64) -> Call {
         body: Vec::new(),
         at: MIDNIGHT,
     }
+}
+
+fn s3_put(n: u64) -> Call {
+    let mut body: Vec<u8> = (0..1 << 20_u32).map(|at: u32| (at * 7 + at / 251) as u8).collect();
+    body[..8].copy_from_slice(&n.to_le_bytes());
+    Call { method: "PUT", body, ..s3_get(n) }
 }
 
 fn dynamodb_post(n: u64) -> Call {

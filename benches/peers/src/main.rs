@@ -7,20 +7,20 @@ mod peers;
 mod report;
 #[path = "../../support/mod.rs"]
 mod support;
+mod table;
 
 use std::{env, error::Error, str::FromStr};
 
 use countersign_allocations::counting::Counting;
 
 use crate::{
-    measure::{BATCH, Row, measure},
-    support::{Case, DYNAMODB, HEADER_HEAVY, PRESIGNED, S3_GET},
+    measure::{Row, measure},
+    peers::{ACCEPTED, REFUSED},
+    table::{TABLES, Table},
 };
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
-
-const CASES: [Case; 4] = [S3_GET, DYNAMODB, PRESIGNED, HEADER_HEAVY];
 
 const USAGE: &str = "usage: countersign-peers [--json] [--rounds N]
        countersign-peers --only REQUEST/ROW --count N
@@ -47,14 +47,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     if let Some(only) = only {
         return repeat(&only, count);
     }
-    for case in CASES {
-        let mut rows = peers::rows(&case);
-        check(&case, &mut rows);
-        let measured = measure(&case, &mut rows, rounds);
+    for table in &TABLES {
+        let mut rows = table.rows();
+        check(table, &mut rows);
+        let measured = measure(table, &mut rows, rounds);
         if json {
-            report::json(&case, &measured);
+            report::json(table, &measured);
         } else {
-            report::table(&case, &measured);
+            report::markdown(table, &measured);
         }
     }
     chunks::check();
@@ -67,25 +67,34 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// Signs as one row does, for a profiler to look at.
 fn repeat(only: &str, count: usize) -> Result<(), Box<dyn Error>> {
     let (id, name) = only.split_once('/').ok_or(USAGE)?;
-    let case = CASES.into_iter().find(|case| case.id == id).ok_or("no such request")?;
-    let mut rows = peers::rows(&case);
+    let table = TABLES.iter().find(|table| table.id == id).ok_or("no such request")?;
+    let mut rows = table.rows();
     let row = rows.iter_mut().find(|row| row.name() == name).ok_or("no such row")?;
-    let calls: Vec<_> = (0..1024).map(|n| case.call(n)).collect();
-    for batch in calls.chunks(BATCH).cycle().take(count.div_ceil(BATCH)) {
+    let calls: Vec<_> = (0..16 * table.batch as u64).map(|n| table.call(n)).collect();
+    for batch in calls.chunks(table.batch).cycle().take(count.div_ceil(table.batch)) {
         row.time(batch);
     }
     Ok(())
 }
 
-/// Refuses to measure unless all signers come to the same signature.
-fn check(case: &Case, rows: &mut [Box<dyn Row>]) {
+/// Refuses to measure unless all signers come to the same signature, and all verifiers accept a request
+/// that is rightly signed and no other.
+fn check(table: &Table, rows: &mut [Box<dyn Row>]) {
     for n in [0, 1, 12_345] {
-        let call = case.call(n);
-        let signatures: Vec<_> =
-            rows.iter_mut().filter_map(|row| Some((row.signature(&call)?, row.name()))).collect();
-        let (first, _) = &signatures[0];
-        for (signature, name) in &signatures {
-            assert_eq!(signature, first, "{name} signs request {} otherwise", case.id);
+        let mut call = table.call(n);
+        let outcomes: Vec<_> =
+            rows.iter_mut().filter_map(|row| Some((row.outcome(&call)?, row.name()))).collect();
+        for pair in outcomes.windows(2) {
+            let [(expected, _), (outcome, name)] = pair else { continue };
+            assert_eq!(outcome, expected, "{name} comes to another result of {}", table.id);
+        }
+        if table.is_verified {
+            assert!(outcomes.iter().all(|(word, _)| word == ACCEPTED), "{outcomes:?}");
+            call.path.push('x');
+            for row in rows.iter_mut() {
+                let word = row.outcome(&call).unwrap_or_else(|| REFUSED.to_owned());
+                assert_eq!(word, REFUSED, "{} accepts a request of another path", row.name());
+            }
         }
     }
 }

@@ -7,9 +7,9 @@ use std::{
 
 use countersign_allocations::counting::{Count, count};
 
-use crate::support::{Call, Case};
+use crate::{support::Call, table::Table};
 
-/// A way of signing, to be measured.
+/// A way of signing or of verifying, to be measured.
 pub(crate) trait Peer {
     /// The name of its row.
     const NAME: &'static str;
@@ -20,11 +20,12 @@ pub(crate) trait Peer {
     /// What the call is to be signed with.
     fn input<'c>(&self, call: &'c Call) -> Self::Input<'c>;
 
-    /// Signs: what is measured.
+    /// Signs or verifies: what is measured.
     fn sign(&mut self, input: &mut Self::Input<'_>);
 
-    /// The signature that [`Peer::sign`] makes, in hexadecimal; `None` if it makes none.
-    fn signature(&mut self, input: &mut Self::Input<'_>) -> Option<String>;
+    /// What [`Peer::sign`] comes to, for the rows to be compared: the signature in hexadecimal, or a
+    /// verifier's word. `None` if there is nothing to compare.
+    fn outcome(&mut self, input: &mut Self::Input<'_>) -> Option<String>;
 }
 
 /// A [`Peer`] of any type.
@@ -32,7 +33,7 @@ pub(crate) trait Row {
     fn name(&self) -> &'static str;
     fn time(&mut self, calls: &[Call]) -> Duration;
     fn count(&mut self, calls: &[Call]) -> Count;
-    fn signature(&mut self, call: &Call) -> Option<String>;
+    fn outcome(&mut self, call: &Call) -> Option<String>;
 }
 
 /// What was measured of one row, for one call.
@@ -62,9 +63,9 @@ impl<P: Peer> Row for P {
         count
     }
 
-    fn signature(&mut self, call: &Call) -> Option<String> {
+    fn outcome(&mut self, call: &Call) -> Option<String> {
         let mut input = self.input(call);
-        P::signature(self, &mut input)
+        P::outcome(self, &mut input)
     }
 }
 
@@ -79,9 +80,10 @@ fn sign_all<P: Peer>(peer: &mut P, inputs: &mut [P::Input<'_>]) {
 /// Measures all rows by turns, so that whatever else the machine does befalls all of them alike.
 ///
 /// Each turn signs requests that none before it signed.
-pub(crate) fn measure(case: &Case, rows: &mut [Box<dyn Row>], rounds: usize) -> Vec<Measured> {
+pub(crate) fn measure(table: &Table, rows: &mut [Box<dyn Row>], rounds: usize) -> Vec<Measured> {
+    let at_once = table.batch;
     let batch = |round: usize| -> Vec<Call> {
-        (round * BATCH..(round + 1) * BATCH).map(|n| case.call(n as u64)).collect()
+        (round * at_once..(round + 1) * at_once).map(|n| table.call(n as u64)).collect()
     };
     let mut times = vec![Vec::new(); rows.len()];
     for round in 0..rounds + WARM_UP {
@@ -89,7 +91,7 @@ pub(crate) fn measure(case: &Case, rows: &mut [Box<dyn Row>], rounds: usize) -> 
         for (row, times) in rows.iter_mut().zip(&mut times) {
             let time = row.time(&calls);
             if round >= WARM_UP {
-                times.push(time.as_nanos() as f64 / BATCH as f64);
+                times.push(time.as_nanos() as f64 / at_once as f64);
             }
         }
     }
@@ -103,15 +105,11 @@ pub(crate) fn measure(case: &Case, rows: &mut [Box<dyn Row>], rounds: usize) -> 
                 name: row.name(),
                 min_ns: times.first().copied().unwrap_or(f64::NAN),
                 median_ns: times.get(times.len() / 2).copied().unwrap_or(f64::NAN),
-                allocations: count.allocations as f64 / BATCH as f64,
-                bytes: count.bytes as f64 / BATCH as f64,
+                allocations: count.allocations as f64 / at_once as f64,
+                bytes: count.bytes as f64 / at_once as f64,
             }
         })
         .collect()
 }
-
-/// Enough that reading the clock costs less than a nanosecond of each call, and few enough that their
-/// requests stay in the cache.
-pub(crate) const BATCH: usize = 64;
 
 const WARM_UP: usize = 50;

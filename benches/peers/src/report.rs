@@ -1,10 +1,15 @@
 //! How what was measured is printed.
 
-use crate::{chunks, measure::Measured, support::Case};
+use crate::{chunks, measure::Measured, table::Table};
 
 /// A table in Markdown. The first row is the limit.
-pub(crate) fn table(case: &Case, rows: &[Measured]) {
-    println!("### {}: {} ({} compressions)", case.id, case.title, case.limit().compressions());
+pub(crate) fn markdown(table: &Table, rows: &[Measured]) {
+    println!(
+        "### {}: {} ({} compressions)",
+        table.id,
+        table.title,
+        table.case.limit().compressions()
+    );
     println!();
     println!("| {:20} | min ns | median ns | × limit | allocations |  bytes |", "");
     println!("|:{:-<20}-|-------:|----------:|--------:|------------:|-------:|", "");
@@ -23,13 +28,13 @@ pub(crate) fn table(case: &Case, rows: &[Measured]) {
 }
 
 /// One object for each row, each on a line of its own. No text in it needs escaping.
-pub(crate) fn json(case: &Case, rows: &[Measured]) {
+pub(crate) fn json(table: &Table, rows: &[Measured]) {
     for row in rows {
         println!(
             r#"{{"request":"{}","title":"{}","compressions":{},"row":"{}","min_ns":{:.1},"median_ns":{:.1},"ratio":{:.3},"allocations":{:.2},"bytes":{:.1}}}"#,
-            case.id,
-            case.title,
-            case.limit().compressions(),
+            table.id,
+            table.title,
+            table.case.limit().compressions(),
             row.name,
             row.min_ns,
             row.median_ns,

@@ -58,7 +58,7 @@ impl Peer for Request {
         instructions.apply_to_request_http1x(request);
     }
 
-    fn signature(&mut self, input: &mut Self::Input<'_>) -> Option<String> {
+    fn outcome(&mut self, input: &mut Self::Input<'_>) -> Option<String> {
         self.sign(input);
         Some(signature_of(&input.0))
     }
@@ -92,7 +92,7 @@ impl Peer for SignAlone {
         black_box(input.signed.insert(signed));
     }
 
-    fn signature(&mut self, input: &mut Prepared<'_>) -> Option<String> {
+    fn outcome(&mut self, input: &mut Prepared<'_>) -> Option<String> {
         self.sign(input);
         input.signed.take().map(|(_, signature)| signature)
     }

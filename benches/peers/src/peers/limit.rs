@@ -17,7 +17,7 @@ impl Peer for Limit {
         black_box(self.run()[0]);
     }
 
-    fn signature(&mut self, (): &mut ()) -> Option<String> {
+    fn outcome(&mut self, (): &mut ()) -> Option<String> {
         None
     }
 }
