@@ -50,6 +50,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! For all the objects of a listing at once there is [`Signer::presign_many`].
+//!
 //! # What is signed
 //!
 //! The signature is an HMAC over a *string to sign*: the algorithm, the time, the *credential scope*
@@ -140,6 +142,7 @@ mod payload;
 #[cfg(feature = "post")]
 pub mod post;
 mod presign;
+mod presign_many;
 #[cfg(feature = "providers")]
 pub mod providers;
 mod remembered;
@@ -170,6 +173,7 @@ pub use head::{Head, Headers};
 pub use key::{KeyCache, SigningKey};
 pub use payload::{Payload, PayloadLine};
 pub use presign::{Life, Presign};
+pub use presign_many::PresignMany;
 pub use request::SignRequest;
 pub use rules::Rules;
 pub use scope::Scope;

@@ -17,6 +17,7 @@ mod external;
 mod mutations;
 #[cfg(feature = "post")]
 mod post;
+mod presign_many;
 mod properties;
 #[cfg(feature = "providers")]
 mod providers;

@@ -4,8 +4,8 @@ use std::{error::Error as StdError, fmt, hash::Hash};
 
 use countersign::{
     Algorithm, Credentials, Error, ErrorKind, Explanation, Head, Headers, KeyCache, Life, Payload,
-    PayloadLine, Presign, Presigned, Rules, Scope, Scratch, SignRequest, Signed, Signer,
-    SigningKey, Timestamp,
+    PayloadLine, Presign, PresignMany, Presigned, Rules, Scope, Scratch, SignRequest, Signed,
+    Signer, SigningKey, Timestamp,
     chunked::{ChunkVerifier, Trailers},
     verify::BodyCheck,
 };
@@ -31,6 +31,7 @@ fn owning_types_go_wherever_a_task_goes() {
     is_owned::<Payload>();
     is_owned::<PayloadLine>();
     is_owned::<Presign>();
+    is_owned::<PresignMany>();
     is_owned::<Rules>();
     is_owned::<Scope<'static>>();
     is_owned::<Scratch>();

@@ -119,6 +119,21 @@ pub(crate) fn begin_string_to_sign(
     start..end
 }
 
+/// Appends a path in canonical form, as it stands in the canonical request.
+pub(crate) fn write_path(
+    path: &[u8],
+    rules: Rules,
+    spare: &mut Spare,
+    out: &mut Vec<u8>,
+) -> Result<(), Error> {
+    path::write(path, PathForm::Canonical, rules, spare.emptied(), out)
+}
+
+/// Appends the name of an object, or of a part of it, as the path of a URL spells it.
+pub(crate) fn encode_path(name: &str, out: &mut Vec<u8>) {
+    encode::write_path(name.as_bytes(), out);
+}
+
 /// Whether path and query hold no `%` that is an error in them.
 pub(crate) fn check_escapes(head: Head<'_>, rules: Rules) -> Result<(), Error> {
     path::check_escapes(head.path, rules)?;

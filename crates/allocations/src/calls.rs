@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Buf;
 use countersign::{
-    Credentials, KeyCache, Payload, Signer,
+    Credentials, KeyCache, Payload, Presign, Signer,
     chunked::{ChunkBuffer, ChunkSigner, Chunks},
     endpoint::Endpoint,
     eventstream::{EventSigner, EventVerifier},
@@ -47,6 +47,10 @@ pub fn rows() -> Vec<Row> {
         add("http::Request, no room", 6, requests(&case, full));
         add("verify, buffers", 0, verified(&case));
         add("verify, http::Parts", 0, verified_parts(&case));
+    }
+    for case in [PRESIGNED, PRESIGNED_WITH_TOKEN] {
+        let counted = one_of_many(&case);
+        rows.push(Row { request: case.title, how: "one of many", at_most: 0, counted });
     }
     for (host, path) in HOSTS {
         let counted = count(|| Endpoint::of(host, path).expect("a host of AWS's")).1;
@@ -132,6 +136,23 @@ fn buffers(case: &Case, call: fn(&Case, u64) -> Call) -> Count {
         let call = call(case, n);
         let pairs = call.pairs();
         count(|| ours.buffers(&call, &pairs).len()).1
+    }))
+}
+
+fn one_of_many(case: &Case) -> Count {
+    let credentials = Credentials::new(ACCESS_KEY_ID, SECRET_ACCESS_KEY);
+    let credentials = match case.session_token {
+        Some(token) => credentials.with_session_token(token()),
+        None => credentials,
+    };
+    let presign = case.expires_in.map(Presign::expires_in).expect("a case of presigning");
+    let pattern = Call { path: "/".to_owned(), ..case.call(0) };
+    let mut urls = Signer::new(REGION, case.service)
+        .presign_many(pattern.head(&[]), presign, &credentials, pattern.at)
+        .expect("the pattern can be signed");
+    most((0..CALLS).map(|n| {
+        let call = case.call(n);
+        count(|| urls.key(&call.path[1..]).len()).1
     }))
 }
 
