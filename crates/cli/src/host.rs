@@ -1,6 +1,11 @@
 //! Where a request goes, and what follows from that where no option says it.
 
-use countersign::endpoint::{Candidate, Endpoint, Partition, Unknown, UnknownKind};
+use std::str;
+
+use countersign::{
+    Head, Headers,
+    endpoint::{Candidate, Endpoint, Partition, Unknown, UnknownKind},
+};
 
 use crate::failure::Failure;
 
@@ -18,6 +23,21 @@ impl Target {
         let end = text.find(['/', '?', '#']).unwrap_or(text.len());
         let path = text[end..].split(['?', '#']).next().unwrap_or_default();
         Target { authority: text[..end].to_owned(), path: path.to_owned() }
+    }
+
+    /// Where a request goes, if that is text: to the Host header's host, else the URL's.
+    pub(crate) fn of(url: &[u8], headers: &[(&[u8], &[u8])]) -> Option<Target> {
+        let head = Head::parse(b"GET", url, Headers::Pairs(&[])).ok();
+        let header = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(b"host"));
+        let authority = head.and_then(|head| head.authority);
+        let authority = header.map(|(_, value)| *value).or(authority)?;
+        let authority = str::from_utf8(authority).ok()?;
+        let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host).trim();
+        let path = head.map_or(&b""[..], |head| head.path);
+        Some(Target {
+            authority: authority.to_owned(),
+            path: String::from_utf8_lossy(path).into_owned(),
+        })
     }
 
     pub(crate) fn endpoint(&self) -> Result<Endpoint, Unknown> {

@@ -121,6 +121,7 @@ pub(crate) struct Given {
 }
 
 /// The algorithm, the region or set of regions, and the service of a signature.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Names {
     algorithm: Algorithm,
     region: String,

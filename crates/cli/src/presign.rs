@@ -1,13 +1,18 @@
 //! `countersign presign`: a URL that carries its own signature.
 
-use std::{str::FromStr, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
 
 use clap::Args;
-use countersign::Timestamp;
+use countersign::{Life, Timestamp};
 
 use crate::{
     failure::Failure,
     options::SigningOptions,
+    presign_many,
     printed::print,
     raw_http::RawRequest,
     sign::{RequestArgs, STDIN_TWICE},
@@ -22,7 +27,8 @@ use crate::{
 Examples:
   countersign presign https://bucket.s3.amazonaws.com/cat.jpg --expires 15m
   countersign presign https://bucket.s3.amazonaws.com/cat.jpg -X PUT -H 'content-type: image/jpeg'
-  curl -o cat.jpg \"$(countersign presign https://bucket.s3.amazonaws.com/cat.jpg)\"")]
+  curl -o cat.jpg \"$(countersign presign https://bucket.s3.amazonaws.com/cat.jpg)\"
+  countersign presign https://bucket.s3.amazonaws.com/ --from-file keys.txt >urls.txt")]
 pub(crate) struct PresignCommand {
     #[command(flatten)]
     request: RequestArgs,
@@ -31,14 +37,25 @@ pub(crate) struct PresignCommand {
     #[arg(long, value_name = "DURATION", default_value = "15m")]
     expires: Expires,
 
+    /// Print a URL for each line of a file, `-` for standard input: for the key of an object under the URL,
+    /// or without URL for a whole URL. A bad line is told on standard error, and the rest is signed
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["data", "http"])]
+    from_file: Option<PathBuf>,
+
     #[command(flatten)]
     signing: SigningOptions,
 }
 
 impl PresignCommand {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        if self.signing.reads_stdin() && self.request.reads_stdin() {
+        let reads_stdin =
+            self.request.reads_stdin() || self.from_file.as_deref() == Some(Path::new("-"));
+        if self.signing.reads_stdin() && reads_stdin {
             return Err(Failure::input(STDIN_TWICE));
+        }
+        if let Some(path) = &self.from_file {
+            let pattern = self.request.pattern();
+            return presign_many::run(pattern, &self.signing, self.expires.0, path);
         }
         let RawRequest { mut request, .. } = self.request.parse()?;
         let signing = self.signing.resolve(request.target())?;
@@ -46,18 +63,25 @@ impl PresignCommand {
             request.presign(&self.signing, &signing, self.expires.0, |signed| {
                 Ok((Signature::from(signed), signed.life()))
             })?;
-        if let Some(at) = life.cut_short_at() {
-            anstream::eprintln!(
-                "countersign: note: the credentials expire at {}, and the URL with them, before the \
-                 {} that was asked for",
-                time_text(at),
-                time_text(life.expires_at()),
-            );
+        if let Some(note) = note_of(life) {
+            anstream::eprintln!("{note}");
         }
         let mut url = signature.url(&request);
         url.push(b'\n');
         print(url)
     }
+}
+
+/// What is to be said of credentials that expire before a URL does.
+pub(crate) fn note_of(life: Life) -> Option<String> {
+    life.cut_short_at().map(|at| {
+        format!(
+            "countersign: note: the credentials expire at {}, and the URL with them, before the {} \
+             that was asked for",
+            time_text(at),
+            time_text(life.expires_at()),
+        )
+    })
 }
 
 pub(crate) fn time_text(at: std::time::SystemTime) -> String {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use countersign::{Head, Headers, Presign, Presigned, Scratch, Signed};
+use countersign::{Head, Headers, Presign, Presigned, Scratch, Signed, Signer};
 
 use crate::{
     body::Body,
@@ -24,28 +24,34 @@ pub(crate) struct Request {
 }
 
 impl Request {
+    /// A request without a body.
+    pub(crate) fn new(method: &str, url: &[u8], headers: &[(&[u8], &[u8])]) -> Request {
+        Request {
+            method: method.to_owned(),
+            url: url.to_vec(),
+            headers: headers.iter().map(|&(name, value)| (name.into(), value.into())).collect(),
+            body: Body::None,
+        }
+    }
+
     /// Takes the URL apart and hands the head to `sign`.
     pub(crate) fn with_head<T>(
         &self,
         sign: impl FnOnce(Head<'_>) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let pairs: Vec<(&[u8], &[u8])> =
-            self.headers.iter().map(|(name, value)| (&name[..], &value[..])).collect();
+        let pairs = self.pairs();
         let head = Head::parse(self.method.as_bytes(), &self.url, Headers::Pairs(&pairs))?;
         sign(head)
     }
 
     /// Where the request goes, if that is text: to the Host header's host, else the URL's.
     pub(crate) fn target(&self) -> Option<Target> {
-        let header = self.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(b"host"));
-        let head =
-            self.with_head(|head| Ok((head.authority.map(<[u8]>::to_vec), head.path.to_vec())));
-        let (authority, path) = head.unwrap_or_default();
-        let authority = header.map(|(_, value)| value.clone()).or(authority)?;
-        let authority = String::from_utf8(authority).ok()?;
-        let authority = authority.rsplit_once('@').map_or(&*authority, |(_, host)| host).trim();
-        let path = String::from_utf8_lossy(&path).into_owned();
-        Some(Target { authority: authority.to_owned(), path })
+        Target::of(&self.url, &self.pairs())
+    }
+
+    /// The headers as [`Headers`] borrows them.
+    pub(crate) fn pairs(&self) -> Vec<(&[u8], &[u8])> {
+        self.headers.iter().map(|(name, value)| (&name[..], &value[..])).collect()
     }
 
     /// Signs in headers. Of a body in chunks the head alone is signed, so it must not be here.
@@ -82,8 +88,23 @@ impl Request {
         expires: Duration,
         then: impl FnOnce(&Presigned<'_>) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
+        let presign = self.presign_of(options, &signing.signer, expires)?;
+        let mut scratch = Scratch::new();
+        self.with_head(|head| {
+            let Signing { signer, credentials, at } = signing;
+            then(&signer.presign_head(head, presign, credentials, *at, &mut scratch)?)
+        })
+    }
+
+    /// How long a URL holds, and for which body.
+    pub(crate) fn presign_of(
+        &mut self,
+        options: &SigningOptions,
+        signer: &Signer,
+        expires: Duration,
+    ) -> Result<Presign, Failure> {
         let presign = Presign::expires_in(expires);
-        let presign = match (options.payload, &self.body) {
+        Ok(match (options.payload, &self.body) {
             (Some(PayloadChoice::Given(payload)), _) if payload.is_in_chunks() => {
                 return Err(Failure::input(
                     "a body in chunks goes with a signature in headers: presign with `hash` or \
@@ -93,13 +114,8 @@ impl Request {
             (Some(PayloadChoice::Given(payload)), _) => presign.with_payload(payload),
             // Unless told otherwise, the service's own rule decides whether the body counts.
             (None, Body::None) => presign,
-            (None, _) if signing.signer.rules().presigns_unsigned() => presign,
+            (None, _) if signer.rules().presigns_unsigned() => presign,
             (Some(PayloadChoice::Hash) | None, _) => presign.with_payload(self.body.hash()?),
-        };
-        let mut scratch = Scratch::new();
-        self.with_head(|head| {
-            let Signing { signer, credentials, at } = signing;
-            then(&signer.presign_head(head, presign, credentials, *at, &mut scratch)?)
         })
     }
 }

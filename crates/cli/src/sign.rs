@@ -125,6 +125,16 @@ impl RequestArgs {
         self.data.as_deref() == Some("@-") || self.http.as_deref() == Some(Path::new("-"))
     }
 
+    /// The request without a body that the command line describes, perhaps without a URL.
+    pub(crate) fn pattern(self) -> Request {
+        Request {
+            method: self.method.unwrap_or_else(|| "GET".to_owned()),
+            url: self.url.unwrap_or_default().into_bytes(),
+            headers: self.headers.into_iter().map(|header| (header.name, header.value)).collect(),
+            body: Body::None,
+        }
+    }
+
     /// The request that the command line describes.
     pub(crate) fn parse(self) -> Result<RawRequest, Failure> {
         if let Some(path) = self.http {

@@ -10,6 +10,7 @@ mod jsonl;
 mod listen;
 mod proxy;
 mod requests;
+mod start;
 mod support;
 mod tokens;
 mod vectors;

@@ -2,33 +2,53 @@
 //!
 //! One request as JSON per line in, one answer or error object per line out, in the same order.
 
+mod object;
 pub(crate) mod sign;
 pub(crate) mod verify;
 
 use std::{
     borrow::Cow,
     fs::File,
-    io::{self, BufRead, BufReader, BufWriter, Read, Write},
+    io::{self, BufRead, BufReader, Read, Write},
     path::Path,
 };
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use countersign::{Payload, Rules};
+use memchr::memchr;
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Map, Value, json, value::RawValue};
 use zeroize::Zeroize;
 
-use crate::{body, failure::Failure, options::RuleSwitch, printed::written, request::Request};
+use self::object::Object;
+use crate::{
+    body,
+    failure::Failure,
+    lines::{LONGEST, Line, read_line},
+    options::RuleSwitch,
+    printed::written,
+};
 
-/// Answers each line of standard input until it ends.
-fn run(mut answer: impl FnMut(&[u8]) -> Answer) -> Result<(), Failure> {
+/// Answers each line of standard input until it ends. An answer is appended to what was said before it.
+fn run(mut answer: impl FnMut(&[u8], &mut Vec<u8>)) -> Result<(), Failure> {
     let mut input = BufReader::with_capacity(BUFFER, io::stdin().lock());
-    let mut output = BufWriter::with_capacity(BUFFER, io::stdout().lock());
-    let mut line = Vec::new();
+    let mut output = io::stdout().lock();
+    let (mut line, mut said) = (Vec::new(), Vec::with_capacity(2 * BUFFER));
     loop {
+        if let Some(end) = memchr(b'\n', input.buffer()) {
+            answer(&input.buffer()[..end], &mut said);
+            input.consume(end + 1);
+            if said.len() < BUFFER {
+                continue;
+            }
+        }
+        let is_pause = !input.buffer().contains(&b'\n');
         // Whoever waits for an answer gets it before the next read can block.
-        if !input.buffer().contains(&b'\n') {
-            written(output.flush())?;
+        written(output.write_all(&said).and_then(|()| output.flush()))?;
+        said.clear();
+        said.shrink_to(2 * BUFFER);
+        if !is_pause {
+            continue;
         }
         // A line may hold a secret, and a buffer that grows would leave it behind.
         line.as_mut_slice().zeroize();
@@ -38,40 +58,39 @@ fn run(mut answer: impl FnMut(&[u8]) -> Answer) -> Result<(), Failure> {
         }
         let is_whole = read_line(&mut input, &mut line)
             .map_err(|error| Failure::input(format_args!("cannot read standard input: {error}")))?;
-        let answer = match is_whole {
-            Line::End => break,
-            Line::TooLong => Answer::error(
-                None,
-                "line_too_long",
-                &format!("a line is longer than {} MiB", LONGEST >> 20),
-            ),
-            Line::Whole => answer(&line),
-        };
-        written(answer.write(&mut output))?;
+        match is_whole {
+            Line::End => return Ok(()),
+            Line::TooLong => {
+                let message = format!("a line is longer than {} MiB", LONGEST >> 20);
+                Answer::error(None, "line_too_long", &message).write(&mut said);
+            }
+            Line::Whole => answer(&line, &mut said),
+        }
     }
-    written(output.flush())
 }
 
 /// The body of a line, in one of its three spellings.
-enum Body {
-    Bytes(Vec<u8>),
-    File(String),
+enum Body<'l> {
+    Bytes(Cow<'l, [u8]>),
+    File(Cow<'l, str>),
     None,
 }
 
-impl Body {
+impl<'l> Body<'l> {
     fn of(
-        text: Option<String>,
-        base64: Option<String>,
-        file: Option<String>,
-    ) -> Result<Body, Failure> {
+        text: Option<Cow<'l, str>>,
+        base64: Option<Cow<'l, str>>,
+        file: Option<Cow<'l, str>>,
+    ) -> Result<Body<'l>, Failure> {
         match (text, base64, file) {
             (None, None, None) => Ok(Body::None),
-            (Some(text), None, None) => Ok(Body::Bytes(text.into_bytes())),
+            (Some(Cow::Borrowed(text)), None, None) => Ok(Body::Bytes(text.as_bytes().into())),
+            (Some(Cow::Owned(text)), None, None) => Ok(Body::Bytes(text.into_bytes().into())),
             (None, Some(base64), None) => {
-                BASE64_STANDARD.decode(base64).map(Body::Bytes).map_err(|error| {
+                let bytes = BASE64_STANDARD.decode(base64.as_bytes()).map_err(|error| {
                     Failure::input(format_args!("`body_base64` is not base64: {error}"))
-                })
+                })?;
+                Ok(Body::Bytes(bytes.into()))
             }
             (None, None, Some(file)) => Ok(Body::File(file)),
             _ => Err(Failure::input(
@@ -85,7 +104,7 @@ impl Body {
         let path = match self {
             Body::None => return Ok(None),
             Body::Bytes(bytes) => return Ok(Some(Cow::Borrowed(bytes))),
-            Body::File(path) => Path::new(path),
+            Body::File(path) => Path::new(&**path),
         };
         let mut bytes = Vec::new();
         let read = File::open(path).and_then(|file| file.take(LONGEST + 1).read_to_end(&mut bytes));
@@ -106,7 +125,7 @@ impl Body {
             Body::None => Ok(Payload::EMPTY),
             Body::Bytes(bytes) => Ok(Payload::hash(bytes)),
             Body::File(path) => {
-                let path = Path::new(path);
+                let path = Path::new(&**path);
                 let hash = File::open(path).and_then(body::hash);
                 hash.map_err(|error| Failure::unreadable(path, &error))
             }
@@ -118,9 +137,9 @@ impl Body {
         match self {
             Body::None => Ok(None),
             Body::Bytes(bytes) => Ok(Some(Box::new(&bytes[..]))),
-            Body::File(path) => match File::open(path) {
+            Body::File(path) => match File::open(&**path) {
                 Ok(file) => Ok(Some(Box::new(file))),
-                Err(error) => Err(Failure::unreadable(Path::new(path), &error)),
+                Err(error) => Err(Failure::unreadable(Path::new(&**path), &error)),
             },
         }
     }
@@ -165,15 +184,12 @@ impl Answer {
         }
     }
 
-    fn write(&self, out: &mut impl Write) -> io::Result<()> {
-        let id = self.id.as_ref().map_or("null", |id| id.get());
-        let fields = serde_json::to_vec(&self.fields)?;
-        out.write_all(b"{\"id\":")?;
-        out.write_all(id.as_bytes())?;
-        out.write_all(b",")?;
-        // There is at least one field, behind the opening brace.
-        out.write_all(&fields[1..])?;
-        out.write_all(b"\n")
+    fn write(&self, out: &mut Vec<u8>) {
+        let fields = serde_json::to_vec(&self.fields).expect("a map of JSON is JSON");
+        // There is at least one.
+        let mut object = Object::begin(self.id.as_deref(), out);
+        object.fields_of(&fields);
+        object.end();
     }
 }
 
@@ -190,17 +206,6 @@ fn without_values(message: &str) -> String {
     }
 }
 
-/// The head of a line's request.
-fn request(method: Option<String>, url: String, headers: Option<Vec<(String, String)>>) -> Request {
-    let headers = headers.unwrap_or_default().into_iter();
-    Request {
-        method: method.unwrap_or_else(|| "GET".to_owned()),
-        url: url.into_bytes(),
-        headers: headers.map(|(name, value)| (name.into(), value.into())).collect(),
-        ..Request::default()
-    }
-}
-
 /// The rules of a service with what a line says of them.
 fn overridden(mut rules: Rules, line: &Map<String, Value>) -> Result<Rules, Failure> {
     for (name, on) in line {
@@ -214,49 +219,4 @@ fn overridden(mut rules: Rules, line: &Map<String, Value>) -> Result<Rules, Fail
     Ok(rules)
 }
 
-enum Line {
-    End,
-    TooLong,
-    Whole,
-}
-
-/// Reads one line without its end; of one that is too long, the rest is skipped.
-fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<Line> {
-    let read = input.by_ref().take(LONGEST + 1).read_until(b'\n', line)?;
-    if read == 0 {
-        return Ok(Line::End);
-    }
-    if line.last() == Some(&b'\n') {
-        line.pop();
-        return Ok(Line::Whole);
-    }
-    if line.len() as u64 <= LONGEST {
-        return Ok(Line::Whole);
-    }
-    input.skip_until(b'\n')?;
-    Ok(Line::TooLong)
-}
-
 const BUFFER: usize = 256 * 1024;
-
-/// 64 MiB.
-const LONGEST: u64 = 64 << 20;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_are_read_up_to_their_limit() {
-        let long = vec![b'x'; LONGEST as usize + 1];
-        let mut input = io::Cursor::new([&long[..], b"\nnext\nlast"].concat());
-        let mut line = Vec::new();
-        assert!(matches!(read_line(&mut input, &mut line), Ok(Line::TooLong)));
-        for expected in [&b"next"[..], b"last"] {
-            line.clear();
-            assert!(matches!(read_line(&mut input, &mut line), Ok(Line::Whole)));
-            assert_eq!(line, expected);
-        }
-        assert!(matches!(read_line(&mut input, &mut line), Ok(Line::End)));
-    }
-}

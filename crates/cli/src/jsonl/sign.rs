@@ -2,31 +2,32 @@
 
 use std::{
     borrow::Cow,
+    ops::Deref,
     time::{Duration, SystemTime},
 };
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use countersign::{
-    Algorithm, Credentials, KeyCache, Presign, Scratch, Signer, Timestamp,
+    Algorithm, Credentials, Head, Headers, KeyCache, Presign, Scratch, Signer, Timestamp,
     chunked::{ChunkSigner, Chunks},
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, value::RawValue};
 use zeroize::Zeroizing;
 
-use super::{Answer, Body, overridden, request};
+use super::{Answer, Body, object::Object, overridden};
 use crate::{
     failure::Failure,
     framing::{self, Checksum},
-    options::{Ambient, Given, PayloadChoice, SigningOptions},
-    request::Request,
-    signed::Signature,
+    host::Target,
+    options::{Ambient, Given, Names, PayloadChoice, SigningOptions},
+    request::{Request, url_with_query, without_fragment},
 };
 
 /// Signs each line of standard input.
 pub(crate) fn run(options: &SigningOptions) -> Result<(), Failure> {
     let mut coprocess = Coprocess::new(options);
-    super::run(|line| coprocess.answer(line))
+    super::run(|line, out| coprocess.answer(line, out))
 }
 
 /// A request as JSON Lines spell it.
@@ -35,25 +36,48 @@ pub(crate) fn run(options: &SigningOptions) -> Result<(), Failure> {
 struct SignLine<'l> {
     #[serde(borrow)]
     id: Option<&'l RawValue>,
-    method: Option<String>,
-    url: String,
-    headers: Option<Vec<(String, String)>>,
-    body: Option<String>,
-    body_base64: Option<String>,
-    body_file: Option<String>,
-    payload: Option<String>,
+    #[serde(borrow)]
+    method: Option<Text<'l>>,
+    #[serde(borrow)]
+    url: Text<'l>,
+    #[serde(borrow)]
+    headers: Option<Vec<(Text<'l>, Text<'l>)>>,
+    #[serde(borrow)]
+    body: Option<Text<'l>>,
+    #[serde(borrow)]
+    body_base64: Option<Text<'l>>,
+    #[serde(borrow)]
+    body_file: Option<Text<'l>>,
+    #[serde(borrow)]
+    payload: Option<Text<'l>>,
     #[serde(rename = "as")]
     form: Option<Form>,
     expires: Option<Value>,
     exclude: Option<Vec<String>>,
-    trailer: Option<String>,
+    #[serde(borrow)]
+    trailer: Option<Text<'l>>,
     region: Option<String>,
     service: Option<String>,
-    time: Option<String>,
-    algorithm: Option<String>,
+    #[serde(borrow)]
+    time: Option<Text<'l>>,
+    #[serde(borrow)]
+    algorithm: Option<Text<'l>>,
     region_set: Option<String>,
-    credentials: Option<Keys>,
+    #[serde(borrow)]
+    credentials: Option<Keys<'l>>,
     rules: Option<Map<String, Value>>,
+}
+
+/// Text that is borrowed from its line, unless there is an escape in it.
+#[derive(Deserialize)]
+struct Text<'l>(#[serde(borrow)] Cow<'l, str>);
+
+impl Deref for Text<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
 }
 
 #[derive(Clone, Copy, Deserialize, PartialEq, Eq)]
@@ -65,8 +89,9 @@ enum Form {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Keys {
-    access_key_id: String,
+struct Keys<'l> {
+    #[serde(borrow)]
+    access_key_id: Text<'l>,
     secret_access_key: Zeroizing<String>,
     session_token: Option<Zeroizing<String>>,
 }
@@ -75,6 +100,8 @@ struct Keys {
 struct Coprocess<'o> {
     ambient: Ambient<'o>,
     keys: KeyCache,
+    /// Those of the last scopes, the latest at the end.
+    signers: Vec<(Names, Signer)>,
     scratch: Scratch,
 }
 
@@ -83,69 +110,92 @@ impl Coprocess<'_> {
         Coprocess {
             ambient: Ambient::new(options),
             keys: KeyCache::default(),
+            signers: Vec::new(),
             scratch: Scratch::new(),
         }
     }
 
-    fn answer(&mut self, text: &[u8]) -> Answer {
+    fn answer(&mut self, text: &[u8], out: &mut Vec<u8>) {
         let line: SignLine<'_> = match serde_json::from_slice(text) {
             Ok(line) => line,
-            Err(error) => return Answer::not_a_request(text, &error),
+            Err(error) => return Answer::not_a_request(text, &error).write(out),
         };
-        let id = line.id;
-        match self.sign(line) {
-            Ok(fields) => Answer::new(id, fields),
-            Err(failure) => Answer::error(id, failure.kind, &failure.message),
+        let (id, start) = (line.id, out.len());
+        if let Err(failure) = self.sign(line, out) {
+            out.truncate(start);
+            Answer::error(id, failure.kind, &failure.message).write(out);
         }
     }
 
-    fn sign(&mut self, line: SignLine<'_>) -> Result<Map<String, Value>, Failure> {
+    fn sign(&mut self, line: SignLine<'_>, out: &mut Vec<u8>) -> Result<(), Failure> {
         let algorithm = line.algorithm.as_deref().map(algorithm).transpose()?;
         if algorithm == Some(Algorithm::HmacSha256) && line.region_set.is_some() {
             return Err(Failure::input("`region_set` goes with the algorithm `sigv4a`"));
         }
-        let body = Body::of(line.body, line.body_base64, line.body_file)?;
+        let body = Body::of(cow(line.body), cow(line.body_base64), cow(line.body_file))?;
         let choice = payload(line.payload.as_deref())?;
         let checksum = checksum(line.trailer.as_deref(), choice)?;
-        let mut request = request(line.method, line.url, line.headers);
         let at = match &line.time {
             Some(time) => SystemTime::from(time.parse::<Timestamp>()?),
             None => self.ambient.options.at(),
         };
-        let signer = self.signer(
-            Given {
-                algorithm,
-                region: line.region,
-                region_set: line.region_set,
-                service: line.service,
-            },
-            &line.rules.unwrap_or_default(),
-            line.exclude.unwrap_or_default(),
-            &request,
-        )?;
+        let (method, url) = (line.method.as_deref().unwrap_or("GET"), &*line.url);
+        let headers = line.headers.unwrap_or_default();
+        // Where the headers of a body in chunks are.
+        let request: Request;
+        let mut pairs: Vec<(&[u8], &[u8])> =
+            headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
+        let given = Given {
+            algorithm,
+            region: line.region,
+            region_set: line.region_set,
+            service: line.service,
+        };
+        let names = self.ambient.scope(given, || Target::of(url.as_bytes(), &pairs))?;
+        let (rules, exclude) = (line.rules.unwrap_or_default(), line.exclude.unwrap_or_default());
+        let signer = self.signer(names, &rules, exclude)?;
         let credentials = match line.credentials {
             Some(keys) => keys.into(),
             None => self.ambient.credentials()?,
         };
         let scratch = &mut self.scratch;
-        let mut wire = None;
-        let signature = match line.form.unwrap_or(Form::Headers) {
+        match line.form.unwrap_or(Form::Headers) {
             Form::Headers => {
                 let framed = to_frame(choice, &body, checksum, signer.algorithm())?;
                 if let Some(framed) = &framed {
-                    framing::set_headers(&mut request, &framed.chunks)?;
+                    let mut with_chunks = Request::new(method, url.as_bytes(), &pairs);
+                    framing::set_headers(&mut with_chunks, &framed.chunks)?;
+                    request = with_chunks;
+                    pairs = request.pairs();
                 }
                 let payload = match choice {
                     PayloadChoice::Given(payload) => framing::by(payload, signer.algorithm()),
                     PayloadChoice::Hash => body.hash()?,
                 };
-                request.with_head(|head| {
-                    let signed = signer.sign_head(head, payload, &credentials, at, scratch)?;
-                    if let Some(ToFrame { data, chunks }) = framed {
-                        wire = Some(framing::framed(ChunkSigner::new(&signed, chunks)?, &data)?);
+                let head = Head::parse(method.as_bytes(), url.as_bytes(), Headers::Pairs(&pairs))?;
+                let signed = signer.sign_head(head, payload, &credentials, at, scratch)?;
+                let wire = match framed {
+                    Some(ToFrame { data, chunks }) => {
+                        Some(framing::framed(ChunkSigner::new(&signed, chunks)?, &data)?)
                     }
-                    Ok(Signature::from(&signed))
-                })
+                    None => None,
+                };
+                let replaced = || signed.replaced_headers();
+                let url = match signed.query() {
+                    Some(query) => url_with_query(url.as_bytes(), query).into(),
+                    None => Cow::Borrowed(without_fragment(url.as_bytes())),
+                };
+                let mut object = Object::begin(line.id, out);
+                object.field("method", method.as_bytes());
+                object.field("url", &url);
+                object.pairs("headers", kept(&pairs, replaced).chain(bytes(signed.headers())));
+                let texts = [signed.string_to_sign(), signed.signed_headers(), signed.signature()];
+                write_steps(signed.canonical_request(), texts, &mut object);
+                object.field("authorization", signed.authorization().as_bytes());
+                if let Some(wire) = wire {
+                    object.field("body_base64", BASE64_STANDARD.encode(wire).as_bytes());
+                }
+                object.end();
             }
             Form::Query => {
                 let mut presign = Presign::expires_in(expiry(line.expires.as_ref())?);
@@ -164,36 +214,82 @@ impl Coprocess<'_> {
                     PayloadChoice::Hash if signer.rules().presigns_unsigned() => {}
                     PayloadChoice::Hash => presign = presign.with_payload(body.hash()?),
                 }
-                request.with_head(|head| {
-                    let signed = signer.presign_head(head, presign, &credentials, at, scratch)?;
-                    Ok(Signature::from(&signed))
-                })
+                let head = Head::parse(method.as_bytes(), url.as_bytes(), Headers::Pairs(&pairs))?;
+                let signed = signer.presign_head(head, presign, &credentials, at, scratch)?;
+                let replaced = || signed.replaced_headers();
+                let mut object = Object::begin(line.id, out);
+                object.field("method", method.as_bytes());
+                object.field("url", &url_with_query(url.as_bytes(), signed.query()));
+                object.pairs("headers", kept(&pairs, replaced).chain(bytes(signed.headers())));
+                let texts = [signed.string_to_sign(), signed.signed_headers(), signed.signature()];
+                write_steps(signed.canonical_request(), texts, &mut object);
+                object.end();
             }
-        }?;
-        let mut fields = signature.into_json(&request);
-        if let Some(wire) = wire {
-            fields.insert("body_base64".to_owned(), BASE64_STANDARD.encode(wire).into());
         }
-        Ok(fields)
+        Ok(())
     }
 
+    /// The signer for a scope, with the line's own rules.
     fn signer(
-        &self,
-        given: Given,
+        &mut self,
+        names: Names,
         rules: &Map<String, Value>,
         exclude: Vec<String>,
-        request: &Request,
     ) -> Result<Signer, Failure> {
-        let scope = self.ambient.scope(given, || request.target())?;
-        let signer = self.ambient.signer(scope, exclude).with_key_cache(self.keys.clone());
-        let rules = overridden(signer.rules(), rules)?;
-        Ok(signer.with_rules(rules))
+        let ambient = &self.ambient;
+        let keys = &self.keys;
+        let signer = |names, exclude| ambient.signer(names, exclude).with_key_cache(keys.clone());
+        if !rules.is_empty() || !exclude.is_empty() {
+            let signer = signer(names, exclude);
+            let rules = overridden(signer.rules(), rules)?;
+            return Ok(signer.with_rules(rules));
+        }
+        let last = self.signers.len().saturating_sub(1);
+        match self.signers.iter().rposition(|(of, _)| *of == names) {
+            Some(at) => self.signers.swap(at, last),
+            None => {
+                if self.signers.len() == SIGNERS {
+                    self.signers.remove(0);
+                }
+                self.signers.push((names.clone(), signer(names, Vec::new())));
+            }
+        }
+        Ok(self.signers.last().expect("found or pushed").1.clone())
     }
 }
 
-impl From<Keys> for Credentials {
-    fn from(keys: Keys) -> Credentials {
-        let credentials = Credentials::new(keys.access_key_id, keys.secret_access_key.as_str());
+/// The steps that both forms of a signature have in common.
+fn write_steps(canonical_request: &[u8], texts: [&str; 3], object: &mut Object<'_>) {
+    object.field("canonical_request", canonical_request);
+    for (name, text) in ["string_to_sign", "signed_headers", "signature"].into_iter().zip(texts) {
+        object.field(name, text.as_bytes());
+    }
+}
+
+fn cow(text: Option<Text<'_>>) -> Option<Cow<'_, str>> {
+    text.map(|text| text.0)
+}
+
+/// The headers of a request but those that the signature replaces.
+fn kept<'p, R: Iterator<Item = &'static str>>(
+    pairs: &'p [(&'p [u8], &'p [u8])],
+    replaced: impl Fn() -> R,
+) -> impl Iterator<Item = (&'p [u8], &'p [u8])> {
+    pairs
+        .iter()
+        .copied()
+        .filter(move |(name, _)| !replaced().any(|old| name.eq_ignore_ascii_case(old.as_bytes())))
+}
+
+fn bytes<'s>(
+    headers: impl Iterator<Item = (&'static str, &'s str)>,
+) -> impl Iterator<Item = (&'s [u8], &'s [u8])> {
+    headers.map(|(name, value)| (name.as_bytes(), value.as_bytes()))
+}
+
+impl From<Keys<'_>> for Credentials {
+    fn from(keys: Keys<'_>) -> Credentials {
+        let credentials = Credentials::new(&*keys.access_key_id, keys.secret_access_key.as_str());
         match keys.session_token {
             Some(token) => credentials.with_session_token(token.as_str()),
             None => credentials,
@@ -213,7 +309,7 @@ fn payload(text: Option<&str>) -> Result<PayloadChoice, Failure> {
 /// A body that is to be framed; `None` without a body, and for one that is sent as it is.
 fn to_frame<'b>(
     choice: PayloadChoice,
-    body: &'b Body,
+    body: &'b Body<'_>,
     checksum: Checksum,
     algorithm: Algorithm,
 ) -> Result<Option<ToFrame<'b>>, Failure> {
@@ -275,6 +371,9 @@ fn algorithm(name: &str) -> Result<Algorithm, Failure> {
     }
 }
 
+/// How many signers are kept: a coprocess signs for few scopes in turn.
+const SIGNERS: usize = 32;
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -283,8 +382,7 @@ mod tests {
 
     fn answer(line: &str) -> Value {
         let mut text = Vec::new();
-        let answer = Coprocess::new(&SigningOptions::default()).answer(line.as_bytes());
-        answer.write(&mut text).expect("memory takes all");
+        Coprocess::new(&SigningOptions::default()).answer(line.as_bytes(), &mut text);
         serde_json::from_slice(&text).expect("an answer is JSON")
     }
 

@@ -1,16 +1,17 @@
 //! `countersign verify --jsonl`.
 
-use std::{collections::HashMap, time::SystemTime};
+use std::{borrow::Cow, collections::HashMap, time::SystemTime};
 
 use countersign::{Credentials, Scratch, Timestamp};
 use serde::Deserialize;
 use serde_json::{Map, Value, value::RawValue};
 use zeroize::Zeroizing;
 
-use super::{Answer, Body, overridden, request};
+use super::{Answer, Body, overridden};
 use crate::{
     failure::Failure,
     keys::{Derived, Keys},
+    request::Request,
     verify::{Given, Outcome, Wanted, check},
 };
 
@@ -18,7 +19,7 @@ use crate::{
 pub(crate) fn run(wanted: &Wanted) -> Result<(), Failure> {
     let (known, derived) = (wanted.keys()?, Derived::default());
     let mut coprocess = Coprocess { wanted, known, derived, scratch: Scratch::new() };
-    super::run(|line| coprocess.answer(line))
+    super::run(|line, out| coprocess.answer(line).write(out))
 }
 
 /// A request as it was received.
@@ -70,12 +71,19 @@ impl Coprocess<'_> {
     }
 
     fn verify(&mut self, line: VerifyLine<'_>) -> Result<Outcome, Failure> {
-        let body = Body::of(line.body, line.body_base64, line.body_file)?;
+        let owned = |text: Option<String>| text.map(Cow::Owned);
+        let body = Body::of(owned(line.body), owned(line.body_base64), owned(line.body_file))?;
         let at = match &line.time {
             Some(time) => SystemTime::from(time.parse::<Timestamp>()?),
             None => self.wanted.at(),
         };
-        let request = request(line.method, line.url, line.headers);
+        let headers = line.headers.unwrap_or_default().into_iter();
+        let request = Request {
+            method: line.method.unwrap_or_else(|| "GET".to_owned()),
+            url: line.url.into_bytes(),
+            headers: headers.map(|(name, value)| (name.into(), value.into())).collect(),
+            ..Request::default()
+        };
         let keys = line.credentials.unwrap_or_default().into_iter().map(|(id, secret)| {
             let (secret, token) = match secret {
                 Secret::Alone(secret) => (secret, None),
