@@ -527,7 +527,7 @@ def check_limits(checks: Checks, home: Path) -> None:
 
 # By service, what boto3 must read: of an unknown access key id, of a wrong secret, of a key for another service.
 BY_XML = ("InvalidClientTokenId", "SignatureDoesNotMatch", "AccessDenied")
-IN_JSON = ("UnrecognizedClientException", "InvalidSignatureException", "AccessDenied")
+IN_JSON = ("UnrecognizedClientException", "InvalidSignatureException", "AccessDeniedException")
 CODES = {
     "s3": ("InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied"),
     "sts": BY_XML,

@@ -234,7 +234,8 @@ pub(crate) async fn serve_connection<S, A, F>(
         if !*begun.borrow() {
             begun.send_replace(true);
         }
-        let answering = answer(request);
+        // Apart from the connection, which most of the time has no request.
+        let answering = Box::pin(answer(request));
         async move { Ok::<_, Infallible>(answering.await) }
     });
     let limit = serving.engine.timeouts.head;

@@ -15,13 +15,14 @@ use countersign::{
     body::ChunkedBody,
     verify::{self, Dialect, Wire},
 };
+use futures_util::{StreamExt, stream};
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
     header::{CONNECTION, CONTENT_LENGTH, HOST, TRAILER, TRANSFER_ENCODING},
     request::Parts,
 };
-use http_body::Body as _;
-use http_body_util::{BodyExt, LengthLimitError};
+use http_body::{Body as _, Frame};
+use http_body_util::{BodyExt, BodyStream, LengthLimitError, StreamBody};
 use hyper::{body::Incoming, upgrade};
 use hyper_util::rt::TokioIo;
 use tokio::{
@@ -45,7 +46,7 @@ use crate::{
         audit::{Audit, Decision},
     },
     route::Route,
-    sign::{LookOut, Signing},
+    sign::{self, LookOut, Signing},
     upstream::{Connections, TimedOut},
 };
 
@@ -266,7 +267,7 @@ impl Engine {
         if route.https {
             signing.observe(response.headers(), sent);
         }
-        let look_out = matches!(response.status().as_u16(), 400 | 401 | 403).then(|| {
+        let mut look_out = matches!(response.status().as_u16(), 400 | 401 | 403).then(|| {
             let mut look_out = signing.look_out(&credentials);
             look_out.headers(response.headers());
             look_out
@@ -281,7 +282,11 @@ impl Engine {
             let carrying = tunnel(client, service, limit, seat);
             self.upgraded.spawn(self.cut.clone().run_until_cancelled_owned(carrying));
         }
-        Ok((self.pass(response), look_out, lease))
+        let mut response = self.pass(response);
+        if let Some(look_out) = &mut look_out {
+            response = refused(response, look_out, &credentials).await?;
+        }
+        Ok((response, look_out, lease))
     }
 
     /// The route of a request, and the host that it asks for.
@@ -536,6 +541,39 @@ impl Again {
         Some(copy)
     }
 }
+
+/// A service's refusal, if it is for the client. Services repeat what they compared when a signature is not what
+/// they computed, and name keys and tokens that they do not take: the proxy's are nobody else's.
+async fn refused(
+    response: Response<Body>,
+    look_out: &mut LookOut,
+    credentials: &Credentials,
+) -> Result<Response<Body>, Refusal> {
+    let (parts, mut body) = response.into_parts();
+    let (mut seen, mut frames) = (Vec::new(), Vec::new());
+    while seen.len() < LONGEST_REFUSAL
+        && let Some(frame) = body.frame().await
+    {
+        if let Some(data) = frame.as_ref().ok().and_then(Frame::data_ref) {
+            seen.extend_from_slice(data);
+        }
+        frames.push(frame);
+    }
+    if sign::repeats(&parts.headers, &seen, credentials) {
+        look_out.piece(&seen);
+        let message = match sign::code(&seen) {
+            Some(code) => format!("the service refused the proxy's own key with {code}"),
+            None => "the service refused the proxy's own key".to_owned(),
+        };
+        tracing::warn!("{message}");
+        return Err(Refusal::new(Reason::KeyRefused, message));
+    }
+    let body = stream::iter(frames).chain(BodyStream::new(body));
+    Ok(Response::from_parts(parts, StreamBody::new(body).boxed_unsync()))
+}
+
+/// Refusals of services that repeat all that they compared are shorter.
+const LONGEST_REFUSAL: usize = 64 << 10;
 
 /// What becomes of a body.
 enum Mode {

@@ -59,6 +59,7 @@ pub(crate) enum Reason {
     BodyTooLong,
     Busy,
     CrossSite,
+    KeyRefused,
     Malformed,
     MethodNotAllowed,
     Misdirected,
@@ -87,6 +88,7 @@ impl Reason {
             Reason::BodyTooLong => ("body_too_long", 413, "EntityTooLarge"),
             Reason::Busy => ("busy", 503, "SlowDown"),
             Reason::CrossSite => ("cross_site", 403, "AccessDenied"),
+            Reason::KeyRefused => ("key_refused", 502, "BadGateway"),
             Reason::Malformed => ("malformed", 400, "InvalidRequest"),
             Reason::MethodNotAllowed => ("method_not_allowed", 405, "MethodNotAllowed"),
             Reason::Misdirected => ("misdirected", 421, "InvalidRequest"),
@@ -147,6 +149,7 @@ impl Refusal {
             // As clients of these services know that they are to slow down.
             (_, Reason::TooManyRequests, Wire::Json) => (status, "ThrottlingException"),
             (_, Reason::TooManyRequests, Wire::QueryXml) => (status, "Throttling"),
+            (.., Wire::Json) if code == "AccessDenied" => (status, "AccessDeniedException"),
             _ => (status, code),
         };
         let text = wire.body(status, code, &self.message, request_id);

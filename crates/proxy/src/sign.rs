@@ -22,6 +22,7 @@ use http::{HeaderMap, request::Parts};
 use crate::{
     Authority, ConfigError, Outside, RouteConfig, SignedHeaders,
     refuse::{Reason, Refusal},
+    upstream::BUFFER,
 };
 
 /// What one route signs with.
@@ -152,7 +153,7 @@ impl Signing {
         length: u64,
         credentials: &Credentials,
     ) -> Result<ChunkSigner, Refusal> {
-        self.sign_chunks(signer, head, Chunks::signed(length), credentials)
+        self.sign_chunks(signer, head, Chunks::signed(length).with_chunk_size(BUFFER), credentials)
     }
 
     /// The same with chunks of which more is known.
@@ -289,6 +290,32 @@ impl LookOut {
             self.provider.invalidate(&std::mem::take(&mut self.access_key_id));
         }
     }
+}
+
+/// Whether an answer repeats of these credentials what is for nobody's eyes.
+pub(crate) fn repeats(headers: &HeaderMap, body: &[u8], credentials: &Credentials) -> bool {
+    let token = credentials.session_token().unwrap_or_default();
+    // In JSON a slash may be escaped.
+    let parts = token.split('/').filter(|part| part.len() >= 16);
+    let mut secrets = [credentials.access_key_id(), credentials.secret_access_key(), token]
+        .into_iter()
+        .chain(parts)
+        .filter(|secret| !secret.is_empty());
+    secrets.any(|secret| {
+        let holds = |text: &[u8]| find(text, secret.as_bytes()).is_some();
+        holds(body) || headers.values().any(|value| holds(value.as_bytes()))
+    })
+}
+
+/// The code of a service's error.
+pub(crate) fn code(body: &[u8]) -> Option<&str> {
+    CODES.iter().find_map(|(opening, closing)| {
+        let behind = &body[find(body, opening)? + opening.len()..];
+        let end = behind.iter().position(|byte| byte == closing)?;
+        let code = behind[..end].rsplit(|byte| *byte == b'#').next()?;
+        let is_code = (1..100).contains(&code.len()) && code.iter().all(u8::is_ascii_alphanumeric);
+        std::str::from_utf8(code).ok().filter(|_| is_code)
+    })
 }
 
 fn not_signable(error: countersign::Error) -> Refusal {

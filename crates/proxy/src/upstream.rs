@@ -220,5 +220,5 @@ impl fmt::Display for TimedOut {
 impl std::error::Error for TimedOut {}
 
 /// So much is read ahead of what passes on, and written ahead of what is taken.
-pub(crate) const BUFFER: usize = 64 << 10;
+pub(crate) const BUFFER: usize = 32 << 10;
 const KEEP_ALIVE: Duration = Duration::from_secs(60);

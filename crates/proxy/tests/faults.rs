@@ -484,3 +484,45 @@ async fn credentials_that_go_under_load_leave_nothing_unsigned_and_come_back() {
 }
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+
+#[tokio::test]
+async fn what_a_service_repeats_of_the_proxys_own_key_goes_to_nobody() {
+    let service = raw(|mut stream| async move {
+        let head = read_until(&mut stream, "\r\n\r\n").await;
+        let token = head.split_once("x-amz-security-token: ").unwrap().1;
+        let token = token.split_once("\r\n").unwrap().0;
+        let (kind, body) = match head.split_once(' ').unwrap().1.split(' ').next().unwrap() {
+            "/canonical" => {
+                let of = "<Error><Code>SignatureDoesNotMatch</Code><CanonicalRequest>x-amz-security-token:";
+                ("application/xml", format!("{of}{token}</CanonicalRequest></Error>"))
+            }
+            "/id" => ("application/xml", "<AWSAccessKeyId>AKIDEXAMPLE</AWSAccessKeyId>".to_owned()),
+            "/header" => (token, String::new()),
+            _ => ("application/xml", format!("<Code>AccessDenied</Code>{}", "a".repeat(200_000))),
+        };
+        let answer = format!(
+            "HTTP/1.1 403 Forbidden\r\nx-kind: {kind}\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(answer.as_bytes()).await.unwrap();
+    })
+    .await;
+    let proxy = Running::start(config(s3(service))).await;
+    let ask = async |path: &str| {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n");
+        proxy.exchange(request).await
+    };
+    for (path, code) in [("/canonical", "with SignatureDoesNotMatch"), ("/id", ""), ("/header", "")]
+    {
+        let answer = ask(path).await;
+        assert!(answer.starts_with("HTTP/1.1 502") && answer.contains(code), "{answer}");
+        assert!(answer.contains("x-countersign-refusal: key_refused"), "{answer}");
+        assert!(
+            !answer.contains("token//of+a==session") && !answer.contains("AKIDEXAMPLE"),
+            "{answer}"
+        );
+    }
+    // What is for the client passes, however long it is.
+    let answer = ask("/else").await;
+    assert!(answer.starts_with("HTTP/1.1 403") && answer.len() > 200_000, "{}", answer.len());
+}

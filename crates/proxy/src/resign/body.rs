@@ -19,6 +19,7 @@ use crate::{
     head,
     refuse::{Codes, Refusal},
     sign::Signing,
+    upstream::BUFFER,
 };
 
 impl Admitted {
@@ -84,7 +85,7 @@ impl Admitted {
                     return Err(Refusal::coded(NO_LENGTH, message));
                 };
                 holding.check(length)?;
-                let mut chunks = Chunks::signed(length);
+                let mut chunks = Chunks::signed(length).with_chunk_size(BUFFER);
                 let name_of_names = HeaderName::from_static("x-amz-trailer");
                 let names = head::tokens(&parts.headers, &name_of_names);
                 for name in names.map(|name| String::from_utf8_lossy(name).to_ascii_lowercase()) {
