@@ -1,6 +1,6 @@
 //! What signing keeps from one request to the next.
 
-use std::sync::Arc;
+use std::{mem, sync::Arc};
 
 use sha2::block_api::compress256;
 use zeroize::Zeroize;
@@ -54,10 +54,12 @@ impl Remembered {
         at: Timestamp,
         scope: &Scope<'_>,
         mut signs: Signs,
+        [mut string_to_sign, mut authorization]: [Vec<u8>; 2],
     ) -> Remembered {
-        let mut string_to_sign = Vec::new();
+        string_to_sign.clear();
+        authorization.clear();
         let scope_at = canonical::begin_string_to_sign(algorithm, at, scope, &mut string_to_sign);
-        let mut authorization = algorithm.as_str().as_bytes().to_vec();
+        authorization.extend_from_slice(algorithm.as_str().as_bytes());
         authorization.extend_from_slice(b" Credential=");
         authorization.extend_from_slice(credentials.access_key_id().as_bytes());
         authorization.push(b'/');
@@ -75,6 +77,11 @@ impl Remembered {
             signs,
             request: Request { text: Vec::new(), blocks: 0, state: INITIAL },
         }
+    }
+
+    /// The buffers of texts that hold no secret, for the one that takes its place.
+    pub(crate) fn take_texts(&mut self) -> [Vec<u8>; 2] {
+        [&mut self.string_to_sign, &mut self.authorization].map(mem::take)
     }
 
     pub(crate) fn at(&self) -> Timestamp {

@@ -565,8 +565,12 @@ impl Signer {
                     Signs::Hmac(key, nothing)
                 }
             };
-            let new = Remembered::new(credentials, algorithm, names, at, &scope, signs);
-            *remembered = Some(Box::new(new));
+            let texts = remembered.as_mut().map(|last| last.take_texts()).unwrap_or_default();
+            let new = Remembered::new(credentials, algorithm, names, at, &scope, signs, texts);
+            match remembered {
+                Some(last) => **last = new,
+                None => *remembered = Some(Box::new(new)),
+            }
         }
         remembered.as_mut().expect("remembered just now, if not before")
     }
