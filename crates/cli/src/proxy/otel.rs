@@ -131,7 +131,6 @@ impl Visit for Said {
     fn record_str(&mut self, field: &Field, value: &str) {
         let value = value.to_owned();
         match field.name() {
-            "id" => self.add("countersign.request_id", value),
             "route" => self.add("http.route", value),
             "name" => self.add("user.id", value),
             "method" => {
@@ -165,6 +164,7 @@ impl Visit for Said {
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         match field.name() {
+            "id" => self.add("countersign.request_id", format!("{value:?}")),
             "message" => self.message = format!("{value:?}"),
             "client" => self.add("client.address", format!("{value:?}")),
             _ => {}
