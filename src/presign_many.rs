@@ -19,7 +19,8 @@ use crate::{
 /// Made by [`Signer::presign_many`]. What all of them share is made once: the scope, the key, the query
 /// and the headers, and the hash over the beginning of the string to sign. Each URL is the one that
 /// [`Signer::presign`] comes to, and is lent until the next one is asked for; once the buffers have
-/// grown, it costs no allocation. Needs no lifetime but its own, so each thread can have one.
+/// grown, it costs no allocation but for
+/// SigV4A's signatures. Needs no lifetime but its own, so each thread can have one.
 pub struct PresignMany {
     rules: Rules,
     /// The scheme and the authority, as the URL has them.
@@ -164,7 +165,7 @@ impl PresignMany {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidUrl`] if the path does not begin with `/`, or holds `?`, `#` or a control
-    /// character; [`ErrorKind::MalformedEscape`] as [`Signer::presign_head`] has it. The next path is signed
+    /// character (an empty one is `/`; a space stays as it is, as [`Head::parse`] has it); [`ErrorKind::MalformedEscape`] as [`Signer::presign_head`] has it. The next path is signed
     /// all the same.
     ///
     /// ```

@@ -128,7 +128,8 @@ impl Remembered {
     ///
     /// A long one most often has a session token, up to which it is the same as the last one of this
     /// second. That start is not hashed again. (A verifier has no such memory: how long it takes would
-    /// tell what others sent before.)
+    /// tell what others sent before. Who signs for several clients with one key lets each of them time, in
+    /// nanoseconds, whether its request begins like the last one, in whole blocks.)
     pub(crate) fn digest(&mut self, text: &mut Vec<u8>) -> [u8; 32] {
         if text.len() < LONG {
             return sha256::digest_in_place(text);

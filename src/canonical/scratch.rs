@@ -9,9 +9,9 @@ use crate::remembered::Remembered;
 
 /// Buffers that are reused from one signature to the next, so that signing allocates nothing.
 ///
-/// A fresh one grows to what its first requests need. It also remembers the key it last signed with,
-/// which spares a look-up in the key cache. Everything in it is wiped when it grows and when it is
-/// dropped.
+/// A fresh one grows to what its first requests need. It also remembers who signed last, for which scope and
+/// second, and the last long request: what the next one shares with it is neither looked up nor hashed again.
+/// Everything secret in it is wiped when it grows and when it is dropped.
 ///
 /// ```
 /// use std::time::SystemTime;

@@ -46,7 +46,7 @@ pub(crate) fn run(
     // What is wrong with the pattern is wrong with all.
     lines.renew()?;
     let (mut line, mut url) = (Vec::new(), Vec::new());
-    let (mut number, mut failure): (u64, Option<Failure>) = (0, None);
+    let (mut number, mut bad): (u64, u64) = (0, 0);
     loop {
         // Whoever waits for a URL gets it before the next read can block.
         if !input.buffer().contains(&b'\n') {
@@ -72,22 +72,24 @@ pub(crate) fn run(
         if let Some(bar) = &bar {
             bar.inc(line.len() as u64 + 1);
         }
-        let Err(bad) = signed else { continue };
+        let Err(failure) = signed else { continue };
         // Without credentials no line can be signed.
-        if bad.code != 2 {
-            return Err(bad);
+        if failure.code != 2 {
+            return Err(failure);
         }
-        let message = format!("line {number}: {}", bad.message);
-        // The last is printed at the end, as every command's failure is.
-        if let Some(before) = failure.replace(Failure { message, ..bad }) {
-            tell(bar.as_ref(), &before);
-        }
+        bad += 1;
+        let message = format!("line {number}: {}", failure.message);
+        tell(bar.as_ref(), &Failure { message, ..failure });
     }
     if let Some(bar) = bar {
         bar.finish_and_clear();
     }
     written(output.flush())?;
-    failure.map_or(Ok(()), Err)
+    match bad {
+        0 => Ok(()),
+        1 => Err(Failure::input("one line could not be presigned")),
+        _ => Err(Failure::input(format_args!("{bad} lines could not be presigned"))),
+    }
 }
 
 /// What lasts from line to line.

@@ -242,6 +242,14 @@ fn spool(error: io::Error) -> Refusal {
     Refusal::new(Reason::Spool, message)
 }
 
+/// A body that is so long.
+pub(crate) fn sized<B>(body: B, length: u64) -> Body
+where
+    B: http_body::Body<Data = Bytes, Error = BoxError> + Send + 'static,
+{
+    Sized { body, left: length, room: None }.boxed_unsync()
+}
+
 pin_project! {
     /// A body whose length is known.
     struct Sized<B> {
@@ -311,8 +319,12 @@ impl<B: http_body::Body<Error: Into<BoxError>>> http_body::Body for Timed<B> {
         if this.sleep.is_none() {
             this.sleep.set(Some(sleep(*this.limit)));
         }
-        match this.sleep.as_pin_mut().map(|sleep| sleep.poll(cx)) {
-            Some(Poll::Ready(())) => Poll::Ready(Some(Err(Late.into()))),
+        match this.sleep.as_mut().as_pin_mut().map(|sleep| sleep.poll(cx)) {
+            Some(Poll::Ready(())) => {
+                // Whoever asks once more waits once more.
+                this.sleep.set(None);
+                Poll::Ready(Some(Err(Late.into())))
+            }
             _ => Poll::Pending,
         }
     }

@@ -550,14 +550,22 @@ async fn refused(
     credentials: &Credentials,
 ) -> Result<Response<Body>, Refusal> {
     let (parts, mut body) = response.into_parts();
-    let (mut seen, mut frames) = (Vec::new(), Vec::new());
-    while seen.len() < LONGEST_REFUSAL
-        && let Some(frame) = body.frame().await
-    {
+    let length = body.size_hint().exact();
+    let (mut seen, mut frames, mut is_whole) = (Vec::new(), Vec::new(), false);
+    while seen.len() < LONGEST_REFUSAL {
+        let Some(frame) = body.frame().await else {
+            is_whole = true;
+            break;
+        };
+        // A body that failed has no end that says so.
+        let is_broken = frame.is_err();
         if let Some(data) = frame.as_ref().ok().and_then(Frame::data_ref) {
             seen.extend_from_slice(data);
         }
         frames.push(frame);
+        if is_broken {
+            break;
+        }
     }
     if sign::repeats(&parts.headers, &seen, credentials) {
         look_out.piece(&seen);
@@ -568,12 +576,20 @@ async fn refused(
         tracing::warn!("{message}");
         return Err(Refusal::new(Reason::KeyRefused, message));
     }
-    let body = stream::iter(frames).chain(BodyStream::new(body));
-    Ok(Response::from_parts(parts, StreamBody::new(body).boxed_unsync()))
+    let is_data = |frame: &Result<Frame<Bytes>, _>| frame.as_ref().is_ok_and(Frame::is_data);
+    if is_whole && frames.iter().all(is_data) {
+        return Ok(Response::from_parts(parts, body::whole(Bytes::from(seen))));
+    }
+    let rest = StreamBody::new(stream::iter(frames).chain(BodyStream::new(body)));
+    let body = match length {
+        Some(length) => body::sized(rest, length),
+        None => rest.boxed_unsync(),
+    };
+    Ok(Response::from_parts(parts, body))
 }
 
-/// Refusals of services that repeat all that they compared are shorter.
-const LONGEST_REFUSAL: usize = 64 << 10;
+/// Services name the key before they repeat what they compared, of which heads are the longest part.
+const LONGEST_REFUSAL: usize = 256 << 10;
 
 /// What becomes of a body.
 enum Mode {

@@ -295,8 +295,9 @@ impl LookOut {
 /// Whether an answer repeats of these credentials what is for nobody's eyes.
 pub(crate) fn repeats(headers: &HeaderMap, body: &[u8], credentials: &Credentials) -> bool {
     let token = credentials.session_token().unwrap_or_default();
-    // In JSON a slash may be escaped.
-    let parts = token.split('/').filter(|part| part.len() >= 16);
+    // In JSON what is neither a letter nor a digit may be escaped.
+    let is_mark = |char: char| !char.is_ascii_alphanumeric();
+    let parts = token.split(is_mark).filter(|part| part.len() >= 16);
     let mut secrets = [credentials.access_key_id(), credentials.secret_access_key(), token]
         .into_iter()
         .chain(parts)

@@ -526,3 +526,20 @@ async fn what_a_service_repeats_of_the_proxys_own_key_goes_to_nobody() {
     let answer = ask("/else").await;
     assert!(answer.starts_with("HTTP/1.1 403") && answer.len() > 200_000, "{}", answer.len());
 }
+
+#[tokio::test]
+async fn a_refusal_that_stops_within_its_body_ends_the_answer() {
+    let service = raw(|mut stream| async move {
+        read_until(&mut stream, "\r\n\r\n").await;
+        let answer = b"HTTP/1.1 403 Forbidden\r\ncontent-length: 100\r\n\r\n<Code>AccessDenied";
+        stream.write_all(answer).await.unwrap();
+        // Says no more, and stays.
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    })
+    .await;
+    let mut config = config(s3(service));
+    config.timeouts.response_body = Duration::from_millis(100);
+    let proxy = Running::start(config).await;
+    let answer = timeout(Duration::from_secs(20), proxy.exchange(GET)).await.unwrap();
+    assert!(!answer.contains("</"), "{answer}");
+}

@@ -244,9 +244,8 @@ impl Coprocess<'_> {
             let rules = overridden(signer.rules(), rules)?;
             return Ok(signer.with_rules(rules));
         }
-        let last = self.signers.len().saturating_sub(1);
         match self.signers.iter().rposition(|(of, _)| *of == names) {
-            Some(at) => self.signers.swap(at, last),
+            Some(at) => self.signers[at..].rotate_left(1),
             None => {
                 if self.signers.len() == SIGNERS {
                     self.signers.remove(0);
