@@ -77,10 +77,19 @@ impl Handle {
     /// What of the settings cannot be, or cannot be together. Then the old ones stay.
     pub fn reload(&self, config: Config) -> Result<(), ConfigError> {
         let mut last = self.0.config.lock().unwrap_or_else(PoisonError::into_inner);
-        let serving = Serving::new(&config, &self.0.outside, Some((&last, &self.current())))?;
+        // What could not be started with is no good settings either.
+        config.check()?;
         let stays = last.listen != config.listen
             || last.admin != config.admin
             || last.limits.connections != config.limits.connections;
+        // What it listens on is what it was bound to, and who may be let in follows from that.
+        let config = Config {
+            listen: last.listen.clone(),
+            admin: last.admin,
+            limits: Limits { connections: last.limits.connections, ..config.limits },
+            ..config
+        };
+        let serving = Serving::new(&config, &self.0.outside, Some((&last, &self.current())))?;
         if stays {
             tracing::warn!(
                 "where to listen and how many connections to take changes at the next start"
@@ -88,13 +97,7 @@ impl Handle {
         }
         let before = self.0.current.swap(Arc::new(serving));
         before.engine.hand_over(&self.engine());
-        // What it listens on is what it was bound to.
-        *last = Config {
-            listen: std::mem::take(&mut last.listen),
-            admin: last.admin,
-            limits: Limits { connections: last.limits.connections, ..config.limits },
-            ..config
-        };
+        *last = config;
         Ok(())
     }
 

@@ -119,6 +119,22 @@ async fn settings_that_cannot_be_leave_the_old_ones() {
 }
 
 #[tokio::test]
+async fn who_may_be_let_in_follows_from_where_it_listens_and_not_from_where_it_will() {
+    let service = Service::start().await;
+    let file = clients("bearer one\n");
+    let mut open = with_clients(config(s3(service.address)), file.path());
+    open.listen = vec!["0.0.0.0:0".parse().unwrap()];
+    let proxy = Running::start(open.clone()).await;
+    // These are good for the next start, when it would listen on loopback.
+    let error = proxy.handle.reload(config(s3(service.address))).unwrap_err().to_string();
+    assert!(error.contains("0.0.0.0:0 can be reached"), "{error}");
+    let mut local = open;
+    local.listen = vec!["127.0.0.1:0".parse().unwrap()];
+    proxy.handle.reload(local).unwrap();
+    assert!(proxy.handle.reload(config(s3(service.address))).is_err());
+}
+
+#[tokio::test]
 async fn certificates_are_those_that_the_files_have_now() {
     let service = Service::start().await;
     let (first, second) = (Authority::new(), Authority::new());
