@@ -138,16 +138,18 @@ fn limited(socket: Socket, serving: &Serving) -> Plain {
 async fn converse((socket, origin, permit): Accepted, server: Server) {
     let Ok(socket) = server.workers.adopt(socket) else { return };
     let serving = server.handle.current();
+    // What never leaves the machine needs no TLS.
+    let is_tcp = matches!(socket, Either::Left(_));
     let mut peer = Peer {
         address: origin.address,
         name: origin.name,
+        is_verified: !is_tcp,
         is_known: false,
         https: false,
         tunnel: None,
         seat: Arc::new(Seat::take(&serving.engine.metrics, permit)),
     };
-    // What never leaves the machine needs no TLS.
-    let tls = serving.tls.as_ref().filter(|_| matches!(socket, Either::Left(_)));
+    let tls = serving.tls.as_ref().filter(|_| is_tcp);
     let stream = limited(socket, &serving);
     let stream = match tls {
         None => Either::Left(stream),
@@ -158,6 +160,8 @@ async fn converse((socket, origin, permit): Accepted, server: Server) {
                 return;
             };
             peer.https = true;
+            // It is asked for where it is looked at.
+            peer.is_verified = name.is_some();
             peer.name = name;
             Either::Right(stream)
         }

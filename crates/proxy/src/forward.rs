@@ -77,6 +77,8 @@ pub(crate) struct Peer {
     pub(crate) address: Option<IpAddr>,
     /// What it proved to be.
     pub(crate) name: Option<Arc<str>>,
+    /// Whether TLS found its certificate good, or it is on this machine, by a Unix socket.
+    pub(crate) is_verified: bool,
     /// Whether it said a secret of the settings.
     pub(crate) is_known: bool,
     pub(crate) https: bool,
@@ -168,6 +170,7 @@ impl Engine {
         client: upgrade::OnUpgrade,
     ) -> Result<(Response<Body>, Option<LookOut>, Option<Lease>), Refusal> {
         let (mut parts, mut body) = request.into_parts();
+        self.gate.check_connection(&parts, &record.peer)?;
         let identified = self.gate.identify(&parts, &mut record.peer);
         let found = self.route(&parts, &record.peer);
         if let Ok((route, asked)) = &found {

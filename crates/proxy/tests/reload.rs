@@ -9,7 +9,7 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     sync::mpsc,
 };
 
@@ -162,6 +162,43 @@ async fn certificates_are_those_that_the_files_have_now() {
     before.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }
+
+#[tokio::test]
+async fn connections_without_a_certificate_are_worth_nothing_once_one_is_asked_for() {
+    let service = Service::start().await;
+    let authority = Authority::new();
+    authority.issue("server");
+    authority.issue("client");
+    let plain = config(s3(service.address));
+    let mut tls = plain.clone();
+    tls.tls = Some(authority.tls("server"));
+    let mut mutual = plain.clone();
+    mutual.tls = Some(authority.tls("server").with_client_ca(authority.file("ca")));
+    let proxy = Running::start(plain).await;
+    let mut by_tcp = proxy.connect().await;
+    by_tcp.write_all(GET.as_bytes()).await.unwrap();
+    read_until(&mut by_tcp, "meow").await;
+    proxy.handle.reload(tls).unwrap();
+    let mut by_tls = authority.connect(&proxy, None, "http/1.1").await.unwrap();
+    by_tls.write_all(GET.as_bytes()).await.unwrap();
+    read_until(&mut by_tls, "meow").await;
+    proxy.handle.reload(mutual).unwrap();
+    for stream in [&mut by_tcp as &mut dyn Stream, &mut by_tls] {
+        stream.write_all(GET.as_bytes()).await.unwrap();
+        // To its end: the proxy closes.
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 401") && !answer.contains("meow"), "{answer}");
+    }
+    let own = Some((&authority, "client"));
+    let mut client = authority.connect(&proxy, own, "http/1.1").await.unwrap();
+    client.write_all(GET.as_bytes()).await.unwrap();
+    assert!(read_until(&mut client, "meow").await.starts_with("HTTP/1.1 200"));
+}
+
+trait Stream: AsyncRead + AsyncWrite + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
 
 #[tokio::test]
 async fn clients_that_are_taken_out_are_let_in_no_more() {

@@ -102,6 +102,7 @@ pub(crate) async fn answer(
     let mut host = String::new();
     let (head, body) = request.into_parts();
     let found = async {
+        engine.gate.check_connection(&head, &peer)?;
         let target = asked(&head, &body)?;
         let identified = engine.gate.identify(&head, &mut peer);
         engine.gate.check_rate(&peer)?;

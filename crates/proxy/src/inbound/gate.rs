@@ -3,7 +3,8 @@
 use http::{
     HeaderValue, Version,
     header::{
-        AUTHORIZATION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE,
+        AUTHORIZATION, CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, RETRY_AFTER,
+        WWW_AUTHENTICATE,
     },
     request::Parts,
 };
@@ -19,13 +20,30 @@ use crate::{
 #[derive(Default)]
 pub(crate) struct Gate {
     clients: Option<Clients>,
+    /// Whether clients must have shown a certificate.
+    asks_certificates: bool,
     rate: Option<Rate>,
 }
 
 impl Gate {
     pub(crate) fn new(config: &Config) -> Result<Gate, ConfigError> {
         let clients = config.auth.as_ref().map(|auth| Clients::read(&auth.file)).transpose()?;
-        Ok(Gate { clients, rate: Rate::new(&config.limits)? })
+        let asks_certificates = config.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+        Ok(Gate { clients, asks_certificates, rate: Rate::new(&config.limits)? })
+    }
+
+    /// # Errors
+    /// A refusal, if the connection was made when clients needed no certificate, and now they do.
+    pub(crate) fn check_connection(&self, head: &Parts, peer: &Peer) -> Result<(), Refusal> {
+        if peer.is_verified || !self.asks_certificates {
+            return Ok(());
+        }
+        let message = "this proxy takes clients with a certificate alone: connect anew";
+        let refusal = Refusal::new(Reason::Unauthorized, message);
+        Err(match head.version < Version::HTTP_2 {
+            true => refusal.with_header(CONNECTION, HeaderValue::from_static("close")),
+            false => refusal,
+        })
     }
 
     /// Finds out who sent a request, if clients have secrets, and notes it in `peer`. Whoever is known already
