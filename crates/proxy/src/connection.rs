@@ -2,12 +2,14 @@
 
 use std::{
     convert::Infallible,
+    future::pending,
     pin::{Pin, pin},
     sync::Arc,
     time::Duration,
 };
 
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, Version};
+use http_body_util::BodyExt;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -25,7 +27,7 @@ use tokio_util::{either::Either, task::TaskTracker};
 
 use crate::{
     Config, Limits, admin,
-    body::Body,
+    body::{Answer, Body, Watch},
     connect,
     forward::Peer,
     inbound::tls,
@@ -209,7 +211,7 @@ async fn shake(
 }
 
 /// Nothing if it takes long after it is time to stop.
-async fn before_the_end<T>(
+pub(crate) async fn before_the_end<T>(
     stopped: &watch::Receiver<bool>,
     doing: impl Future<Output = T>,
 ) -> Option<T> {
@@ -231,16 +233,29 @@ pub(crate) async fn serve_connection<S, A, F>(
     A: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
-    let (begun, mut begins) = watch::channel(false);
-    let begun = Arc::new(begun);
-    let service = service_fn(move |request| {
-        // Once is enough, and asking is cheaper than telling.
-        if !*begun.borrow() {
-            begun.send_replace(true);
-        }
+    let (under_way, mut requests) = watch::channel(0);
+    let under_way = Arc::new(under_way);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let one = match request.version() {
+            Version::HTTP_2 => Some(UnderWay::begin(&under_way)),
+            // hyper itself limits how long the next one takes. So it never ends here; once is enough, and
+            // asking is cheaper than telling.
+            _ => {
+                if *under_way.borrow() == 0 {
+                    under_way.send_replace(1);
+                }
+                None
+            }
+        };
         // Apart from the connection, which most of the time has no request.
         let answering = Box::pin(answer(request));
-        async move { Ok::<_, Infallible>(answering.await) }
+        async move {
+            let response = answering.await;
+            Ok::<_, Infallible>(match one {
+                Some(one) => response.map(|body| Answer::new(body, one).boxed_unsync()),
+                None => response,
+            })
+        }
     });
     let limit = serving.engine.timeouts.head;
     let mut connection =
@@ -251,7 +266,7 @@ pub(crate) async fn serve_connection<S, A, F>(
         // What has come is read before anything else is decided.
         biased;
         _ = connection.as_mut() => return,
-        () = wanted(&mut begins) => {}
+        _ = requests.changed() => {}
         () = sleep(limit) => return,
         () = async { wanted(&mut stopped).await; sleep(GRACE).await; } => {}
     }
@@ -259,6 +274,16 @@ pub(crate) async fn serve_connection<S, A, F>(
         biased;
         _ = connection.as_mut() => return,
         () = wanted(&mut stopped) => {}
+        () = idle(&mut requests, limit) => {
+            connection.as_mut().graceful_shutdown();
+            tokio::select! {
+                _ = connection => {}
+                // Nothing begins any more, but what was answered may not have been read.
+                () = idle(&mut requests, serving.engine.timeouts.body) => {}
+                () = serving.engine.cut.cancelled() => {}
+            }
+            return;
+        }
     }
     // The next request may have come, and the system not have told so yet.
     if timeout(NEXT, connection.as_mut()).await.is_err() {
@@ -267,6 +292,41 @@ pub(crate) async fn serve_connection<S, A, F>(
             _ = connection => {}
             () = serving.engine.cut.cancelled() => {}
         }
+    }
+}
+
+/// Waits until no request has been under way for so long.
+async fn idle(requests: &mut watch::Receiver<usize>, limit: Duration) {
+    loop {
+        let _ = requests.wait_for(|under_way| *under_way == 0).await;
+        match timeout(limit, requests.changed()).await {
+            Ok(Ok(())) => {}
+            // The connection has ended, which says so itself.
+            Ok(Err(_)) => return pending().await,
+            Err(_) => return,
+        }
+    }
+}
+
+/// A request of HTTP/2, until its answer has been taken or given up.
+struct UnderWay(Arc<watch::Sender<usize>>);
+
+impl UnderWay {
+    fn begin(all: &Arc<watch::Sender<usize>>) -> UnderWay {
+        all.send_modify(|under_way| *under_way += 1);
+        UnderWay(Arc::clone(all))
+    }
+}
+
+impl Watch for UnderWay {
+    fn piece(&mut self, _: &[u8]) {}
+
+    fn end(&mut self) {}
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.send_modify(|under_way| *under_way -= 1);
     }
 }
 

@@ -130,6 +130,30 @@ async fn tls_is_spoken_to_clients_over_both_versions_of_http() {
 }
 
 #[tokio::test]
+async fn a_connection_of_http_2_on_which_nothing_is_asked_gives_its_room_back() {
+    let service = Service::start().await;
+    let mut config = config(s3(service.address));
+    config.timeouts.head = Duration::from_millis(200);
+    let proxy = Running::start(config).await;
+    let stream = TokioIo::new(proxy.connect().await);
+    let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), stream);
+    let (mut sender, connection) = handshake.await.unwrap();
+    // It answers pings as long as the connection lasts.
+    let connection = tokio::spawn(connection);
+    let began = std::time::Instant::now();
+    for _ in 0..4 {
+        let request = Request::get("http://h/k").body(Empty::<Bytes>::new()).unwrap();
+        let response = sender.send_request(request).await.unwrap();
+        assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "meow");
+        tokio::time::sleep(Duration::from_millis(80)).await;
+    }
+    // Longer than the limit in all, and with less between them.
+    assert!(began.elapsed() > Duration::from_millis(300));
+    let ended = tokio::time::timeout(Duration::from_secs(5), connection);
+    ended.await.expect("the proxy ends it").unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn only_a_certificate_of_the_authority_lets_a_client_in() {
     let service = Service::start().await;
     let (authority, other) = (Authority::new(), Authority::new());
