@@ -463,6 +463,19 @@ async fn a_client_that_does_not_begin_tls_is_dropped_and_gives_its_room_back() {
 }
 
 #[tokio::test]
+async fn a_proxy_that_stops_does_not_wait_for_tls_that_nobody_begins() {
+    let service = Service::start().await;
+    let files = Files::new();
+    let mut config = files.config(route(service.address));
+    config.timeouts.head = PATIENCE * 2;
+    config.timeouts.drain = PATIENCE * 2;
+    let mut proxy = Running::start(config).await;
+    let (_silent, _) = ask(&proxy, CONNECT).await;
+    proxy.stop();
+    timeout(PATIENCE / 3, proxy.ended()).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_proxy_that_stops_answers_what_is_asked_in_tunnels_and_then_ends_them() {
     let (asked, asks) = oneshot::channel();
     let (go, gone) = oneshot::channel::<()>();

@@ -16,7 +16,7 @@ use hyper_util::rt::TokioIo;
 use rustls::{ServerConfig, server::Acceptor};
 use tokio::{
     net::TcpStream,
-    time::{Instant, sleep, timeout},
+    time::{Instant, timeout},
 };
 use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
 
@@ -27,7 +27,7 @@ use crate::{
     body::{self, Body},
     ca::{self, Ca},
     carry::carry,
-    connection::{Server, serve_connection, wanted},
+    connection::{Server, before_the_end, serve_connection},
     forward::{Engine, Peer},
     refuse::{self, Reason, Refusal},
     route::Route,
@@ -195,7 +195,8 @@ impl Tunnel {
         let Ok(client) = client.await else { return };
         let _open = engine.metrics.tunnel();
         let limit = engine.timeouts.head;
-        let shaken = timeout(limit, shake(TokioIo::new(client), tls, &self.target.name)).await;
+        let shaking = timeout(limit, shake(TokioIo::new(client), tls, &self.target.name));
+        let Some(shaken) = before_the_end(&self.server.stopped, shaking).await else { return };
         let stream = match shaken {
             Ok(Ok(stream)) => stream,
             Ok(Err(Failed { reason, error })) => return self.failed(reason, &error.to_string()),
@@ -223,11 +224,10 @@ impl Tunnel {
         let engine = server.handle.engine();
         let _open = engine.metrics.tunnel();
         let began = Instant::now();
-        let mut stopped = server.stopped.clone();
         tokio::select! {
             () = carry(TokioIo::new(client), service, engine.timeouts.websocket) => {}
             // Nobody can tell it to end in good order.
-            () = async { wanted(&mut stopped).await; sleep(engine.timeouts.drain).await } => {}
+            () = engine.cut.cancelled() => {}
         }
         let milliseconds = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         tracing::info!(id, host = target.name, milliseconds, "tunnel ended");
