@@ -49,8 +49,8 @@ struct Kept {
 struct Connections {
     /// Those of HTTP/1.1 on which nothing is under way, the last used last.
     idle: Vec<(http1::SendRequest<Body>, Instant)>,
-    /// The one of HTTP/2, which all requests share.
-    shared: Option<http2::SendRequest<Body>>,
+    /// The one of HTTP/2, which all requests share, and when the last one took it.
+    shared: Option<(http2::SendRequest<Body>, Instant)>,
 }
 
 /// A connection that takes one request.
@@ -97,13 +97,17 @@ impl Pool {
     pub(crate) async fn open(self: &Arc<Pool>, uri: &Uri, upgrades: bool) -> Result<Line, NotSent> {
         let stream = self.connector.clone().call(uri.clone()).await.map_err(NotSent::connect)?;
         let is_http_2 = stream.connected().is_negotiated_h2();
-        let home = self.home(uri)?;
+        let mut home = self.home(uri)?;
+        if upgrades {
+            // Also if the service upgraded nothing: nobody would take it again.
+            home.pool = Weak::new();
+        }
         let sender = if is_http_2 {
             let (sender, connection) =
                 http_2().handshake(stream).await.map_err(NotSent::connect)?;
             tokio::spawn(connection);
-            let mut kept = self.kept();
-            kept.by_place.entry(home.place.clone()).or_default().shared = Some(sender.clone());
+            let shared = Some((sender.clone(), Instant::now()));
+            self.keep(home.place.clone(), |connections| connections.shared = shared);
             Sender::Http2(sender)
         } else {
             let mut builder = http1::Builder::new();
@@ -122,8 +126,9 @@ impl Pool {
         let home = self.home(uri).ok()?;
         let mut kept = self.kept();
         let connections = kept.by_place.get_mut(&home.place)?;
-        connections.shared.take_if(|shared| shared.is_closed());
-        if let Some(shared) = &connections.shared {
+        connections.shared.take_if(|(shared, _)| shared.is_closed());
+        if let Some((shared, last)) = &mut connections.shared {
+            *last = Instant::now();
             return Some(Line { sender: Sender::Http2(shared.clone()), is_kept: true, home });
         }
         while let Some((sender, since)) = connections.idle.pop() {
@@ -140,15 +145,19 @@ impl Pool {
         Ok(Home { pool: Arc::downgrade(self), place })
     }
 
-    fn keep(self: Arc<Pool>, place: Place, sender: http1::SendRequest<Body>) {
+    fn keep(self: &Arc<Pool>, place: Place, put: impl FnOnce(&mut Connections)) {
         if self.idle.is_zero() {
             return;
         }
         let mut kept = self.kept();
-        kept.by_place.entry(place).or_default().idle.push((sender, Instant::now()));
+        put(kept.by_place.entry(place).or_default());
         if !std::mem::replace(&mut kept.is_swept, true) {
-            tokio::spawn(sweep(Arc::downgrade(&self), self.idle));
+            tokio::spawn(sweep(Arc::downgrade(self), self.idle));
         }
+    }
+
+    fn keep_idle(self: &Arc<Pool>, place: Place, sender: http1::SendRequest<Body>) {
+        self.keep(place, |connections| connections.idle.push((sender, Instant::now())));
     }
 
     /// Nothing is left half done while it is held, so a panic elsewhere does not matter.
@@ -157,7 +166,7 @@ impl Pool {
     }
 }
 
-/// Closes connections that were idle for too long, until there are none.
+/// Closes connections that were idle for too long and forgets where they led, until there are none.
 async fn sweep(pool: Weak<Pool>, idle: Duration) {
     loop {
         sleep(idle).await;
@@ -165,10 +174,11 @@ async fn sweep(pool: Weak<Pool>, idle: Duration) {
         let mut kept = pool.kept();
         kept.by_place.retain(|_, of| {
             of.idle.retain(|(sender, since)| !sender.is_closed() && since.elapsed() < idle);
-            of.shared.take_if(|shared| shared.is_closed());
+            // What is under way on it ends first.
+            of.shared.take_if(|(shared, last)| shared.is_closed() || last.elapsed() >= idle);
             !of.idle.is_empty() || of.shared.is_some()
         });
-        if kept.by_place.values().all(|of| of.idle.is_empty()) {
+        if kept.by_place.is_empty() {
             kept.is_swept = false;
             return;
         }
@@ -215,12 +225,12 @@ impl Lease {
         let Lease { mut sender, home: Home { pool, place } } = self;
         let Some(pool) = pool.upgrade().filter(|_| !sender.is_closed()) else { return };
         if sender.is_ready() {
-            return pool.keep(place, sender);
+            return pool.keep_idle(place, sender);
         }
         // The service answered before it had read the whole request.
         tokio::spawn(async move {
             if let Ok(Ok(())) = timeout(pool.idle, sender.ready()).await {
-                pool.keep(place, sender);
+                pool.keep_idle(place, sender);
             }
         });
     }

@@ -29,6 +29,28 @@ use tokio_rustls::{
 
 use crate::support::{Running, Seen, config, has_tool, loopback, verify};
 
+#[tokio::test]
+async fn a_connection_of_http_2_that_nobody_uses_is_closed() {
+    let (acceptor, ca) = acceptor(&["h2"]);
+    let listener = TcpListener::bind(loopback()).await.unwrap();
+    let mut config = config(route("localhost", listener.local_addr().unwrap().port()));
+    config.ca_file = Some(ca.path().to_owned());
+    config.timeouts.idle = Duration::from_millis(100);
+    let proxy = Running::start(config).await;
+    let service = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let stream = TokioIo::new(acceptor.accept(stream).await.unwrap());
+        let answer = service_fn(|_: Request<Incoming>| async {
+            Ok::<_, Infallible>(Response::new(Full::new(Bytes::from("meow"))))
+        });
+        http2::Builder::new(TokioExecutor::new()).serve_connection(stream, answer).await
+    });
+    let answer = proxy.exchange("GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let ended = timeout(Duration::from_secs(10), service).await;
+    let _ = ended.expect("the proxy ends it").unwrap();
+}
+
 /// A service with its own certificate for `localhost`, which answers one request after the other and
 /// tells what it read.
 async fn secure() -> (u16, tempfile::NamedTempFile, mpsc::Receiver<String>) {
