@@ -154,7 +154,7 @@ impl Serving {
             }
             routes.push(route);
         }
-        let gate = Gate::new(config)?;
+        let gate = Gate::new(config, last.map(|(config, last)| (config, &last.engine.gate)))?;
         let audit = match last {
             // Those who end by the old settings write there too.
             Some((last_config, last)) if last_config.audit == config.audit => {

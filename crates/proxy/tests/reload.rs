@@ -222,6 +222,20 @@ async fn clients_that_are_taken_out_are_let_in_no_more() {
 }
 
 #[tokio::test]
+async fn what_a_client_has_used_up_stays_used_up_while_the_rate_is_the_same() {
+    let service = Service::start().await;
+    let mut config = config(s3(service.address));
+    config.limits.rate = Some(0.01);
+    let proxy = Running::start(config.clone()).await;
+    assert!(proxy.exchange(LAST).await.starts_with("HTTP/1.1 200"));
+    proxy.handle.reload(config.clone()).unwrap();
+    assert!(proxy.exchange(LAST).await.starts_with("HTTP/1.1 429"));
+    config.limits.rate = Some(0.02);
+    proxy.handle.reload(config).unwrap();
+    assert!(proxy.exchange(LAST).await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
 async fn the_expiry_of_a_route_that_is_gone_is_told_no_more() {
     let service = Service::start().await;
     let proxy = Running::start(config(s3(service.address))).await;

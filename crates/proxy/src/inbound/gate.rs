@@ -1,5 +1,7 @@
 //! What each request passes before anything is done for it.
 
+use std::sync::Arc;
+
 use http::{
     HeaderValue, Version,
     header::{
@@ -22,14 +24,24 @@ pub(crate) struct Gate {
     clients: Option<Clients>,
     /// Whether clients must have shown a certificate.
     asks_certificates: bool,
-    rate: Option<Rate>,
+    rate: Option<Arc<Rate>>,
 }
 
 impl Gate {
-    pub(crate) fn new(config: &Config) -> Result<Gate, ConfigError> {
+    /// `last` is the one whose place it takes, and its settings.
+    pub(crate) fn new(
+        config: &Config,
+        last: Option<(&Config, &Gate)>,
+    ) -> Result<Gate, ConfigError> {
         let clients = config.auth.as_ref().map(|auth| Clients::read(&auth.file)).transpose()?;
         let asks_certificates = config.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
-        Ok(Gate { clients, asks_certificates, rate: Rate::new(&config.limits)? })
+        let share = |of: &Config| (of.limits.rate, of.limits.burst);
+        let rate = match last.filter(|(last, _)| share(last) == share(config)) {
+            // What a client has used up stays used up.
+            Some((_, gate)) => gate.rate.clone(),
+            None => Rate::new(&config.limits)?.map(Arc::new),
+        };
+        Ok(Gate { clients, asks_certificates, rate })
     }
 
     /// # Errors

@@ -83,7 +83,8 @@ impl Rate {
 
     /// The client, or when there are too many one that stands for several.
     fn known(&self, client: Client) -> Client {
-        if self.limiter.len() < CLIENTS {
+        // Those who have proved who they are, are as many as the settings let in.
+        if matches!(client, Client::Named(_)) || self.limiter.len() < CLIENTS {
             return client;
         }
         // Who asked nothing of late is forgotten. Looking at all of them takes time: once a second.
@@ -155,6 +156,10 @@ mod tests {
             let _ = rate.check(None, Some(IpAddr::from(number.to_be_bytes())));
         }
         assert!(rate.limiter.len() <= CLIENTS + CROWDS as usize);
+        // Whoever has a name does not wait for strangers.
+        for number in 0..5_000 {
+            assert_eq!(rate.check(Some(&number.to_string().into()), None), Ok(()));
+        }
     }
 
     #[test]
