@@ -19,7 +19,7 @@ use crate::{
     inbound::{Gate, tls},
     metrics::Metrics,
     refuse::Ids,
-    resign::audit::Audit,
+    resign::{Resign, audit::Audit},
     route::Route,
     upstream,
 };
@@ -50,6 +50,8 @@ struct Shared {
     current: ArcSwap<Serving>,
     /// What serves by now, held while it is replaced.
     config: Mutex<Config>,
+    /// Audit logs whose place others took, while there are requests that write to them.
+    replaced: Mutex<Vec<Arc<Audit>>>,
 }
 
 /// What new connections and requests are served by.
@@ -62,7 +64,8 @@ pub(crate) struct Serving {
 impl Handle {
     pub(crate) fn new(config: Config, outside: Arc<dyn Outside>) -> Result<Handle, ConfigError> {
         let current = ArcSwap::from_pointee(Serving::new(&config, &outside, None)?);
-        Ok(Handle(Arc::new(Shared { outside, current, config: Mutex::new(config) })))
+        let (config, replaced) = (Mutex::new(config), Mutex::default());
+        Ok(Handle(Arc::new(Shared { outside, current, config, replaced })))
     }
 
     /// Serves by these settings from now on, and reads all files anew that they name. What is under way ends by the
@@ -96,9 +99,32 @@ impl Handle {
             );
         }
         let before = self.0.current.swap(Arc::new(serving));
-        before.engine.hand_over(&self.engine());
+        let engine = self.engine();
+        before.engine.hand_over(&engine);
+        engine.warn();
+        let mut replaced = self.0.replaced.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(audit) = &before.engine.audit
+            && engine.audit.as_ref().is_none_or(|now| !Arc::ptr_eq(now, audit))
+        {
+            audit.flush();
+            replaced.push(Arc::clone(audit));
+        }
+        drop(before);
+        replaced.retain(|audit| {
+            let is_used = Arc::strong_count(audit) > 1;
+            if !is_used {
+                audit.flush();
+            }
+            is_used
+        });
         *last = config;
         Ok(())
+    }
+
+    /// Waits, not for ever, until all audit logs are written. Blocks.
+    pub(crate) fn flush(&self) {
+        let replaced = self.0.replaced.lock().unwrap_or_else(PoisonError::into_inner);
+        replaced.iter().chain(&self.engine().audit).for_each(|audit| audit.flush());
     }
 
     pub(crate) fn current(&self) -> Arc<Serving> {
@@ -111,6 +137,12 @@ impl Handle {
 }
 
 impl Engine {
+    /// Says what is amiss with the settings, though all works.
+    pub(crate) fn warn(&self) {
+        self.connecting.iter().for_each(Connecting::warn);
+        self.routes.iter().filter_map(|route| route.resign.as_ref()).for_each(Resign::warn);
+    }
+
     /// Leaves what is counted to the one that takes its place.
     fn hand_over(&self, next: &Engine) {
         for route in &self.routes {

@@ -42,9 +42,7 @@ impl Proxy {
     /// If an address cannot be listened on; the text names it.
     pub async fn bind(self) -> io::Result<Bound> {
         let Proxy { config, handle } = self;
-        if let Some(connecting) = &handle.engine().connecting {
-            connecting.warn();
-        }
+        handle.engine().warn();
         let mut listeners = Vec::with_capacity(config.listen.len());
         for address in &config.listen {
             listeners.push(Listener::bind(address).await?);
@@ -53,9 +51,6 @@ impl Proxy {
             Some(address) => Some(Listener::bind(&ListenAddress::Tcp(address)).await?),
             None => None,
         };
-        for resign in handle.engine().routes.iter().filter_map(|route| route.resign.as_ref()) {
-            resign.warn();
-        }
         Ok(Bound { config, handle, listeners, admin, workers: Workers::default() })
     }
 }
@@ -151,9 +146,7 @@ impl Bound {
         if let Some(admin) = admin {
             admin.abort();
         }
-        if let Some(audit) = handle.engine().audit.clone() {
-            let _ = spawn_blocking(move || audit.flush()).await;
-        }
+        let _ = spawn_blocking(move || handle.flush()).await;
     }
 }
 
