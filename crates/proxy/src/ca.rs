@@ -18,7 +18,7 @@ use rcgen::{
 use rustls::{
     ServerConfig,
     crypto::{CryptoProvider, ring},
-    pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject},
+    pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer},
     server::{ClientHello, NoServerSessionStorage, ResolvesServerCert},
     sign::CertifiedKey,
 };
@@ -28,7 +28,7 @@ use x509_parser::{
 };
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::ConfigError;
+use crate::{ConfigError, secrets, upstream};
 
 /// A new certificate authority, by which a proxy shows clients certificates for the names of services.
 ///
@@ -147,10 +147,8 @@ impl Ca {
     pub(crate) fn read(certificate: &Path, key: &Path, now: SystemTime) -> Result<Ca, ConfigError> {
         let (of, of_key) = (certificate.display(), key.display());
         let wrong = |what: &dyn fmt::Display| ConfigError::new(format!("`{of}` {what}"));
-        let chain = CertificateDer::pem_file_iter(certificate)
-            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-            .map_err(|error| wrong(&format_args!("holds no certificate: {error}")))?;
-        let first = chain.first().ok_or_else(|| wrong(&"holds no certificate"))?;
+        let chain = upstream::certificates(certificate)?;
+        let first = &chain[0];
         let (_, x509) = X509Certificate::from_der(first)
             .map_err(|error| wrong(&format_args!("holds no certificate: {error}")))?;
         let signs =
@@ -181,7 +179,7 @@ impl Ca {
         let issuer = Issuer::from_ca_cert_der(first, pair)
             .map_err(|error| wrong(&format_args!("cannot make certificates: {error}")))?;
         let mut warnings = Vec::new();
-        if is_open(key) {
+        if secrets::is_open(key) {
             warnings.push(format!(
                 "others may read `{of_key}`, by which they can pretend to be any service that it \
                  vouches for: chmod 600 it"
@@ -337,19 +335,6 @@ pub(crate) fn is_name(text: &str) -> bool {
     text.len() <= 253 && text.split('.').all(is_label)
 }
 
-/// Whether others than the owner may read a file.
-#[cfg(unix)]
-fn is_open(path: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-
-    fs::metadata(path).is_ok_and(|it| it.permissions().mode() & 0o077 != 0)
-}
-
-#[cfg(not(unix))]
-fn is_open(_: &Path) -> bool {
-    false
-}
-
 fn called(name: &str) -> DistinguishedName {
     let mut names = DistinguishedName::new();
     names.push(DnType::CommonName, name);
@@ -430,11 +415,15 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let [certificate, key] = ["ca.pem", "ca.key"].map(|name| folder.path().join(name));
         let now = SystemTime::now();
-        for (mode, days, expected) in
-            [(0o600, 365, &[][..]), (0o640, 365, &["chmod 600"]), (0o600, 2, &["within a month"])]
-        {
+        for (mode, days, expected) in [
+            (0o600, 365, &[][..]),
+            (0o440, 365, &[]),
+            (0o644, 365, &["chmod 600"]),
+            (0o600, 2, &["within a month"]),
+        ] {
             let ca = NewCa::generate(&["test"], now, RENEWED * days).expect("an authority");
             fs::write(&certificate, ca.certificate()).expect("it is written");
+            let _ = fs::remove_file(&key);
             fs::write(&key, ca.key()).expect("it is written");
             fs::set_permissions(&key, fs::Permissions::from_mode(mode)).expect("it is ours");
             let told = Ca::read(&certificate, &key, now).expect("it can be read").warnings;

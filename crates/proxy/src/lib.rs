@@ -162,6 +162,7 @@ mod refuse;
 mod reload;
 mod resign;
 mod route;
+mod secrets;
 mod serve;
 mod sign;
 mod upstream;

@@ -544,7 +544,7 @@ fn an_authority_that_cannot_be_used_is_named() {
     std::fs::write(files.path("old.key"), old.key()).unwrap();
     std::fs::write(files.path("empty"), "").unwrap();
     for (ca, key, expected) in [
-        (files.path("none.pem"), files.path("ca.key"), "none.pem` holds no certificate"),
+        (files.path("none.pem"), files.path("ca.key"), "no certificate can be read"),
         (files.path("empty"), files.path("ca.key"), "empty` holds no certificate"),
         (files.path("ca.pem"), files.path("none.key"), "none.key` cannot be read"),
         (files.path("ca.pem"), files.path("empty"), "holds no key"),

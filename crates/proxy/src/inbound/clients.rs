@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use subtle::{ConditionallySelectable, ConstantTimeEq};
 use zeroize::Zeroizing;
 
-use crate::ConfigError;
+use crate::{ConfigError, secrets};
 
 /// The clients of a file, in which each line is `bearer TOKEN` or `basic USER:PASSWORD`; empty lines and those that
 /// begin with `#` say nothing.
@@ -38,7 +38,9 @@ impl Clients {
         let text = fs::read_to_string(path).map(Zeroizing::new).map_err(|error| {
             ConfigError::new(format!("the clients in `{shown}` cannot be read: {error}"))
         })?;
-        warn_if_open(path);
+        if secrets::is_open(path) {
+            tracing::warn!("others may read the secrets in `{shown}`: chmod 600 it");
+        }
         Clients::parse(&text).map_err(|wrong| {
             ConfigError::new(match wrong {
                 Some(line) => format!(
@@ -124,20 +126,6 @@ impl fmt::Debug for Clients {
 fn digest(secret: &[u8]) -> Zeroizing<[u8; 32]> {
     Zeroizing::new(Sha256::digest(secret).into())
 }
-
-#[cfg(unix)]
-fn warn_if_open(path: &Path) {
-    use std::os::unix::fs::PermissionsExt;
-
-    let mode = fs::metadata(path).map(|it| it.permissions().mode()).unwrap_or_default();
-    if mode & 0o077 != 0 {
-        let shown = path.display();
-        tracing::warn!("others may read the secrets in `{shown}`: its mode is {:o}", mode & 0o777);
-    }
-}
-
-#[cfg(not(unix))]
-fn warn_if_open(_: &Path) {}
 
 #[cfg(test)]
 mod tests {

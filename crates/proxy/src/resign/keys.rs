@@ -16,7 +16,7 @@ use serde::{Deserialize, Deserializer, de};
 use zeroize::Zeroizing;
 
 use super::policy::{PathPattern, Policy, Services};
-use crate::{ConfigError, HostPattern, Outside};
+use crate::{ConfigError, HostPattern, Outside, secrets};
 
 /// A key that the proxy gave to a client: it signs nothing that any service takes.
 pub(super) struct Key {
@@ -126,7 +126,7 @@ impl KeyFile {
         };
         let mut keys = Keys::parse(&text, role)
             .map_err(|why| format!("the keys in `{path}` cannot be read: {why}"))?;
-        keys.is_open_to_others = is_open_to_others(&self.path);
+        keys.is_open_to_others = secrets::is_open(&self.path);
         Ok(keys)
     }
 
@@ -210,18 +210,6 @@ impl Stamp {
         let number = 0;
         Ok(Stamp { length: about.len(), modified: about.modified().ok(), number })
     }
-}
-
-#[cfg(unix)]
-fn is_open_to_others(path: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-
-    fs::metadata(path).is_ok_and(|about| about.permissions().mode() & 0o077 != 0)
-}
-
-#[cfg(not(unix))]
-fn is_open_to_others(_: &Path) -> bool {
-    false
 }
 
 #[derive(Deserialize)]
