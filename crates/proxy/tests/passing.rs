@@ -15,6 +15,27 @@ use tokio::{
 use crate::support::{Running, Service, body, config, raw, read_until, s3, status};
 
 #[tokio::test]
+async fn a_connection_that_was_to_be_upgraded_and_was_not_is_closed() {
+    let (ended, mut ends) = tokio::sync::mpsc::channel(1);
+    let service = raw(move |mut stream| {
+        let ended = ended.clone();
+        async move {
+            read_until(&mut stream, "\r\n\r\n").await;
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nmeow").await.unwrap();
+            let _ = stream.read_to_end(&mut Vec::new()).await;
+            ended.send(()).await.unwrap();
+        }
+    })
+    .await;
+    let proxy = Running::start(config(s3(service))).await;
+    let mut client = proxy.connect().await;
+    let upgrade = "GET / HTTP/1.1\r\nhost: h\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n";
+    client.write_all(upgrade.as_bytes()).await.unwrap();
+    read_until(&mut client, "meow").await;
+    timeout(Duration::from_secs(10), ends.recv()).await.unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn odd_targets_pass_byte_for_byte_and_signed() {
     let service = Service::start().await;
     let proxy = Running::start(config(s3(service.address))).await;

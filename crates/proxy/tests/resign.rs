@@ -818,6 +818,24 @@ async fn audit_of(keys: &KeysFile, mut proxy: Running) -> Vec<serde_json::Value>
 }
 
 #[tokio::test]
+async fn an_audit_log_that_is_left_holds_all_that_was_decided() {
+    let (keys, service, proxy) = start_with("services = [\"s3\"]").await;
+    let other = keys.folder.path().join("other.jsonl");
+    let mut next = keys.config(&service);
+    next.audit = Some(other.clone());
+    for number in 1..=5 {
+        proxy.exchange(wire(&sign(request("GET", "/bucket/k")))).await;
+        proxy.handle.reload(next.clone()).unwrap();
+        proxy.exchange(wire(&sign(request("GET", "/bucket/k")))).await;
+        proxy.reload().unwrap();
+        for log in [&keys.audit(), &other] {
+            let text = std::fs::read_to_string(log).unwrap();
+            assert_eq!(text.lines().count(), number, "{text}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn each_decision_is_a_line_of_the_audit_log() {
     let (keys, _service, proxy) = start_with("services = [\"s3\"]\npaths = [\"/bucket/*\"]").await;
     let mut url = request("GET", "/bucket/a%20b?secret=hunter2&acl");
