@@ -304,6 +304,34 @@ fn a_check_says_what_would_be_used() {
 }
 
 #[test]
+fn a_check_says_that_clients_sign_and_what_is_looked_into() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    let (ca, keys, audit, path) = (file("ca"), file("keys.toml"), file("audit"), file("p.toml"));
+    assert!(run(countersign(&["proxy", "ca", &ca]), b"").status.success());
+    let key = "[[key]]\naccess_key_id = \"CSPX7QAAAAAAAAAAAAAA\"\n\
+               secret_access_key = \"c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0\"\nservices = [\"s3\"]\n";
+    std::fs::write(&keys, key).unwrap();
+    let text = format!(
+        "audit = {audit:?}\n[connect]\nca = \"{ca}/ca.pem\"\nca_key = \"{ca}/ca.key\"\n\
+         [[route]]\nkeys = {keys:?}\nallow = [\"*.amazonaws.com\"]\n"
+    );
+    std::fs::write(&path, text).unwrap();
+    let output = run(countersign(&["proxy", "--check", "--config", &path]), b"");
+    let said = String::from_utf8(output.stdout).unwrap();
+    for expected in [
+        "takes clients that sign with a key of the route".to_owned(),
+        format!(
+            "looks into tunnels to its routes with the authority `{ca}/ca.pem`, refuses tunnels elsewhere"
+        ),
+        format!("writes decisions to `{audit}`"),
+        format!(", bodies hashed, for clients with a key of `{keys}`"),
+    ] {
+        assert!(said.contains(&expected), "{expected}\n{said}");
+    }
+}
+
+#[test]
 fn on_sighup_the_settings_are_read_again_and_broken_ones_leave_the_old() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("proxy.toml");

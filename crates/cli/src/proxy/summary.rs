@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use countersign_proxy::{Config, ListenAddress, PayloadMode, RouteConfig};
+use countersign_proxy::{Config, ListenAddress, Others, PayloadMode, RouteConfig};
 
 /// A line for each thing that these settings decide.
 pub(super) fn lines(config: &Config) -> Vec<String> {
@@ -21,6 +21,17 @@ pub(super) fn lines(config: &Config) -> Vec<String> {
         Some(burst) => format!("takes {rate} requests a second of each client, {burst} at once"),
         None => format!("takes {rate} requests a second of each client"),
     }));
+    lines.extend(config.connect.as_ref().map(|it| {
+        let others = match it.others {
+            Others::Tunnel => "leads tunnels elsewhere past the routes",
+            _ => "refuses tunnels elsewhere",
+        };
+        format!(
+            "looks into tunnels to its routes with the authority `{}`, {others}",
+            it.ca.display()
+        )
+    }));
+    lines.extend(config.audit.as_ref().map(|it| format!("writes decisions to `{}`", it.display())));
     lines.extend(config.routes.iter().map(route));
     lines
 }
@@ -38,7 +49,11 @@ fn clients(config: &Config) -> String {
     let file = config.auth.as_ref().map(|it| format!("a secret of `{}`", it.file.display()));
     let authority = config.tls.as_ref().and_then(|tls| tls.client_ca.as_ref());
     let authority = authority.map(|it| format!("a certificate of `{}`", it.display()));
+    let signs = |route: &RouteConfig| route.keys.is_some();
     match (authority, file) {
+        (None, None) if config.routes.iter().all(signs) => {
+            "takes clients that sign with a key of the route".to_owned()
+        }
         (None, None) => "takes whatever client can connect".to_owned(),
         (Some(one), None) | (None, Some(one)) => format!("takes clients with {one}"),
         (Some(one), Some(other)) => format!("takes clients with {one} and {other}"),
@@ -58,11 +73,14 @@ fn route(route: &RouteConfig) -> String {
         PayloadMode::Unsigned => "unsigned",
         _ => "hashed",
     };
+    let keys = route.keys.as_ref();
+    let keys = keys.map(|it| format!(", for clients with a key of `{}`", it.display()));
     format!(
-        "route{name}: {hosts}, {} to {to}, for {} in {}, bodies {payload}",
+        "route{name}: {hosts}, {} to {to}, for {} in {}, bodies {payload}{}",
         route.path,
         said(&route.service),
         said(&route.region),
+        keys.unwrap_or_default(),
     )
 }
 
