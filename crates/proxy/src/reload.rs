@@ -71,9 +71,11 @@ impl Handle {
     /// Serves by these settings from now on, and reads all files anew that they name. What is under way ends by the
     /// old ones; connections stay, with the certificates that they were made with.
     ///
-    /// A client whose certificate is trusted no more keeps the connections that it has.
+    /// A client whose certificate is trusted no more keeps the connections that it has. One that showed none is
+    /// refused on them once certificates are asked for.
     ///
-    /// Where it listens and how many connections it takes stays as it was: these are settings for the next start.
+    /// Where it listens and how many connections it takes stays as it was: these are settings for the next start. The
+    /// others must be right for both: where it listens now, and where it will.
     /// May block: it reads files, and asks for scopes.
     ///
     /// # Errors
