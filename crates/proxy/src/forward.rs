@@ -173,7 +173,7 @@ impl Engine {
         self.gate.check_connection(&parts, &record.peer)?;
         let identified = self.gate.identify(&parts, &mut record.peer);
         let found = self.route(&parts, &record.peer);
-        if let Ok((route, asked)) = &found {
+        if let Ok((route, _)) = &found {
             record.route = Arc::clone(&route.name);
             record.counts = Some(Arc::clone(route.counts(&self.metrics)));
             *wire = refuse::wire(route.signing.service(), &parts.headers);
@@ -181,8 +181,7 @@ impl Engine {
                 *wire = resign::wire(&parts, route.signing.service());
                 let (client, now) = (record.peer.address, route.signing.clock());
                 let id = record.id.to_string();
-                let mut decision = Decision::new(now, &id, &route.name, &parts.method, client);
-                decision.leads_to(asked.as_str(), parts.uri.path(), parts.uri.query());
+                let decision = Decision::new(now, &id, &route.name, &parts.method, client);
                 record.decision = Some(decision);
             }
         }
@@ -193,13 +192,20 @@ impl Engine {
             self.gate.strip(&mut parts);
         }
         let (route, asked) = found?;
-        route.check_site(&asked, &parts.headers)?;
-        let host = route.host(&asked)?;
-        record.host = Some(host.clone());
-        let url = route.url(&host, &parts.uri)?;
+        let leads = route.check_site(&asked, &parts.headers).and_then(|()| {
+            let host = route.host(&asked)?;
+            record.host = Some(host.clone());
+            let url = route.url(&host, &parts.uri)?;
+            Ok((host, url))
+        });
         if let Some(decision) = &mut record.decision {
+            let (host, url) = match &leads {
+                Ok((host, url)) => (host, url),
+                Err(_) => (&asked, &parts.uri),
+            };
             decision.leads_to(host.as_str(), url.path(), url.query());
         }
+        let (host, url) = leads?;
         let room = Arc::clone(&self.room).try_acquire_owned();
         record.room = Some(room.map_err(|_| {
             Refusal::new(Reason::Busy, "too many requests are under way: try again later")

@@ -102,7 +102,7 @@ impl Resign {
         }
         let claim = self.verifier.claim(Head::from(parts), signing.clock());
         let claim = claim.map_err(|error| Refusal::unverified(&error))?;
-        decision.claims(claim.access_key_id(), claim.scope().to_string());
+        decision.claims(claim.access_key_id(), &claim.scope().to_string());
         // A signature over the whole body that does not name its hash.
         let held = match claim.payload() {
             Some(_) => None,
