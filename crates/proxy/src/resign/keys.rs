@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     fmt, fs, io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock, TryLockError},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -16,7 +16,7 @@ use serde::{Deserialize, Deserializer, de};
 use zeroize::Zeroizing;
 
 use super::policy::{PathPattern, Policy, Services};
-use crate::{ConfigError, HostPattern, Outside, secrets};
+use crate::{ConfigError, HostPattern, Outside, RouteConfig, secrets};
 
 /// A key that the proxy gave to a client: it signs nothing that any service takes.
 pub(super) struct Key {
@@ -41,6 +41,8 @@ pub(super) struct Keys {
 pub(super) struct KeyFile {
     path: PathBuf,
     profile: Option<String>,
+    /// Whether the hosts of requests are those that clients name.
+    is_of_hosts: bool,
     outside: Arc<dyn Outside>,
     current: RwLock<Arc<Keys>>,
     seen: Mutex<Seen>,
@@ -65,17 +67,25 @@ impl KeyFile {
     /// Reads the file for the first time.
     pub(super) fn open(
         path: &Path,
-        profile: Option<&str>,
+        config: &RouteConfig,
         outside: &Arc<dyn Outside>,
     ) -> Result<KeyFile, ConfigError> {
+        let stamp = Stamp::of(path).ok();
         let file = KeyFile {
             path: path.to_owned(),
-            profile: profile.map(str::to_owned),
+            profile: config.profile.clone(),
+            is_of_hosts: !config.allow.is_empty(),
             outside: Arc::clone(outside),
             current: RwLock::default(),
-            seen: Mutex::new(Seen { at: Instant::now(), stamp: Stamp::of(path).ok() }),
+            seen: Mutex::new(Seen { at: Instant::now(), stamp }),
         };
         let keys = file.read().map_err(ConfigError::new)?;
+        if Stamp::of(path).ok() != stamp {
+            let path = path.display();
+            return Err(ConfigError::new(format!(
+                "the keys in `{path}` changed while they were read: try again"
+            )));
+        }
         file.set(keys);
         Ok(file)
     }
@@ -83,28 +93,45 @@ impl KeyFile {
     /// The keys of now: as the file has them, or had them a second ago.
     pub(super) fn keys(&self) -> Arc<Keys> {
         // Whoever comes while another one looks takes what is there.
-        if let Ok(mut seen) = self.seen.try_lock()
-            && seen.at.elapsed() >= PATIENCE
-        {
+        let seen = match self.seen.try_lock() {
+            Ok(seen) => Some(seen),
+            Err(TryLockError::Poisoned(seen)) => Some(seen.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        };
+        if let Some(mut seen) = seen.filter(|seen| seen.at.elapsed() >= PATIENCE) {
+            seen.at = Instant::now();
             let stamp = Stamp::of(&self.path).ok();
-            if seen.stamp != stamp {
-                self.read_again();
+            if seen.stamp != stamp && self.read_again(stamp) {
+                seen.stamp = stamp;
             }
-            *seen = Seen { at: Instant::now(), stamp };
         }
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Warns of a file that others can read.
+    /// Warns of a file that others can read, and of keys that may do more than it seems.
     pub(super) fn warn(&self) {
-        if self.current.read().unwrap_or_else(PoisonError::into_inner).is_open_to_others {
-            let path = self.path.display();
+        let keys = self.current.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let path = self.path.display();
+        if keys.is_open_to_others {
             tracing::warn!("others can read the keys in `{path}`: chmod 600 it");
+        }
+        if self.is_of_hosts {
+            for name in keys.of_any_bucket() {
+                tracing::warn!(
+                    key = name,
+                    "this key in `{path}` has `paths` without `hosts`: they hold for each bucket whose name is in the host"
+                );
+            }
         }
     }
 
-    fn read_again(&self) {
-        match self.read() {
+    /// Whether that is done: what changes while it is read may be there in part, with a key that lacks its limits.
+    fn read_again(&self, stamp: Option<Stamp>) -> bool {
+        let read = self.read();
+        if Stamp::of(&self.path).ok() != stamp {
+            return false;
+        }
+        match read {
             Ok(keys) => {
                 tracing::info!(keys = keys.by_id.len(), "read `{}` again", self.path.display());
                 self.set(keys);
@@ -112,6 +139,7 @@ impl KeyFile {
             }
             Err(why) => tracing::error!("{why}; the keys of before remain"),
         }
+        true
     }
 
     fn read(&self) -> Result<Keys, String> {
@@ -119,10 +147,10 @@ impl KeyFile {
         let text = fs::read_to_string(&self.path).map(Zeroizing::new);
         let text = text.map_err(|error| format!("the keys in `{path}` cannot be read: {error}"))?;
         let before = self.current.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let role = |role: &RoleConfig, name: &str| match before.roles.get(role) {
+        let role = |role: &RoleConfig| match before.roles.get(role) {
             // What was assumed before goes on.
             Some(provider) => Ok(Arc::clone(provider)),
-            None => self.outside.role(self.profile.as_deref(), role.request(name)),
+            None => self.outside.role(self.profile.as_deref(), role.request()),
         };
         let mut keys = Keys::parse(&text, role)
             .map_err(|why| format!("the keys in `{path}` cannot be read: {why}"))?;
@@ -140,10 +168,18 @@ impl Keys {
         self.by_id.get(access_key_id).cloned()
     }
 
+    /// The names of the keys whose paths do not say which bucket is meant, where a host may.
+    fn of_any_bucket(&self) -> Vec<&str> {
+        let keys = self.by_id.values().filter(|key| key.policy.leaves_bucket_open());
+        let mut names: Vec<_> = keys.map(|key| key.name.as_str()).collect();
+        names.sort_unstable();
+        names
+    }
+
     /// The keys in a text. The error holds nothing of a secret.
     fn parse(
         text: &str,
-        role: impl Fn(&RoleConfig, &str) -> Result<Arc<dyn ProvideCredentials>, String>,
+        role: impl Fn(&RoleConfig) -> Result<Arc<dyn ProvideCredentials>, String>,
     ) -> Result<Keys, String> {
         let file: FileConfig = toml::from_str(text).map_err(|error| {
             // All that it would print is the line itself, which may be the secret's.
@@ -167,14 +203,15 @@ impl Keys {
                     return Err(wrong(format!("has a `*` in `{field}`: leave it out for all")));
                 }
             }
-            let role = match &config.role {
+            let role = match config.role {
                 None => None,
                 Some(config) => {
-                    let of_role = match keys.roles.get(config) {
+                    let config = config.named_after(&name);
+                    let of_role = match keys.roles.get(&config) {
                         Some(provider) => Arc::clone(provider),
-                        None => role(config, &name).map_err(wrong)?,
+                        None => role(&config).map_err(wrong)?,
                     };
-                    keys.roles.insert(config.clone(), Arc::clone(&of_role));
+                    keys.roles.insert(config, Arc::clone(&of_role));
                     Some(of_role)
                 }
             };
@@ -244,17 +281,24 @@ struct RoleConfig {
 }
 
 impl RoleConfig {
-    fn request(&self, key: &str) -> AssumeRole {
+    /// The same with a name for its sessions, if it has none. It stands in the logs of the services, where each key
+    /// is to be told from the others: only keys that ask for one name share what is assumed.
+    fn named_after(mut self, key: &str) -> RoleConfig {
+        self.session_name.get_or_insert_with(|| {
+            let is_taken = |it: &char| it.is_ascii_alphanumeric() || "_+=,.@-".contains(*it);
+            let valid = |it: char| if is_taken(&it) { it } else { '-' };
+            let name: String = key.chars().map(valid).take(64).collect();
+            if name.len() < 2 { format!("key-{name}") } else { name }
+        });
+        self
+    }
+
+    fn request(&self) -> AssumeRole {
         let mut request = AssumeRole::new(&self.arn);
         if let Some(id) = &self.external_id {
             request = request.with_external_id(id);
         }
-        // The name of a session stands in the logs of the services, where a key's name says more than the time.
-        let is_name = |name: &&str| {
-            let is_taken = |byte: u8| byte.is_ascii_alphanumeric() || b"_+=,.@-".contains(&byte);
-            (2..=64).contains(&name.len()) && name.bytes().all(is_taken)
-        };
-        if let Some(name) = self.session_name.as_deref().or(Some(key).filter(is_name)) {
+        if let Some(name) = &self.session_name {
             request = request.with_session_name(name);
         }
         for (key, value) in &self.tags {
@@ -282,10 +326,12 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
 
     fn parse(text: &str) -> Result<Keys, String> {
-        Keys::parse(text, |_, _| Ok(Arc::new(Credentials::new("ROLE", "secret"))))
+        Keys::parse(text, |_| Ok(Arc::new(Credentials::new("ROLE", "secret"))))
     }
 
     #[test]
@@ -322,15 +368,99 @@ mod tests {
     }
 
     #[test]
-    fn keys_of_one_role_share_what_is_assumed_and_so_do_readings() {
-        let key = |id: &str| {
+    fn keys_share_what_is_assumed_only_if_they_share_the_name_of_its_sessions() {
+        let key = |id: &str, more: &str| {
             format!(
-                "[[key]]\naccess_key_id = '{id}'\nsecret_access_key = 's'\nservices = []\n[key.role]\narn = 'a'\n"
+                "[[key]]\naccess_key_id = '{id}'\nsecret_access_key = 's'\nservices = []\n[key.role]\narn = 'a'\n{more}\n"
             )
         };
-        let keys = parse(&(key("A") + &key("B"))).expect("a file");
+        let same = "session_name = 's1'";
+        let text = key("AA", "") + &key("BB", "") + &key("CC", same) + &key("DD", same);
+        let keys = parse(&text).expect("a file");
         let role = |id| keys.find(id).and_then(|key| key.role.clone()).expect("a role");
-        assert!(Arc::ptr_eq(&role("A"), &role("B")));
+        assert!(!Arc::ptr_eq(&role("AA"), &role("BB")));
+        assert!(Arc::ptr_eq(&role("CC"), &role("DD")));
+        let mut names: Vec<_> =
+            keys.roles.keys().map(|role| role.session_name.as_deref().expect("a name")).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["AA", "BB", "s1"]);
+    }
+
+    #[test]
+    fn paths_without_hosts_leave_the_bucket_open_where_hosts_name_it() {
+        let key = |id: &str, more: &str| {
+            format!("[[key]]\naccess_key_id = '{id}'\nsecret_access_key = 's'\n{more}\n")
+        };
+        let text = key("A", "services = ['s3']\npaths = ['/in/*']")
+            + &key("B", "services = ['*']\npaths = ['/in/*']")
+            + &key("C", "services = ['s3']\npaths = ['/in/*']\nhosts = ['own.s3.amazonaws.com']")
+            + &key("D", "services = ['s3']\npaths = ['*']")
+            + &key("E", "services = ['sqs']\npaths = ['/in/*']")
+            + &key("F", "services = ['s3']");
+        assert_eq!(parse(&text).expect("a file").of_any_bucket(), ["A", "B"]);
+    }
+
+    /// Changes the file whenever a role is asked for, which is while it is read, as often as it is to.
+    struct Changing {
+        path: PathBuf,
+        times: AtomicUsize,
+    }
+
+    impl Outside for Changing {
+        fn credentials(&self, _: Option<&str>) -> Arc<dyn ProvideCredentials> {
+            Arc::new(Credentials::new("A", "secret"))
+        }
+
+        fn scope(
+            &self,
+            _: &str,
+            _: &str,
+            _: Option<&str>,
+            _: Option<&str>,
+        ) -> Result<(String, String), String> {
+            Err("nothing is known".to_owned())
+        }
+
+        fn role(
+            &self,
+            profile: Option<&str>,
+            _: AssumeRole,
+        ) -> Result<Arc<dyn ProvideCredentials>, String> {
+            let left = |left: usize| left.checked_sub(1);
+            if self.times.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left).is_ok() {
+                let more =
+                    "\n[[key]]\naccess_key_id = 'C'\nsecret_access_key = 's'\nservices = []\n";
+                let text = fs::read_to_string(&self.path).expect("a file") + more;
+                fs::write(&self.path, text).expect("a file");
+            }
+            Ok(self.credentials(profile))
+        }
+    }
+
+    #[test]
+    fn a_file_that_changes_while_it_is_read_is_read_at_the_next_look() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("keys.toml");
+        let first = "[[key]]\naccess_key_id = 'A'\nsecret_access_key = 's'\nservices = []\n";
+        fs::write(&path, first).expect("a file");
+        let outside = Arc::new(Changing { path: path.clone(), times: AtomicUsize::new(1) });
+        let outside: Arc<dyn Outside> = outside;
+        let file = KeyFile::open(&path, &RouteConfig::default(), &outside).expect("keys");
+        let second = "[[key]]\naccess_key_id = 'B'\nsecret_access_key = 's'\nservices = []\n[key.role]\narn = 'a'\n";
+        fs::write(&path, second).expect("a file");
+        // A thread that fails at its look keeps nobody from the next one.
+        let look = std::panic::AssertUnwindSafe(|| {
+            let mut seen = file.seen.lock().expect("a lock");
+            seen.at = seen.at.checked_sub(PATIENCE * 2).expect("a time");
+            panic!("within a look");
+        });
+        std::panic::catch_unwind(look).expect_err("a panic");
+        let keys = file.keys();
+        assert!(keys.find("A").is_some() && keys.find("B").is_none(), "the half of a change");
+        let seen = file.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        { seen }.at -= PATIENCE * 2;
+        let keys = file.keys();
+        assert!(keys.find("A").is_none() && keys.find("B").is_some() && keys.find("C").is_some());
     }
 
     #[test]
@@ -369,16 +499,24 @@ mod tests {
     }
 
     #[test]
-    fn the_name_of_a_key_is_that_of_its_sessions_if_it_can_be() {
+    fn the_name_of_a_key_is_that_of_its_sessions_as_far_as_it_can_be() {
         let role = RoleConfig {
             arn: "a".to_owned(),
             external_id: None,
             session_name: None,
             tags: BTreeMap::new(),
         };
-        assert_eq!(role.request("sandbox-7").session_name(), Some("sandbox-7"));
-        assert_eq!(role.request("sand box").session_name(), None);
+        for (key, expected) in [
+            ("sandbox-7", "sandbox-7"),
+            ("sand box/é", "sand-box--"),
+            ("7", "key-7"),
+            ("", "key-"),
+            (&"a".repeat(70), &"a".repeat(64)),
+        ] {
+            let request = role.clone().named_after(key).request();
+            assert_eq!(request.session_name(), Some(expected));
+        }
         let role = RoleConfig { session_name: Some("s".to_owned()), ..role };
-        assert_eq!(role.request("sandbox-7").session_name(), Some("s"));
+        assert_eq!(role.named_after("sandbox-7").request().session_name(), Some("s"));
     }
 }

@@ -74,7 +74,7 @@ impl Resign {
             verifier = verifier.with_services([service]);
         }
         Ok(Resign {
-            keys: KeyFile::open(path, config.profile.as_deref(), outside)?,
+            keys: KeyFile::open(path, config, outside)?,
             verifier,
             derived: KeyCache::default(),
             nobody: Credentials::new("NOBODY", "never signs anything"),

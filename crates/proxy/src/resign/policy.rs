@@ -85,6 +85,12 @@ impl Policy {
         self.check_sources(asked)
     }
 
+    /// Whether its paths are those of any bucket, where the host of a request names it.
+    pub(super) fn leaves_bucket_open(&self) -> bool {
+        let has_paths = self.paths.as_ref().is_some_and(|paths| paths.iter().all(|it| it.0 != "*"));
+        has_paths && self.hosts.is_none() && self.services.has("s3")
+    }
+
     /// Whether what is read at another place than the request's own may be read.
     fn check_sources(&self, asked: Asked<'_>) -> Result<(), String> {
         let all_paths = self.paths.as_ref().is_none_or(|paths| paths.iter().any(|it| it.0 == "*"));
