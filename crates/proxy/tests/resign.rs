@@ -335,6 +335,22 @@ async fn unknown_keys_and_wrong_secrets_are_refused_in_the_words_of_the_service(
 }
 
 #[tokio::test]
+async fn no_body_is_read_for_a_key_that_nobody_has() {
+    let (_keys, service, proxy) = start().await;
+    let unknown = Credentials::new("CSPXBBBBBBBBBBBBBBBB", PLACEHOLDER);
+    let mut post = request("POST", "/");
+    *post.body_mut() = "meow".into();
+    // Its hash is in no header, so that the signature can be compared only once all of it came.
+    sign_as(&mut post, Payload::hash("meow"), "sqs", &unknown);
+    let text = String::from_utf8(wire(&post)).unwrap();
+    let head = text.strip_suffix("meow").unwrap();
+    assert!(!head.contains("x-amz-content-sha256"), "{head}");
+    let answer = tokio::time::timeout(Duration::from_secs(10), proxy.exchange(head)).await.unwrap();
+    assert_eq!(code(&answer), "InvalidClientTokenId", "{answer}");
+    assert_eq!(service.count(), 0);
+}
+
+#[tokio::test]
 async fn what_is_not_signed_as_it_must_be_is_refused() {
     let (_keys, service, proxy) = start().await;
     let edit = |edit: &dyn Fn(&mut Request<Bytes>)| {

@@ -39,6 +39,8 @@ pub(crate) struct Resign {
     derived: KeyCache,
     /// Does the work of a key that nobody has.
     nobody: Credentials,
+    /// What was derived for nobody, so that strangers push none of those out that have a key.
+    of_nobody: KeyCache,
 }
 
 /// A request whose signature held, and which its key allows.
@@ -78,6 +80,7 @@ impl Resign {
             verifier,
             derived: KeyCache::default(),
             nobody: Credentials::new("NOBODY", "never signs anything"),
+            of_nobody: KeyCache::default(),
         })
     }
 
@@ -103,16 +106,20 @@ impl Resign {
         let claim = self.verifier.claim(Head::from(parts), signing.clock());
         let claim = claim.map_err(|error| Refusal::unverified(&error))?;
         decision.claims(claim.access_key_id(), &claim.scope().to_string());
-        // A signature over the whole body that does not name its hash.
-        let held = match claim.payload() {
-            Some(_) => None,
-            None => Some(holding.within(OF_STRANGERS).hold(body).await?),
-        };
         let key = self.keys.keys().find(claim.access_key_id());
-        // An unknown key takes the same work as a known one.
-        let credentials = key.as_ref().map_or(&self.nobody, |key| &key.credentials);
+        // A signature over the whole body that does not name its hash. Nothing is held for a stranger: that the
+        // refusal then does not wait for the body tells which ids are known, and only ids, which are no secrets.
+        let held = match claim.payload() {
+            None if key.is_some() => Some(holding.within(OF_CLAIMANTS).hold(body).await?),
+            _ => None,
+        };
+        // Otherwise an unknown key takes the same work as a known one.
+        let (derived, credentials) = match &key {
+            Some(key) => (&self.derived, &key.credentials),
+            None => (&self.of_nobody, &self.nobody),
+        };
         let (id, secret) = (credentials.access_key_id(), credentials.secret_access_key());
-        let derived = self.derived.key(id, secret, &claim.scope());
+        let derived = derived.key(id, secret, &claim.scope());
         let known = key.as_ref().map(|_| Known::new(&derived));
         let (verified, check) = claim
             .verify(known, held.as_ref().map(|held| held.payload), &mut Scratch::new())
@@ -168,9 +175,9 @@ fn check_connection(parts: &Parts, verified: &Verified<'_>) -> Result<(), Refusa
 const OF_THE_CONNECTION: [&str; 6] =
     ["connection", "keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade"];
 
-/// Bytes of a body that is read before its signature can be compared, from whoever sends it. What is larger goes to
+/// Bytes of a body that is read before its signature can be compared, from whoever knows the id of a key. What is larger goes to
 /// services whose requests name the hash.
-const OF_STRANGERS: u64 = 128 << 20;
+const OF_CLAIMANTS: u64 = 128 << 20;
 
 /// Bytes of a chunk, which is in memory until its signature held. The chunks of SDKs have 64 KiB to 1 MiB.
 const CHUNK_LIMIT: usize = 4 << 20;
