@@ -170,6 +170,23 @@ fn a_key_is_printed_as_a_table_or_added_to_a_file_of_its_owner_s() {
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "no = toml =");
 }
 
+#[test]
+fn keys_that_are_added_at_once_are_all_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys.toml");
+    let file = path.to_str().unwrap();
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let output = run(countersign(&["proxy", "keys", "new", "--file", file]), b"");
+                assert!(output.status.success(), "{output:?}");
+            });
+        }
+    });
+    let table: toml::Table = toml::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    assert_eq!(table["key"].as_array().unwrap().len(), 8);
+}
+
 /// A server that answers each request with this body, and tells the heads.
 fn answering(body: String) -> (String, mpsc::Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

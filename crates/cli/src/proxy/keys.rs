@@ -91,6 +91,13 @@ impl New {
 
 /// Puts a file with one more table in the place of the one that is there: wholly or not at all.
 fn append(path: &Path, table: &str) -> io::Result<()> {
+    // A link stays one.
+    let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    // Whoever adds a key at the same time waits, so that none is lost.
+    #[cfg(unix)]
+    let _lock = lock(folder);
     let before = match fs::read_to_string(path) {
         Ok(text) => Zeroizing::new(text),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Zeroizing::default(),
@@ -99,19 +106,30 @@ fn append(path: &Path, table: &str) -> io::Result<()> {
     if toml::from_str::<toml::Table>(&before).is_err() {
         return Err(io::Error::other("what it holds is no TOML"));
     }
-    // A link stays one.
-    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     // Readable by its owner alone from the first.
-    let mut file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
     file.write_all(before.as_bytes())?;
     if !before.is_empty() {
         file.write_all(if before.ends_with('\n') { b"\n" } else { b"\n\n" })?;
     }
     file.write_all(table.as_bytes())?;
     file.as_file().sync_all()?;
-    file.persist(&path)?;
+    file.persist(path)?;
     Ok(())
+}
+
+/// Holds a folder for itself until this is dropped; the file in it is replaced, and a lock of its own with it. Where
+/// folders cannot be locked, as on some network file systems, nothing is held.
+#[cfg(unix)]
+fn lock(folder: &Path) -> Option<fs::File> {
+    use rustix::{
+        fs::{FlockOperation, flock},
+        io::retry_on_intr,
+    };
+
+    let folder = fs::File::open(folder).ok()?;
+    retry_on_intr(|| flock(&folder, FlockOperation::LockExclusive)).ok()?;
+    Some(folder)
 }
 
 /// So many characters of these, of which nobody can guess any.
