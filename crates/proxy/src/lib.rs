@@ -118,7 +118,7 @@
 //! tags = { team = "a" }
 //! ```
 //!
-//! The file is read again when it changes ([`Files`]); one that is broken leaves the keys of before.
+//! The file is read again when it changes (at most a second later); one that is broken leaves the keys of before.
 //!
 //! - **Verified** is the host as the client sent it. Where a route has an upstream, that host is signed and
 //!   sent, and `hosts` and `paths` hold for what is sent; clients of S3 then name buckets in the path. The region and
