@@ -156,7 +156,8 @@ async fn converse((socket, origin, permit): Accepted, server: Server) {
     let stream = match tls {
         None => Either::Left(stream),
         Some(tls) => {
-            let shaking = shake(tls, stream, serving.engine.timeouts.head);
+            // Apart, as the stream is: most connections are plain, and each would have room for this.
+            let shaking = Box::pin(shake(tls, stream, serving.engine.timeouts.head));
             let Some((stream, name)) = before_the_end(&server.stopped, shaking).await.flatten()
             else {
                 return;
@@ -191,13 +192,13 @@ async fn shake(
     tls: &Arc<ServerConfig>,
     stream: Plain,
     limit: Duration,
-) -> Option<(TlsStream<Plain>, Option<Arc<str>>)> {
+) -> Option<(Box<TlsStream<Plain>>, Option<Arc<str>>)> {
     let acceptor = TlsAcceptor::from(Arc::clone(tls));
     match timeout(limit, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => {
             let certificates = stream.get_ref().1.peer_certificates();
             let name = certificates.and_then(<[_]>::first).map(tls::name);
-            Some((stream, name))
+            Some((Box::new(stream), name))
         }
         Ok(Err(error)) => {
             tracing::debug!(%error, "a client failed at TLS");
