@@ -33,7 +33,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 from check_clients import Coprocess
 from check_proxy import key_of, new_key, refusal, send
-from checks import BINARY, Checks, Credentials, clean_environment, run, text
+from checks import BINARY, Checks, Credentials, Loopback, clean_environment, run, text
 from judge import judge
 from proxying import certificate, proxying, route
 from recorder import Recorder
@@ -90,24 +90,12 @@ def main() -> None:
 # What passes between proxy and client.
 
 
-class Tap(socketserver.ThreadingTCPServer):
+class Tap(Loopback):
     """Stands between clients and a proxy, alters nothing, and keeps what goes back."""
 
-    daemon_threads = True
-    request_queue_size = 64
-
     def __init__(self, port: int):
-        super().__init__(("127.0.0.1", 0), TapHandler)
-        self.to, self.port, self.back = port, self.server_address[1], []
-
-    @contextmanager
-    def serving(self):
-        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
-        try:
-            yield self
-        finally:
-            self.shutdown()
-            self.server_close()
+        super().__init__(TapHandler)
+        self.to, self.back = port, []
 
     def holds(self, *names: str) -> list:
         """Which of these went back to a client, as they are or as a URL writes them."""

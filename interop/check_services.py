@@ -21,7 +21,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -35,7 +34,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.credentials import Credentials as BotocoreCredentials
 from botocore.httpsession import URLLib3Session
-from checks import BINARY, Checks, Credentials, clean_environment, run, text
+from checks import BINARY, Checks, Credentials, Loopback, clean_environment, run, text
 from servers import NotStarted, moto
 from wire import Listener, listening
 
@@ -300,23 +299,12 @@ class Place:
         return verdict
 
 
-class Proxy(socketserver.ThreadingTCPServer):
+class Proxy(Loopback):
     """A proxy for what goes over TLS; whatever is asked for, it leads to one port."""
 
-    daemon_threads = True
-
     def __init__(self, port: int):
-        super().__init__(("127.0.0.1", 0), ProxyHandler)
-        self.port, self.url, self.asked = port, f"http://127.0.0.1:{self.server_address[1]}", []
-
-    @contextmanager
-    def serving(self):
-        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
-        try:
-            yield self
-        finally:
-            self.shutdown()
-            self.server_close()
+        super().__init__(ProxyHandler)
+        self.to, self.url, self.asked = port, f"http://127.0.0.1:{self.port}", []
 
 
 class ProxyHandler(socketserver.BaseRequestHandler):
@@ -330,7 +318,7 @@ class ProxyHandler(socketserver.BaseRequestHandler):
                 return
             head += piece
         self.server.asked.append(text(head.partition(b" HTTP/")[0]))
-        with socket.create_connection(("127.0.0.1", self.server.port)) as server:
+        with socket.create_connection(("127.0.0.1", self.server.to)) as server:
             self.request.sendall(b"HTTP/1.1 200 -\r\n\r\n")
             back = threading.Thread(target=pour, args=(server, self.request), daemon=True)
             back.start()

@@ -1,8 +1,10 @@
 """What both check programs share: counting, and running `countersign` in a clean environment."""
 
 import os
+import socketserver
 import subprocess
 import sys
+import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +35,27 @@ class Checks:
     def finish(self) -> None:
         print(f"{self.program}: {self.passed} ok, {self.failed} failed", flush=True)
         sys.exit(1 if self.failed else 0)
+
+
+class Loopback(socketserver.ThreadingTCPServer):
+    """Listens on a free port of loopback, and has a thread for each connection."""
+
+    daemon_threads = True
+    allow_reuse_address = True
+    request_queue_size = 64
+
+    def __init__(self, handler: type):
+        super().__init__(("127.0.0.1", 0), handler)
+        self.port = self.server_address[1]
+
+    @contextmanager
+    def serving(self):
+        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
+        try:
+            yield self
+        finally:
+            self.shutdown()
+            self.server_close()
 
 
 @dataclass(frozen=True)

@@ -5,18 +5,15 @@ import re
 import socketserver
 import ssl
 import threading
-from contextlib import contextmanager
 from pathlib import Path
 
+from checks import Loopback
 
-class Recorder(socketserver.ThreadingTCPServer):
-    daemon_threads = True
-    allow_reuse_address = True
 
+class Recorder(Loopback):
     def __init__(self, tls: tuple[Path, Path] | None = None):
         """`tls` is a certificate and its key."""
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.port = self.server_address[1]
+        super().__init__(Handler)
         self.recorded: queue.Queue[bytes] = queue.Queue()
         self.status = 200
         # An answer waits for this event; clear it to look at a client that is still running.
@@ -26,16 +23,6 @@ class Recorder(socketserver.ThreadingTCPServer):
         if tls:
             self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             self.context.load_cert_chain(*tls)
-
-    @contextmanager
-    def serving(self):
-        thread = threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True)
-        thread.start()
-        try:
-            yield self
-        finally:
-            self.shutdown()
-            self.server_close()
 
     def take(self, seconds: float = 10) -> bytes:
         """The one request received since the last call; an error when there was another number."""

@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from checks import BINARY, clean_environment
+from checks import BINARY, Loopback, clean_environment
 from recorder import read_request
 from servers import NotStarted
 
@@ -130,29 +130,16 @@ def listening(keys: list, directory: Path, tls: tuple | None = None):
             process.wait()
 
 
-class Relay(socketserver.ThreadingTCPServer):
+class Relay(Loopback):
     """Stands between client and listener, alters nothing, and keeps what passed."""
 
-    daemon_threads = True
-    allow_reuse_address = True
-    request_queue_size = 64
-
     def __init__(self, listener: Listener, tls: tuple | None = None):
-        super().__init__(("127.0.0.1", 0), RelayHandler)
-        self.listener, self.port, self.context = listener, self.server_address[1], None
+        super().__init__(RelayHandler)
+        self.listener, self.context = listener, None
         if tls:
             self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             self.context.load_cert_chain(*tls)
         self.passed: queue.Queue = queue.Queue()
-
-    @contextmanager
-    def serving(self):
-        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
-        try:
-            yield self
-        finally:
-            self.shutdown()
-            self.server_close()
 
     def take(self) -> Exchange:
         """The one request that passed since the last call; an error if there was another number."""
