@@ -51,6 +51,9 @@ pin_project! {
         piece: Option<B::Data>,
         // Gone once the end was written, or an error was.
         signer: Option<ChunkSigner>,
+        // Small chunks are handed on by the dozen. A large one goes alone: the next would take room of its
+        // own beside it.
+        is_small: bool,
         wire: ChunkBuffer,
         // How many bytes are still to be handed on.
         left: u64,
@@ -60,8 +63,9 @@ pin_project! {
 impl<B: Body> ChunkedBody<B> {
     /// The body in chunks that `signer` signs.
     pub fn new(body: B, signer: ChunkSigner) -> ChunkedBody<B> {
-        let left = signer.encoded_len();
-        ChunkedBody { body, piece: None, signer: Some(signer), wire: ChunkBuffer::new(), left }
+        let (left, is_small) = (signer.encoded_len(), signer.next_len() < LARGE);
+        let wire = ChunkBuffer::new();
+        ChunkedBody { body, piece: None, signer: Some(signer), is_small, wire, left }
     }
 }
 
@@ -89,7 +93,11 @@ where
             let result = match this.piece.as_mut().filter(Buf::has_remaining) {
                 Some(piece) => {
                     let now = piece.chunk();
-                    let now = &now[..now.len().min(AT_ONCE)];
+                    let most = match *this.is_small {
+                        true => AT_ONCE,
+                        false => signer.until_end().min(AT_ONCE),
+                    };
+                    let now = &now[..now.len().min(most)];
                     let result = signer.push(now, this.wire);
                     let count = now.len();
                     piece.advance(count);
@@ -134,3 +142,5 @@ impl<B: Body> fmt::Debug for ChunkedBody<B> {
 /// How much of a piece is signed before what is ready of it is handed on: a piece may be a file in
 /// memory, which is not to be there twice.
 const AT_ONCE: usize = 64 << 10;
+/// From here on a chunk is large.
+const LARGE: usize = 16 << 10;

@@ -220,6 +220,33 @@ impl ChunkSigner {
         self.size_of(self.left)
     }
 
+    /// How many bytes more end the chunk that [`push`](ChunkSigner::push) has begun; [`next_len`] if none is.
+    ///
+    /// Whoever pushes no more than this at once has one chunk in the buffer, and no room beside it is taken
+    /// for the next.
+    ///
+    /// [`next_len`]: ChunkSigner::next_len
+    ///
+    /// ```
+    /// # use std::time::SystemTime;
+    /// # use countersign::{Credentials, Signer, chunked::{ChunkBuffer, Chunks}};
+    /// # let mut put = http::Request::put("https://bucket.s3.amazonaws.com/cat").body(())?;
+    /// # let (credentials, now) = (Credentials::new("AKIDEXAMPLE", "secret"), SystemTime::now());
+    /// # let signer = Signer::new("us-east-1", "s3");
+    /// let chunks = Chunks::signed(10_000).with_chunk_size(8192);
+    /// let mut signer = signer.sign_chunked(&mut put, chunks, &credentials, now)?;
+    /// let mut wire = ChunkBuffer::new();
+    /// signer.push(b"meow", &mut wire)?;
+    /// assert_eq!(signer.until_end(), 8188);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn until_end(&self) -> usize {
+        match self.size - self.filled {
+            0 => self.next_len(),
+            more => more,
+        }
+    }
+
     /// Takes the next chunk whole, and returns what is to be sent before and behind it.
     ///
     /// # Errors

@@ -256,7 +256,7 @@ impl Default for Limits {
             requests: 10_000,
             rate: None,
             burst: None,
-            head: 64 << 10,
+            head: 32 << 10,
             headers: 100,
             body: 5 << 30,
             memory: 64 << 10,

@@ -4,7 +4,7 @@ use std::{
     borrow::Cow,
     error::Error,
     net::IpAddr,
-    pin::pin,
+    pin::{Pin, pin},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -260,18 +260,18 @@ impl Engine {
         record.sent = Some(progress.clone());
         let request = Request::from_parts(parts, progress.watch(body));
         let sent = signing.clock();
-        let connections = &route.connections;
-        let exchange = exchange(
-            connections,
+        let exchange = Exchange {
+            connections: &route.connections,
             signing,
-            &signer,
-            request,
+            signer: &signer,
             is_upgrade,
             again,
-            &progress,
-            &mut credentials,
-        );
-        let (mut response, lease) = self.in_time(exchange, &progress).await?;
+            progress: &progress,
+        };
+        let (mut response, lease) = {
+            let exchange = pin!(exchange.run(request, &mut credentials));
+            self.in_time(exchange, &progress).await?
+        };
         // Whoever can forge a date decides when signatures begin to hold.
         if route.https {
             signing.observe(response.headers(), sent);
@@ -392,11 +392,10 @@ impl Engine {
     /// Waits for an answer as long as the service takes what comes.
     async fn in_time<T>(
         &self,
-        answer: impl Future<Output = Result<T, Refusal>>,
+        mut answer: Pin<&mut impl Future<Output = Result<T, Refusal>>>,
         progress: &Progress,
     ) -> Result<T, Refusal> {
         let limit = self.timeouts.response;
-        let mut answer = pin!(answer);
         loop {
             let until = progress.last() + limit;
             tokio::select! {
@@ -429,46 +428,52 @@ impl Engine {
     }
 }
 
-/// Sends a request and waits for the head of the answer.
-///
-/// A connection that was kept may end at the moment of its use. Then the request is signed anew and sent once
-/// more, on another: if nothing of it was sent, or if it may be sent twice.
-#[expect(clippy::too_many_arguments, reason = "all of it is of this one request")]
-async fn exchange(
-    connections: &Connections,
-    signing: &Signing,
-    signer: &Signer,
-    request: Request<Body>,
+/// How a signed request is sent.
+struct Exchange<'a> {
+    connections: &'a Connections,
+    signing: &'a Signing,
+    signer: &'a Signer,
     is_upgrade: bool,
     again: Again,
-    progress: &Progress,
-    credentials: &mut Credentials,
-) -> Result<(Response<Incoming>, Option<Lease>), Refusal> {
-    let Connections { any, upgradable } = connections;
-    let line = match is_upgrade {
-        true => upgradable.open(request.uri(), true).await,
-        false => any.line(request.uri()).await,
-    };
-    let line = line.map_err(|error| not_sent(&error))?;
-    if !line.is_kept {
-        return line.send(request).await.map_err(|error| not_sent(&error));
+    progress: &'a Progress,
+}
+
+impl Exchange<'_> {
+    /// Sends it and waits for the head of the answer.
+    ///
+    /// A connection that was kept may end at the moment of its use. Then the request is signed anew and sent
+    /// once more, on another: if nothing of it was sent, or if it may be sent twice.
+    async fn run(
+        self,
+        request: Request<Body>,
+        credentials: &mut Credentials,
+    ) -> Result<(Response<Incoming>, Option<Lease>), Refusal> {
+        let Connections { any, upgradable } = self.connections;
+        let line = match self.is_upgrade {
+            true => upgradable.open(request.uri(), true).await,
+            false => any.line(request.uri()).await,
+        };
+        let line = line.map_err(|error| not_sent(&error))?;
+        if !line.is_kept {
+            return line.send(request).await.map_err(|error| not_sent(&error));
+        }
+        let copy = self.again.copy(&request, self.progress);
+        let mut failed = match line.send(request).await {
+            Ok(sent) => return Ok(sent),
+            Err(failed) => failed,
+        };
+        let unsent = failed.request.take().map(|request| *request);
+        let Some(request) = unsent.or(copy).filter(|_| failed.is_end()) else {
+            return Err(not_sent(&failed));
+        };
+        let (mut parts, body) = request.into_parts();
+        if let Some(payload) = self.again.payload {
+            *credentials = self.signing.credentials().await?;
+            self.signing.sign(self.signer, &mut parts, payload, credentials)?;
+        }
+        let line = any.open(&parts.uri, false).await.map_err(|error| not_sent(&error))?;
+        line.send(Request::from_parts(parts, body)).await.map_err(|error| not_sent(&error))
     }
-    let copy = again.copy(&request, progress);
-    let mut failed = match line.send(request).await {
-        Ok(sent) => return Ok(sent),
-        Err(failed) => failed,
-    };
-    let unsent = failed.request.take().map(|request| *request);
-    let Some(request) = unsent.or(copy).filter(|_| failed.is_end()) else {
-        return Err(not_sent(&failed));
-    };
-    let (mut parts, body) = request.into_parts();
-    if let Some(payload) = again.payload {
-        *credentials = signing.credentials().await?;
-        signing.sign(signer, &mut parts, payload, credentials)?;
-    }
-    let line = any.open(&parts.uri, false).await.map_err(|error| not_sent(&error))?;
-    line.send(Request::from_parts(parts, body)).await.map_err(|error| not_sent(&error))
 }
 
 /// A body that goes with its signature, what it takes to send both once more, and who signed.

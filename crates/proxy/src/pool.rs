@@ -95,6 +95,11 @@ impl Pool {
 
     /// A new connection. One that can be upgraded is never kept.
     pub(crate) async fn open(self: &Arc<Pool>, uri: &Uri, upgrades: bool) -> Result<Line, NotSent> {
+        // Rare, and larger than all else that a request needs while it waits.
+        Box::pin(self.connect(uri, upgrades)).await
+    }
+
+    async fn connect(self: &Arc<Pool>, uri: &Uri, upgrades: bool) -> Result<Line, NotSent> {
         let stream = self.connector.clone().call(uri.clone()).await.map_err(NotSent::connect)?;
         let is_http_2 = stream.connected().is_negotiated_h2();
         let mut home = self.home(uri)?;
