@@ -275,6 +275,13 @@ fn settings_are_read_from_a_file_and_checked() {
     };
     let route = "[[route]]\nupstream = \"https://sqs.eu-west-1.amazonaws.com\"\n";
     assert_eq!(check(route), (Some(0), String::new()));
+    let audit = folder.path().join("audit.jsonl");
+    let audited = format!("audit = {:?}\n{route}", audit.display().to_string());
+    assert_eq!(check(&audited), (Some(0), String::new()));
+    assert!(!audit.exists(), "a check leaves nothing behind");
+    std::fs::write(&audit, "{}\n").unwrap();
+    assert_eq!(check(&audited), (Some(0), String::new()));
+    assert_eq!(std::fs::read_to_string(&audit).unwrap(), "{}\n");
     for (text, expected) in [
         ("", "there is no route"),
         ("lisen = []", "unknown field `lisen`"),

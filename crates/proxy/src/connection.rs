@@ -172,15 +172,14 @@ async fn converse((socket, origin, permit): Accepted, server: Server) {
     let stopped = server.stopped.clone();
     serve_connection(stream, &serving, stopped, move |request| {
         let (engine, peer) = (server.handle.engine(), peer.clone());
-        let to = (request.method() == Method::CONNECT).then(|| server.clone());
-        async move {
-            match (to, &engine.connecting) {
-                (Some(server), Some(connecting)) => {
-                    // Rare, and larger than all else.
-                    Box::pin(connect::answer(server, connecting, &engine, request, peer)).await
-                }
-                _ => engine.answer(request, peer).await,
+        let connecting = engine.connecting.as_ref().filter(|_| request.method() == Method::CONNECT);
+        match connecting.map(Arc::clone) {
+            // Rare, and larger than all else.
+            Some(connecting) => {
+                let server = server.clone();
+                Either::Left(Box::pin(connect::answer(server, connecting, engine, request, peer)))
             }
+            None => Either::Right(engine.answer(request, peer)),
         }
     })
     .await;

@@ -4,7 +4,6 @@ use std::{
     borrow::Cow,
     error::Error,
     net::IpAddr,
-    pin::{Pin, pin},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -68,7 +67,7 @@ pub(crate) struct Engine {
     /// Ends what is still in flight when there is no more time for it.
     pub(crate) cut: CancellationToken,
     /// What is done with tunnels, unless they are refused.
-    pub(crate) connecting: Option<Connecting>,
+    pub(crate) connecting: Option<Arc<Connecting>>,
 }
 
 /// Who sent a request.
@@ -116,11 +115,11 @@ struct Record {
 impl Engine {
     /// The answer to a request: the service's, or a refusal. It is logged and counted when its body has
     /// passed.
-    pub(crate) async fn answer(
-        &self,
+    pub(crate) fn answer(
+        self: Arc<Self>,
         mut request: Request<Incoming>,
         peer: Peer,
-    ) -> Response<Body> {
+    ) -> impl Future<Output = Response<Body>> + Send {
         self.metrics.in_flight.inc();
         let mut record = Record {
             id: self.ids.next(),
@@ -144,22 +143,25 @@ impl Engine {
         let mut wire = refuse::wire("", request.headers());
         let client = upgrade::on(&mut request);
         let is_http_1 = request.version() < Version::HTTP_2;
-        let answered = self.forward(request, &mut record, &mut wire, client).await;
-        let (response, look_out, lease) = answered.unwrap_or_else(|refusal| {
-            self.metrics.refused(refusal.reason);
-            if let Some(decision) = &mut record.decision {
-                decision.refuse(&refusal, self.audit.as_deref());
-            }
-            record.reason = Some(refusal.reason);
-            let mut response = refusal.response(wire, record.id);
-            // Whatever comes behind a malformed request may be a part of it.
-            if is_http_1 && refusal.reason == Reason::Malformed {
-                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-            }
-            (response, None, None)
-        });
-        record.status = response.status().as_u16();
-        response.map(|body| Answer::new(body, Passing { record, look_out, lease }).boxed_unsync())
+        async move {
+            let answered = self.forward(request, &mut record, &mut wire, client).await;
+            let (response, look_out, lease) = answered.unwrap_or_else(|refusal| {
+                self.metrics.refused(refusal.reason);
+                if let Some(decision) = &mut record.decision {
+                    decision.refuse(&refusal, self.audit.as_deref());
+                }
+                record.reason = Some(refusal.reason);
+                let mut response = refusal.response(wire, record.id);
+                // Whatever comes behind a malformed request may be a part of it.
+                if is_http_1 && refusal.reason == Reason::Malformed {
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                (response, None, None)
+            });
+            record.status = response.status().as_u16();
+            let passing = Passing { record, look_out, lease };
+            response.map(|body| Answer::new(body, passing).boxed_unsync())
+        }
     }
 
     async fn forward(
@@ -218,11 +220,13 @@ impl Engine {
         if let (Some(resign), Some(decision)) = (&route.resign, &mut record.decision) {
             let came = Came { parts: &parts, url: &url, host: &host, https: route.https };
             let (signing, holding) = (&route.signing, &self.holding);
-            let (signing, one) = resign.admit(came, &mut body, holding, signing, decision).await?;
-            (of_key, admitted) = (Some(signing), Some(one));
+            // Apart, as all that is large and not for every request: it would have room in each.
+            let admitting = Box::pin(resign.admit(came, &mut body, holding, signing, decision));
+            let (signing, one) = admitting.await?;
+            (of_key, admitted) = (Some(Box::new(signing)), Some(Box::new(one)));
         }
         parts.uri = url;
-        let signing = of_key.as_ref().unwrap_or(&route.signing);
+        let signing = of_key.as_deref().unwrap_or(&route.signing);
         let signer = match &admitted {
             Some(admitted) => Cow::Owned(admitted.signer.clone()),
             None => signing.signer(&host, parts.uri.path())?,
@@ -246,7 +250,10 @@ impl Engine {
         let (body, again, mut credentials) = match admitted {
             Some(admitted) => {
                 let https = route.https;
-                admitted.sign(signing, &self.holding, https, &mut parts, body, has_length).await?
+                let holding = &self.holding;
+                let signed =
+                    Box::pin(admitted.sign(signing, holding, https, &mut parts, body, has_length));
+                signed.await?
             }
             None => self.sign(route, &signer, credentials, &mut parts, body, has_length).await?,
         };
@@ -268,10 +275,9 @@ impl Engine {
             again,
             progress: &progress,
         };
-        let (mut response, lease) = {
-            let exchange = pin!(exchange.run(request, &mut credentials));
-            self.in_time(exchange, &progress).await?
-        };
+        // Until here a request may wait long for its body.
+        let exchange = Box::pin(exchange.run(request, &mut credentials));
+        let (mut response, lease) = self.in_time(exchange, &progress).await?;
         // Whoever can forge a date decides when signatures begin to hold.
         if route.https {
             signing.observe(response.headers(), sent);
@@ -392,7 +398,7 @@ impl Engine {
     /// Waits for an answer as long as the service takes what comes.
     async fn in_time<T>(
         &self,
-        mut answer: Pin<&mut impl Future<Output = Result<T, Refusal>>>,
+        mut answer: impl Future<Output = Result<T, Refusal>> + Unpin,
         progress: &Progress,
     ) -> Result<T, Refusal> {
         let limit = self.timeouts.response;

@@ -71,8 +71,8 @@ impl Handle {
     /// Serves by these settings from now on, and reads all files anew that they name. What is under way ends by the
     /// old ones; connections stay, with the certificates that they were made with.
     ///
-    /// A client whose certificate is trusted no more keeps the connections that it has. One that showed none is
-    /// refused on them once certificates are asked for.
+    /// A client whose certificate is trusted no more keeps the connections that it has, and one whose secret is
+    /// withdrawn the tunnels. One that showed no certificate is refused on its connections once they are asked for.
     ///
     /// Where it listens and how many connections it takes stays as it was: these are settings for the next start. The
     /// others must be right for both: where it listens now, and where it will.
@@ -141,7 +141,7 @@ impl Handle {
 impl Engine {
     /// Says what is amiss with the settings, though all works.
     pub(crate) fn warn(&self) {
-        self.connecting.iter().for_each(Connecting::warn);
+        self.connecting.iter().for_each(|it| it.warn());
         self.routes.iter().filter_map(|route| route.resign.as_ref()).for_each(Resign::warn);
     }
 
@@ -223,7 +223,7 @@ impl Serving {
             nowhere: Arc::from(""),
             upgraded: last.map_or_else(TaskTracker::new, |last| last.upgraded.clone()),
             cut: last.map_or_else(CancellationToken::new, |last| last.cut.clone()),
-            connecting: connecting.transpose()?,
+            connecting: connecting.transpose()?.map(Arc::new),
         };
         Ok(Serving {
             engine: Arc::new(engine),

@@ -243,8 +243,17 @@ impl ProxyCommand {
         let config = self.config()?;
         let logging = Logging::start(self.level(&config));
         let world = Arc::new(World::default());
+        // A check leaves nothing behind, least of all a file of whoever checked.
+        let is_new = |path: &PathBuf| self.check && !path.exists();
+        let audit = config.audit.clone().filter(is_new);
         let proxy = Proxy::new(config.clone(), world.clone()).map_err(Failure::input)?;
         if self.check {
+            if let Some(path) = &audit {
+                fs::remove_file(path).map_err(|error| {
+                    let path = path.display();
+                    Failure::input(format_args!("`{path}` was made to try it, and stays: {error}"))
+                })?;
+            }
             for line in summary::lines(&config) {
                 anstream::println!("{line}");
             }
@@ -314,9 +323,10 @@ impl ProxyCommand {
     }
 
     /// Gives the proxy the settings as they are now; the log has their level again.
-    fn reload(&self, handle: &Handle, levels: &Levels) -> Result<(), Failure> {
+    fn reload(&self, handle: &Handle, world: &World, levels: &Levels) -> Result<(), Failure> {
         let config = self.config()?;
         let level = self.level(&config);
+        world.ask_again();
         handle.reload(config).map_err(Failure::input)?;
         levels.set(level);
         Ok(())
@@ -408,9 +418,11 @@ async fn obey(
             Order::Less => levels.step(false),
             Order::Reload => {
                 let (command, handle, levels) = (command.clone(), handle.clone(), levels.clone());
+                let of_reload = Arc::clone(&world);
                 // It reads files, and may ask for a region.
-                let reloading =
-                    tokio::task::spawn_blocking(move || command.reload(&handle, &levels));
+                let reloading = tokio::task::spawn_blocking(move || {
+                    command.reload(&handle, &of_reload, &levels)
+                });
                 match reloading.await {
                     Ok(Ok(())) => {
                         tracing::info!("the settings are read again");

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use countersign::providers::{
@@ -23,7 +23,7 @@ pub(super) struct World {
     providers: Mutex<HashMap<Option<String>, Cached>>,
     /// The profiles whose credentials are renewed in time.
     refreshed: Mutex<HashSet<Option<String>>>,
-    region: OnceLock<Result<Option<String>, String>>,
+    region: Mutex<Option<Result<Option<String>, String>>>,
 }
 
 impl World {
@@ -39,13 +39,20 @@ impl World {
         self.providers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The region of the environment, the profile or the instance, which is asked once.
+    /// The region of the environment, the profile or the instance, which is asked once: a request waits for it.
     fn region(&self) -> Result<Option<String>, Failure> {
-        let found = self.region.get_or_init(|| {
+        let mut region = self.region.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = region.get_or_insert_with(|| {
             let chain = RegionChain::standard(&http_client::ports(None));
             pollster::block_on(chain.provide()).map_err(|error| with_sources(&error))
         });
         found.clone().map_err(Failure::credentials)
+    }
+
+    /// Asks anew what could not be told.
+    pub(super) fn ask_again(&self) {
+        let mut region = self.region.lock().unwrap_or_else(PoisonError::into_inner);
+        region.take_if(|found| !matches!(found, Ok(Some(_))));
     }
 }
 
@@ -102,6 +109,20 @@ impl Outside for World {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_region_that_could_not_be_told_is_asked_for_again() {
+        for (found, stays) in [
+            (Ok(Some("eu-west-1".to_owned())), true),
+            (Ok(None), false),
+            (Err("the metadata service is away".to_owned()), false),
+        ] {
+            let world = World { region: Mutex::new(Some(found.clone())), ..World::default() };
+            assert_eq!(world.region().ok(), found.ok());
+            world.ask_again();
+            assert_eq!(world.region.lock().expect("nobody panics here").is_some(), stays);
+        }
+    }
 
     #[test]
     fn a_scope_is_what_settings_and_host_say_together() {

@@ -92,8 +92,8 @@ impl Connecting {
 /// connection until it ends.
 pub(crate) async fn answer(
     server: Server,
-    connecting: &Connecting,
-    engine: &Engine,
+    connecting: Arc<Connecting>,
+    engine: Arc<Engine>,
     mut request: Request<Incoming>,
     mut peer: Peer,
 ) -> Response<Body> {
@@ -112,7 +112,7 @@ pub(crate) async fn answer(
             identified?;
         }
         host = target.authority.to_string();
-        let way = connecting.way(engine, &target).await?;
+        let way = connecting.way(&engine, &target).await?;
         Ok((target, way))
     };
     let found = found.await;
@@ -195,7 +195,9 @@ impl Tunnel {
         let Ok(client) = client.await else { return };
         let _open = engine.metrics.tunnel();
         let limit = engine.timeouts.head;
-        let shaking = timeout(limit, shake(TokioIo::new(client), tls, &self.target.name));
+        // Apart: it has no room in the tunnel that outlives it.
+        let shaking = shake(TokioIo::new(client), tls, &self.target.name);
+        let shaking = Box::pin(timeout(limit, shaking));
         let Some(shaken) = before_the_end(&self.server.stopped, shaking).await else { return };
         let stream = match shaken {
             Ok(Ok(stream)) => stream,
@@ -206,8 +208,7 @@ impl Tunnel {
         let peer = Peer { https: true, tunnel, ..self.peer };
         let Server { handle, stopped, .. } = self.server;
         serve_connection(stream, &serving, stopped, move |request| {
-            let (engine, peer) = (handle.engine(), peer.clone());
-            async move { engine.answer(request, peer).await }
+            handle.engine().answer(request, peer.clone())
         })
         .await;
     }
