@@ -29,6 +29,7 @@ use crate::{
     Config, Limits, admin,
     body::{Answer, Body, Watch},
     connect,
+    first::Begun,
     forward::Peer,
     inbound::tls,
     listen::{Listener, Origin, Socket},
@@ -258,17 +259,33 @@ pub(crate) async fn serve_connection<S, A, F>(
         }
     });
     let limit = serving.engine.timeouts.head;
+    // Before its first request nothing else limits how long a connection may say nothing, and to shut it down
+    // would lose a request that is on its way.
+    let mut stop = stopped.clone();
+    let mut at_last = pin!(async {
+        tokio::select! {
+            () = sleep(limit) => true,
+            () = async { wanted(&mut stop).await; sleep(GRACE).await; } => false,
+        }
+    });
+    let stream = tokio::select! {
+        // What has come is read before anything else is decided.
+        biased;
+        begun = Begun::wait(stream) => match begun {
+            Ok(stream) => stream,
+            Err(_) => return,
+        },
+        _ = at_last.as_mut() => return,
+    };
     let mut connection =
         pin!(serving.builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
-    // Before its first request nothing limits how long a connection may say nothing, and to shut it down
-    // would lose a request that is on its way.
     tokio::select! {
-        // What has come is read before anything else is decided.
         biased;
         _ = connection.as_mut() => return,
         _ = requests.changed() => {}
-        () = sleep(limit) => return,
-        () = async { wanted(&mut stopped).await; sleep(GRACE).await; } => {}
+        is_late = at_last => if is_late {
+            return;
+        }
     }
     tokio::select! {
         biased;

@@ -149,6 +149,7 @@ mod carry;
 mod config;
 mod connect;
 mod connection;
+mod first;
 mod forward;
 mod head;
 mod host;

@@ -1,0 +1,156 @@
+//! The first head on a connection, read before HTTP has room for it.
+//!
+//! What speaks HTTP takes some 24 KiB for each connection as soon as a byte comes. Whoever sends a head byte by byte,
+//! or none, should not have that.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::{Buf, Bytes};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+
+/// A connection on which a head has come, or as much as tells that it is none.
+pub(crate) struct Begun<S> {
+    first: Bytes,
+    stream: S,
+}
+
+impl<S: AsyncRead + Unpin> Begun<S> {
+    /// Waits for the end of the first head. Whether it is one, is for others to say.
+    pub(crate) async fn wait(mut stream: S) -> io::Result<Begun<S>> {
+        let mut first = Vec::with_capacity(USUAL);
+        loop {
+            let seen = first.len();
+            let count = stream.read_buf(&mut first).await?;
+            if count == 0 || is_enough(&first, seen) {
+                return Ok(Begun { first: first.into(), stream });
+            }
+        }
+    }
+}
+
+/// Whether more would tell nothing new, of which so much was looked at before.
+fn is_enough(first: &[u8], seen: usize) -> bool {
+    // The end of the last line, and an empty one; as HTTP is read, with or without returns.
+    let behind = &first[seen.saturating_sub(2)..];
+    let has_end = behind.windows(2).any(|pair| pair == b"\n\n")
+        || behind.windows(3).any(|three| three == b"\n\r\n");
+    // No method begins so: the client speaks TLS, or nonsense.
+    let is_http =
+        first.first().is_some_and(|byte| byte.is_ascii_graphic() || b"\r\n".contains(byte));
+    has_end || !is_http || first.len() >= LONG
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Begun<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        to: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.first.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(cx, to);
+        }
+        let count = self.first.len().min(to.remaining());
+        to.put_slice(&self.first[..count]);
+        self.first.advance(count);
+        if self.first.is_empty() {
+            self.first = Bytes::new();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Begun<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        from: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, from)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        from: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, from)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// Of most heads.
+const USUAL: usize = 512;
+/// A head that is longer comes from somebody who has much to say: HTTP takes over.
+const LONG: usize = 8 << 10;
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncWriteExt, duplex};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_head_is_waited_for_and_nothing_of_what_came_is_lost() {
+        let long = [b"GET / HTTP/1.1\r\nx: ".to_vec(), vec![b'a'; LONG]].concat();
+        for (pieces, comes_before) in [
+            (&[&b"GET / HTTP/1.1\r"[..], b"\nhost: h\r\n\r", b"\nbody"][..], 3),
+            (&[b"GET / HTTP/1.1\nhost: h\n", b"\n", b"body"], 2),
+            (&[b"\r\nGET / HTTP/1.1\r\n", b"\r\n"], 2),
+            // The preface of HTTP/2 looks like one.
+            (&[b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"frames"], 1),
+            (&[b"\x16\x03\x01", b"TLS"], 1),
+            (&[&long, b"aaa"], 1),
+        ] {
+            let (mut client, server) = duplex(1 << 20);
+            let mut begun = Box::pin(Begun::wait(server));
+            for (at, piece) in pieces.iter().enumerate() {
+                client.write_all(piece).await.expect("room");
+                if at + 1 < comes_before {
+                    let now = std::future::poll_fn(|cx| Poll::Ready(begun.as_mut().poll(cx)));
+                    assert!(now.await.is_pending(), "{:?}", piece.escape_ascii().to_string());
+                }
+                if at + 1 == comes_before {
+                    break;
+                }
+            }
+            let mut begun = begun.await.expect("a head");
+            for piece in &pieces[comes_before..] {
+                client.write_all(piece).await.expect("room");
+            }
+            client.shutdown().await.expect("an end");
+            let mut all = Vec::new();
+            begun.read_to_end(&mut all).await.expect("all of it");
+            assert_eq!(all, pieces.concat());
+            begun.write_all(b"answer").await.expect("room");
+            let mut answer = [0; 6];
+            client.read_exact(&mut answer).await.expect("an answer");
+            assert_eq!(&answer, b"answer");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_client_that_leaves_ends_the_wait() {
+        let (mut client, server) = duplex(100);
+        client.write_all(b"GET /").await.expect("room");
+        drop(client);
+        let mut begun = Begun::wait(server).await.expect("an end");
+        let mut all = Vec::new();
+        begun.read_to_end(&mut all).await.expect("all of it");
+        assert_eq!(all, b"GET /");
+    }
+}
