@@ -29,8 +29,8 @@ impl Failure {
 
     /// A file that cannot be read: exit code 2.
     pub(crate) fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
-        let message = format_args!("cannot read `{}`: {error}", path.display());
-        Failure { kind: "unreadable_file", ..Failure::input(message) }
+        let message = format!("cannot read `{}`: {error}", path.display());
+        Failure { code: 2, kind: "unreadable_file", message }
     }
 
     /// The same failure with the exit code of another program's contract.

@@ -143,8 +143,10 @@ pub(crate) fn write(
 }
 
 fn unreadable(error: &io::Error) -> Failure {
-    let message = format_args!("cannot read the body: {error}");
-    Failure { kind: "unreadable_file", ..Failure::input(message) }
+    Failure {
+        kind: "unreadable_file",
+        ..Failure::input(format_args!("cannot read the body: {error}"))
+    }
 }
 
 const READ_AT_ONCE: usize = 256 * 1024;
