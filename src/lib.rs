@@ -80,15 +80,67 @@
 //!
 //! When AWS answers `SignatureDoesNotMatch`, look at [`Signer::explain`]: it shows each of these steps.
 //!
+//! # Which service and region
+//!
+//! The host says both, if it is one of AWS's: [`Signer::for_uri`] and [`Signer::for_host`] look it up in a table that
+//! [`endpoint`] documents, and refuse what is not certain.
+//!
+//! ```
+//! use countersign::Signer;
+//!
+//! let signer = Signer::for_host("email.eu-west-1.amazonaws.com", "/")?;
+//! assert_eq!((signer.service(), signer.region()), ("ses", "eu-west-1"));
+//! # Ok::<(), countersign::endpoint::Unknown>(())
+//! ```
+//!
+//! # Credentials
+//!
+//! [`Credentials`] are a value, and where they come from is yours to say. Feature `providers` has what AWS's own tools
+//! ask: `providers::Chain::standard` looks into the environment, the shared files, web identities, containers and
+//! instances, and `providers::Cached` keeps what was found and renews it in time.
+//!
 //! # Verify
 //!
-//! A server verifies with [`verify`], by the same canonicalizer. Bodies that come in chunks are verified, and
-//! taken out of them, by the same check as any other body; [`chunked`] says how.
+//! A server verifies in three steps, by the same canonicalizer: what the request claims, the server's own look-up of the
+//! key, and the proof.
+//!
+//! ```
+//! use std::time::SystemTime;
+//! use countersign::{Head, Scratch, SigningKey, verify::{Known, Verifier}};
+//!
+//! # use countersign::{Credentials, Payload, Signer};
+//! # let secret_of = |id: &str| (id == "AKIDEXAMPLE").then_some("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY");
+//! # let credentials = Credentials::new("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY");
+//! # let mut request = http::Request::put("https://objects.example/cats/tom.jpg").body("meow")?;
+//! # let payload = Payload::hash(request.body());
+//! # Signer::new("eu-central-1", "s3").sign(&mut request, payload, &credentials, SystemTime::now())?;
+//! # let (parts, body) = request.into_parts();
+//! let verifier = Verifier::new().with_region("eu-central-1").with_services(["s3"]);
+//! let claim = verifier.claim(Head::from(&parts), SystemTime::now())?;
+//! let key = secret_of(claim.access_key_id()).map(|secret| SigningKey::derive(secret, &claim.scope()));
+//! let (verified, mut check) = claim.verify(key.as_ref().map(Known::new), None, &mut Scratch::new())?;
+//! check.push(body.as_bytes())?;
+//! check.finish()?;
+//! assert_eq!(verified.access_key_id(), "AKIDEXAMPLE");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Requests to S3 name the hash of their body. Where one does not ([`Claim::payload`](verify::Claim::payload) is
+//! `None`), the body is read first, and `Some(Payload::hash(body))` given instead of `None`.
+//!
+//! [`verify`] says what each step believes, and how refusals become the answers that SDKs read. Bodies that come in
+//! chunks are verified, and taken out of them, by the same check as any other body.
 //!
 //! # Stream a body
 //!
 //! A body too large to hold is sent in chunks, each with a signature: see [`chunked`] and
 //! [`Signer::sign_chunked`].
+//!
+//! # Errors
+//!
+//! Signing fails on what cannot be signed, as a header value that is no text, and changes nothing then: [`Error`]
+//! says what was seen and where, and [`ErrorKind`] is there to match. Verifying fails with a [`verify::Error`], which
+//! has a code and a status; providers with an error of their own. None shows a secret.
 //!
 //! # Secrets
 //!
