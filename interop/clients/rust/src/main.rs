@@ -1,6 +1,7 @@
 //! The `aws-sigv4` crate, driven a line at a time: a JSON object per line in, `{"status": 200}` or
 //! `{"error": "…"}` out. With `chunks` in the line, the crate signs the body in chunks of that size, and
-//! the `trailers`; it leaves it to others to frame them.
+//! the `trailers`; it leaves it to others to frame them. A line with `seconds` is signed as of then, since 1970, and
+//! not sent: its answer is `{"signature": "…"}`.
 
 use std::error::Error;
 use std::io::{BufRead, Read, Write};
@@ -24,7 +25,7 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 fn main() -> Result<()> {
     for text in std::io::stdin().lock().lines() {
         let answer = match perform(&serde_json::from_str(&text?)?) {
-            Ok(status) => json!({"status": status}),
+            Ok(answer) => answer,
             Err(why) => json!({"error": format!("{why}: {:?}", why.source())}),
         };
         println!("{answer}");
@@ -32,10 +33,10 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-fn perform(line: &Value) -> Result<u16> {
+fn perform(line: &Value) -> Result<Value> {
     let field = |name: &str| line[name].as_str().unwrap_or_default();
     let body = STANDARD.decode(field("body_base64"))?;
-    let host = field("endpoint").trim_start_matches("http://");
+    let host = field("endpoint").split_once("://").ok_or("no scheme")?.1;
     let mut headers = vec![("host".to_owned(), host.to_owned())];
     for pair in line["headers"].as_array().into_iter().flatten() {
         let part = |i: usize| pair[i].as_str().unwrap_or_default().to_owned();
@@ -64,13 +65,14 @@ fn perform(line: &Value) -> Result<u16> {
     }
     if presign {
         settings.signature_location = SignatureLocation::QueryParams;
-        settings.expires_in = Some(Duration::from_secs(600));
+        settings.expires_in = Some(Duration::from_secs(line["expires"].as_u64().unwrap_or(600)));
     }
+    let seconds = line["seconds"].as_u64().map(Duration::from_secs);
     let params = v4::SigningParams::builder()
         .identity(&identity)
         .region(field("region"))
         .name(field("service"))
-        .time(SystemTime::now())
+        .time(seconds.map_or_else(SystemTime::now, |seconds| SystemTime::UNIX_EPOCH + seconds))
         .settings(settings)
         .build()?
         .into();
@@ -93,15 +95,19 @@ fn perform(line: &Value) -> Result<u16> {
         signable_body,
     )?;
     let (instructions, signature) = sign(signable, &params)?.into_parts();
+    if seconds.is_some() {
+        return Ok(json!({"signature": signature}));
+    }
     instructions.apply_to_request_http1x(&mut request);
+    let status = |status: Result<u16>| Ok(json!({"status": status?}));
     let Some(size) = chunks else {
-        return send(host, &request, &body);
+        return status(send(host, &request, &body));
     };
     let SigningParams::V4(params) = params else {
         return Err("not the parameters that were made above".into());
     };
     let wire = framed(&body, size, &trailers, signature, &params)?;
-    send(host, &request, &wire)
+    status(send(host, &request, &wire))
 }
 
 fn framed(
