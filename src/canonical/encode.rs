@@ -1,6 +1,6 @@
 //! Percent-encoding as Signature Version 4 wants it: everything but `A–Z a–z 0–9 - . _ ~`, upper case.
 
-use crate::bytes::find;
+use crate::bytes::{any, find};
 
 /// Appends `text`, each byte encoded that is neither unreserved nor `/`.
 pub(super) fn write_path(text: &[u8], out: &mut Vec<u8>) {
@@ -55,6 +55,15 @@ pub(super) fn write_recoded<'a>(
     }
 }
 
+/// Whether each byte stands for itself in a path, which is told of many bytes at once.
+pub(super) fn is_plain_path(text: &[u8]) -> bool {
+    let is_letter = |byte: u8| (byte | 0x20).wrapping_sub(b'a') < 26;
+    // The slash is between the dot and the digits.
+    let is_other = |byte: u8| byte.wrapping_sub(b'-') <= b'9' - b'-';
+    let is_mark = |byte: u8| (byte == b'_') | (byte == b'~');
+    !any(text, |byte| !(is_letter(byte) | is_other(byte) | is_mark(byte)))
+}
+
 /// Whether each byte stands for itself in a query.
 pub(super) fn is_unreserved(text: &[u8]) -> bool {
     text.iter().all(|&byte| CLASSES[usize::from(byte)] & UNRESERVED != 0)
@@ -62,6 +71,9 @@ pub(super) fn is_unreserved(text: &[u8]) -> bool {
 
 /// Where the first `%` stands that has no two hexadecimal digits behind it.
 pub(super) fn malformed_escape(text: &[u8]) -> Option<usize> {
+    if !any(text, |byte| byte == b'%') {
+        return None;
+    }
     let mut at = 0;
     loop {
         at += find(&text[at..], b'%')?;
@@ -192,6 +204,18 @@ mod tests {
             write_component(&[byte], &mut out);
             let expected = percent_encode(&[byte], &RESERVED).to_string();
             assert_eq!(out, expected.as_bytes(), "byte {byte}");
+        }
+    }
+
+    #[test]
+    fn a_plain_path_is_written_as_it_is() {
+        for byte in 0..=255 {
+            for before in [&b""[..], b"/a-path/of.some_length/~that/is/0/1/2"] {
+                let text = [before, &[byte]].concat();
+                let mut out = Vec::new();
+                write_path(&text, &mut out);
+                assert_eq!(is_plain_path(&text), out == text, "byte {byte}");
+            }
         }
     }
 

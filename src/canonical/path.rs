@@ -4,7 +4,7 @@ use super::{
     encode::{self, Decoding, SLASH, UNRESERVED},
     scratch::room,
 };
-use crate::{Error, ErrorKind, Rules, head::relative};
+use crate::{Error, ErrorKind, Rules, bytes::any_run, head::relative};
 
 /// A form in which a path may be signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +66,7 @@ pub(super) fn write(
 /// Whether there is no empty and no dot segment, as in most paths.
 fn is_normal(path: &[u8]) -> bool {
     // Such a segment begins behind a slash, with another slash or a dot.
-    !path.windows(2).any(|pair| matches!(pair, [b'/', b'/' | b'.']))
+    !any_run(path, |[a, b]| (a == b'/') & ((b == b'/') | (b == b'.')))
 }
 
 /// Appends the path without its empty and dot segments to an empty `out`.
@@ -89,6 +89,10 @@ pub(crate) fn normalize(path: &[u8], out: &mut Vec<u8>) {
 }
 
 fn write_encoded(text: &[u8], rules: Rules, out: &mut Vec<u8>) -> Result<(), Error> {
+    if encode::is_plain_path(text) {
+        out.extend_from_slice(text);
+        return Ok(());
+    }
     if rules.double_encode {
         encode::write_path(text, out);
         return Ok(());
