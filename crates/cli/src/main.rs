@@ -19,6 +19,7 @@ mod lines;
 mod listen;
 mod man;
 mod mfa;
+mod object;
 mod options;
 mod post_policy;
 mod presign;

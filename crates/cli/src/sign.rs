@@ -108,7 +108,9 @@ impl Sign {
             Output::Headers => print(header_lines(&signature)),
             Output::Http => print_http(&signature, raw),
             Output::Json => {
-                print(format!("{:#}\n", Value::Object(signature.into_json(&raw.request))))
+                let json = signature.to_json(&raw.request);
+                let json: Value = serde_json::from_slice(&json).expect("it was written as JSON");
+                print(format!("{json:#}\n"))
             }
         }
     }

@@ -1,9 +1,43 @@
 //! A signed request: what to send, and how it came about.
 
 use countersign::{Presigned, Signed};
-use serde_json::{Map, Value};
 
-use crate::request::{Request, url_with_query, without_fragment};
+use crate::{
+    object::Object,
+    request::{Request, url_with_query, without_fragment},
+};
+
+/// What is printed of a signed request, in the one order in which all commands print it.
+pub(crate) struct Shown<'s> {
+    pub(crate) method: &'s [u8],
+    pub(crate) url: &'s [u8],
+    pub(crate) canonical_request: &'s [u8],
+    pub(crate) string_to_sign: &'s str,
+    pub(crate) signed_headers: &'s str,
+    pub(crate) signature: &'s str,
+    /// `None` if the signature is in the query.
+    pub(crate) authorization: Option<&'s str>,
+}
+
+impl Shown<'_> {
+    /// Writes its fields, and all headers that are to be sent.
+    pub(crate) fn write<'h>(
+        &self,
+        headers: impl Iterator<Item = (&'h [u8], &'h [u8])>,
+        object: &mut Object<'_>,
+    ) {
+        object.field("method", self.method);
+        object.field("url", self.url);
+        object.pairs("headers", headers);
+        object.field("canonical_request", self.canonical_request);
+        object.field("string_to_sign", self.string_to_sign.as_bytes());
+        object.field("signed_headers", self.signed_headers.as_bytes());
+        object.field("signature", self.signature.as_bytes());
+        if let Some(authorization) = self.authorization {
+            object.field("authorization", authorization.as_bytes());
+        }
+    }
+}
 
 /// What a signature adds to a request, on its own.
 pub(crate) struct Signature {
@@ -82,26 +116,22 @@ impl Signature {
     }
 
     /// The signed request as JSON Lines print it.
-    pub(crate) fn into_json(self, request: &Request) -> Map<String, Value> {
-        let text = |bytes: &[u8]| Value::from(String::from_utf8_lossy(bytes));
-        let headers = self.all_headers(request);
-        let headers =
-            headers.iter().map(|(name, value)| Value::from(vec![text(name), text(value)]));
-        let mut object = Map::new();
-        object.extend(
-            [
-                ("method", Value::from(&*request.method)),
-                ("url", text(&self.url(request))),
-                ("headers", Value::from_iter(headers)),
-                ("canonical_request", Value::from(self.canonical_request)),
-                ("string_to_sign", Value::from(self.string_to_sign)),
-                ("signed_headers", Value::from(self.signed_headers)),
-                ("signature", Value::from(self.signature)),
-            ]
-            .map(|(name, value)| (name.to_owned(), value)),
-        );
-        object.extend(self.authorization.map(|value| ("authorization".to_owned(), value.into())));
-        object
+    pub(crate) fn to_json(&self, request: &Request) -> Vec<u8> {
+        let (url, headers) = (self.url(request), self.all_headers(request));
+        let shown = Shown {
+            method: request.method.as_bytes(),
+            url: &url,
+            canonical_request: self.canonical_request.as_bytes(),
+            string_to_sign: &self.string_to_sign,
+            signed_headers: &self.signed_headers,
+            signature: &self.signature,
+            authorization: self.authorization.as_deref(),
+        };
+        let mut json = Vec::new();
+        let mut object = Object::begin(&mut json);
+        shown.write(headers.iter().map(|(name, value)| (&**name, &**value)), &mut object);
+        object.end();
+        json
     }
 }
 

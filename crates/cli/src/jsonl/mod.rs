@@ -2,7 +2,6 @@
 //!
 //! One request as JSON per line in, one answer or error object per line out, in the same order.
 
-mod object;
 pub(crate) mod sign;
 pub(crate) mod verify;
 
@@ -20,11 +19,11 @@ use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Map, Value, json, value::RawValue};
 use zeroize::Zeroize;
 
-use self::object::Object;
 use crate::{
     body,
     failure::Failure,
     lines::{LONGEST, Line, read_line},
+    object::Object,
     options::RuleSwitch,
     printed::written,
 };
@@ -187,9 +186,10 @@ impl Answer {
     fn write(&self, out: &mut Vec<u8>) {
         let fields = serde_json::to_vec(&self.fields).expect("a map of JSON is JSON");
         // There is at least one.
-        let mut object = Object::begin(self.id.as_deref(), out);
+        let mut object = Object::begin_with_id(self.id.as_deref(), out);
         object.fields_of(&fields);
         object.end();
+        out.push(b'\n');
     }
 }
 

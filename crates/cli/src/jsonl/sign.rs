@@ -13,15 +13,18 @@ use countersign::{
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, value::RawValue};
-use zeroize::Zeroizing;
+use subtle::ConstantTimeEq;
+use zeroize::Zeroize;
 
-use super::{Answer, Body, object::Object, overridden};
+use super::{Answer, Body, overridden};
 use crate::{
     failure::Failure,
     framing::{self, Checksum},
     host::Target,
+    object::Object,
     options::{Ambient, Given, Names, PayloadChoice, SigningOptions},
     request::{Request, url_with_query, without_fragment},
+    signed::Shown,
 };
 
 /// Signs each line of standard input.
@@ -92,8 +95,29 @@ enum Form {
 struct Keys<'l> {
     #[serde(borrow)]
     access_key_id: Text<'l>,
-    secret_access_key: Zeroizing<String>,
-    session_token: Option<Zeroizing<String>>,
+    #[serde(borrow)]
+    secret_access_key: Secret<'l>,
+    #[serde(borrow)]
+    session_token: Option<Secret<'l>>,
+}
+
+/// The same as [`Text`], wiped if it is not borrowed.
+#[derive(Deserialize)]
+struct Secret<'l>(#[serde(borrow)] Cow<'l, str>);
+
+impl Secret<'_> {
+    /// Compares in a time that depends on the lengths alone.
+    fn is(&self, other: &str) -> bool {
+        self.0.as_bytes().ct_eq(other.as_bytes()).into()
+    }
+}
+
+impl Drop for Secret<'_> {
+    fn drop(&mut self) {
+        if let Cow::Owned(secret) = &mut self.0 {
+            secret.zeroize();
+        }
+    }
 }
 
 /// What lasts from line to line.
@@ -102,6 +126,8 @@ struct Coprocess<'o> {
     keys: KeyCache,
     /// Those of the last scopes, the latest at the end.
     signers: Vec<(Names, Signer)>,
+    /// Those of the last line that has its own.
+    credentials: Option<Credentials>,
     scratch: Scratch,
 }
 
@@ -111,6 +137,7 @@ impl Coprocess<'_> {
             ambient: Ambient::new(options),
             keys: KeyCache::default(),
             signers: Vec::new(),
+            credentials: None,
             scratch: Scratch::new(),
         }
     }
@@ -155,7 +182,7 @@ impl Coprocess<'_> {
         let (rules, exclude) = (line.rules.unwrap_or_default(), line.exclude.unwrap_or_default());
         let signer = self.signer(names, &rules, exclude)?;
         let credentials = match line.credentials {
-            Some(keys) => keys.into(),
+            Some(keys) => self.credentials_of(&keys),
             None => self.ambient.credentials()?,
         };
         let scratch = &mut self.scratch;
@@ -185,13 +212,18 @@ impl Coprocess<'_> {
                     Some(query) => url_with_query(url.as_bytes(), query).into(),
                     None => Cow::Borrowed(without_fragment(url.as_bytes())),
                 };
-                let mut object = Object::begin(line.id, out);
-                object.field("method", method.as_bytes());
-                object.field("url", &url);
-                object.pairs("headers", kept(&pairs, replaced).chain(bytes(signed.headers())));
-                let texts = [signed.string_to_sign(), signed.signed_headers(), signed.signature()];
-                write_steps(signed.canonical_request(), texts, &mut object);
-                object.field("authorization", signed.authorization().as_bytes());
+                let shown = Shown {
+                    method: method.as_bytes(),
+                    url: &url,
+                    canonical_request: signed.canonical_request(),
+                    string_to_sign: signed.string_to_sign(),
+                    signed_headers: signed.signed_headers(),
+                    signature: signed.signature(),
+                    authorization: Some(signed.authorization()),
+                };
+                let mut object = Object::begin_with_id(line.id, out);
+                let headers = kept(&pairs, replaced).chain(bytes(signed.headers()));
+                shown.write(headers, &mut object);
                 if let Some(wire) = wire {
                     object.field("body_base64", BASE64_STANDARD.encode(wire).as_bytes());
                 }
@@ -217,16 +249,39 @@ impl Coprocess<'_> {
                 let head = Head::parse(method.as_bytes(), url.as_bytes(), Headers::Pairs(&pairs))?;
                 let signed = signer.presign_head(head, presign, &credentials, at, scratch)?;
                 let replaced = || signed.replaced_headers();
-                let mut object = Object::begin(line.id, out);
-                object.field("method", method.as_bytes());
-                object.field("url", &url_with_query(url.as_bytes(), signed.query()));
-                object.pairs("headers", kept(&pairs, replaced).chain(bytes(signed.headers())));
-                let texts = [signed.string_to_sign(), signed.signed_headers(), signed.signature()];
-                write_steps(signed.canonical_request(), texts, &mut object);
+                let shown = Shown {
+                    method: method.as_bytes(),
+                    url: &url_with_query(url.as_bytes(), signed.query()),
+                    canonical_request: signed.canonical_request(),
+                    string_to_sign: signed.string_to_sign(),
+                    signed_headers: signed.signed_headers(),
+                    signature: signed.signature(),
+                    authorization: None,
+                };
+                let mut object = Object::begin_with_id(line.id, out);
+                shown.write(kept(&pairs, replaced).chain(bytes(signed.headers())), &mut object);
                 object.end();
             }
         }
+        out.push(b'\n');
         Ok(())
+    }
+
+    /// The credentials of a line: most often those of the line before, of which the signer knows all.
+    fn credentials_of(&mut self, keys: &Keys<'_>) -> Credentials {
+        let is_token = |last: Option<&str>| match (&keys.session_token, last) {
+            (Some(token), Some(last)) => token.is(last),
+            (token, last) => token.is_none() && last.is_none(),
+        };
+        let is_last = |last: &&Credentials| {
+            *keys.access_key_id == *last.access_key_id()
+                && keys.secret_access_key.is(last.secret_access_key())
+                && is_token(last.session_token())
+        };
+        let last = self.credentials.as_ref().filter(is_last).cloned();
+        let credentials = last.unwrap_or_else(|| keys.into());
+        self.credentials = Some(credentials.clone());
+        credentials
     }
 
     /// The signer for a scope, with the line's own rules.
@@ -257,14 +312,6 @@ impl Coprocess<'_> {
     }
 }
 
-/// The steps that both forms of a signature have in common.
-fn write_steps(canonical_request: &[u8], texts: [&str; 3], object: &mut Object<'_>) {
-    object.field("canonical_request", canonical_request);
-    for (name, text) in ["string_to_sign", "signed_headers", "signature"].into_iter().zip(texts) {
-        object.field(name, text.as_bytes());
-    }
-}
-
 fn cow(text: Option<Text<'_>>) -> Option<Cow<'_, str>> {
     text.map(|text| text.0)
 }
@@ -286,11 +333,11 @@ fn bytes<'s>(
     headers.map(|(name, value)| (name.as_bytes(), value.as_bytes()))
 }
 
-impl From<Keys<'_>> for Credentials {
-    fn from(keys: Keys<'_>) -> Credentials {
-        let credentials = Credentials::new(&*keys.access_key_id, keys.secret_access_key.as_str());
-        match keys.session_token {
-            Some(token) => credentials.with_session_token(token.as_str()),
+impl From<&Keys<'_>> for Credentials {
+    fn from(keys: &Keys<'_>) -> Credentials {
+        let credentials = Credentials::new(&*keys.access_key_id, &*keys.secret_access_key.0);
+        match &keys.session_token {
+            Some(token) => credentials.with_session_token(&*token.0),
             None => credentials,
         }
     }
@@ -397,6 +444,35 @@ mod tests {
         assert!(
             answer["authorization"].as_str().expect("text").contains("/us-east-1/iam/aws4_request")
         );
+    }
+
+    #[test]
+    fn each_line_is_signed_with_its_own_credentials() {
+        let options = SigningOptions::default();
+        let mut coprocess = Coprocess::new(&options);
+        let keys = |id: &str, secret: &str, token: &str| {
+            format!(r#"{{"access_key_id":"{id}","secret_access_key":"{secret}"{token}}}"#)
+        };
+        let token = |token: &str| format!(r#","session_token":"{token}""#);
+        let all = [
+            keys("A", "s", ""),
+            keys("B", "s", ""),
+            keys("A", "t", ""),
+            keys("A", "t", &token("u")),
+            keys("A", "t", &token("v")),
+            keys("A", "\\u0074", &token("v")),
+            keys("A", "t", ""),
+        ];
+        for keys in all.iter().flat_map(|keys| [keys, keys]) {
+            let line = format!(
+                r#"{{"url":"https://iam.amazonaws.com/","time":"20150830T123600Z","credentials":{keys}}}"#
+            );
+            let mut text = Vec::new();
+            coprocess.answer(line.as_bytes(), &mut text);
+            let together: Value = serde_json::from_slice(&text).expect("an answer is JSON");
+            assert!(together["signature"].is_string(), "{together}");
+            assert_eq!(together, answer(&line));
+        }
     }
 
     #[test]
