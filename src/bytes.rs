@@ -13,6 +13,30 @@ pub(crate) fn any(text: &[u8], is: impl Fn(u8) -> bool) -> bool {
     any_run(text, |[byte]| is(byte))
 }
 
+/// Whether any byte of `text` is `most` or less, which takes the fewest instructions to tell.
+#[inline]
+pub(crate) fn any_up_to(text: &[u8], most: u8) -> bool {
+    // What the last ones have in common with those before does no harm.
+    if let Some(last) = text.last_chunk::<32>() {
+        least(*last, text) <= most
+    } else if let Some(last) = text.last_chunk::<16>() {
+        least(*last, text) <= most
+    } else {
+        any(text, |byte| byte <= most)
+    }
+}
+
+/// The least byte of those and of the whole blocks of `text`.
+#[inline]
+fn least<const BLOCK: usize>(mut least: [u8; BLOCK], text: &[u8]) -> u8 {
+    for block in text.as_chunks::<BLOCK>().0 {
+        for (least, byte) in least.iter_mut().zip(block) {
+            *least = *byte.min(least);
+        }
+    }
+    least.iter().fold(u8::MAX, |least, &byte| byte.min(least))
+}
+
 /// Whether any `N` bytes in a row are such ones.
 #[inline]
 pub(crate) fn any_run<const N: usize>(text: &[u8], is: impl Fn([u8; N]) -> bool) -> bool {
@@ -36,7 +60,8 @@ fn any_at_once<const AT_ONCE: usize, const N: usize>(
     loop {
         let text = &text[start..start + AT_ONCE + N - 1];
         for (at, found) in found.iter_mut().enumerate() {
-            *found |= u8::from(is(array::from_fn(|n| text[at + n])));
+            // All bits of the byte, as a comparison of vectors leaves them.
+            *found |= u8::from(is(array::from_fn(|n| text[at + n]))).wrapping_neg();
         }
         if start == last {
             // A sum of u8 is vectorized, a sum of bool is not.
@@ -140,6 +165,7 @@ mod tests {
                 text[at] = b'=';
                 assert!(any(&text, |byte| byte == b'='), "{at} of {len}");
                 assert!(!any(&text, |byte| byte == b'b'));
+                assert!(any_up_to(&text, b'=') && !any_up_to(&text, b'<'), "{at} of {len}");
                 assert_eq!(any_run(&text, |pair| pair == *b"=a"), at + 1 < len, "{at} of {len}");
                 assert_eq!(any_run(&text, |run| run == *b"aa="), at > 1, "{at} of {len}");
             }

@@ -4,7 +4,10 @@ use std::fmt;
 
 use http::{HeaderMap, request::Parts};
 
-use crate::{Error, ErrorKind, bytes::any};
+use crate::{
+    Error, ErrorKind,
+    bytes::{any, any_up_to, split_at},
+};
 
 /// A borrowed request head, from the `http` crate's types or from raw bytes.
 ///
@@ -58,20 +61,21 @@ impl<'a> Head<'a> {
         target: &'a [u8],
         headers: Headers<'a>,
     ) -> Result<Head<'a>, Error> {
-        let target = until(target, |byte| byte == b'#');
-        let (https, authority, rest) = match find(target, b"://") {
-            // A `://` behind the first `/`, `?` or the like is no scheme's.
-            Some(at) if !target.starts_with(b"/") && is_scheme(&target[..at]) => {
-                let https = is_https(&target[..at])?;
-                let rest = &target[at + 3..];
-                let authority = until(rest, |byte| matches!(byte, b'/' | b'?'));
+        let (target, _) = split_at(target, b'#');
+        // What is a scheme's `://` stands behind the first colon.
+        let (scheme, rest) = split_at(target, b':');
+        let rest = rest.and_then(|rest| rest.strip_prefix(b"//"));
+        let (https, authority, rest) = match rest {
+            _ if target.starts_with(b"/") => (true, None, target),
+            Some(rest) if is_scheme(scheme) => {
+                let https = is_https(scheme)?;
+                let (authority, _) = split_at(rest, b'/');
+                let (authority, _) = split_at(authority, b'?');
                 (https, Some(authority), &rest[authority.len()..])
             }
-            _ if target.starts_with(b"/") => (true, None, target),
             _ => return Err(relative(target)),
         };
-        let path = until(rest, |byte| byte == b'?');
-        let query = rest.get(path.len() + 1..);
+        let (path, query) = split_at(rest, b'?');
         Ok(Head { method, https, authority, path, query, headers })
     }
 
@@ -164,7 +168,24 @@ impl<'a> Headers<'a> {
         }
     }
 
-    /// The same again, once [`Headers::for_each`] found nothing wrong.
+    /// The same, of which those that need it are checked by whoever visits them: the flag says that this one
+    /// does.
+    #[inline]
+    pub(crate) fn for_each_unchecked(
+        self,
+        mut visit: impl FnMut(&'a [u8], &'a [u8], bool) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        match self {
+            Headers::Map(map) => map.iter().try_for_each(|(name, value)| {
+                visit(name.as_str().as_bytes(), value.as_bytes(), false)
+            }),
+            Headers::Pairs(pairs) => {
+                pairs.iter().try_for_each(|&(name, value)| visit(name, value, true))
+            }
+        }
+    }
+
+    /// The same again, once nothing wrong was found.
     pub(crate) fn for_each_checked(self, mut visit: impl FnMut(&'a [u8], &'a [u8])) {
         match self {
             Headers::Map(map) => {
@@ -254,7 +275,7 @@ const IS_TOKEN: [bool; 256] = {
 
 pub(crate) fn relative(target: &[u8]) -> Error {
     // A query may hold a signature and a session token, and what stands before an `@` a password.
-    let shown = without_userinfo(until(target, |byte| byte == b'?'));
+    let shown = without_userinfo(split_at(target, b'?').0);
     Error::new(
         ErrorKind::InvalidUrl,
         format!(
@@ -267,10 +288,16 @@ pub(crate) fn relative(target: &[u8]) -> Error {
 #[inline]
 pub(crate) fn check_header(name: &[u8], value: &[u8]) -> Result<(), Error> {
     // One comparison for each byte of the value: a tab may stand there, but hardly ever does.
-    if is_token(name) && !any(value, |byte| byte <= b'\r') {
+    if is_token(name) && !any_up_to(value, b'\r') {
         return Ok(());
     }
     check_rare_header(name, value)
+}
+
+/// The same for a header whose name is a token.
+#[inline]
+pub(crate) fn check_value(name: &[u8], value: &[u8]) -> Result<(), Error> {
+    if any_up_to(value, b'\r') { check_rare_header(name, value) } else { Ok(()) }
 }
 
 #[cold]
@@ -329,14 +356,6 @@ pub(crate) fn trim_blanks(mut value: &[u8]) -> &[u8] {
         value = rest;
     }
     value
-}
-
-fn until(text: &[u8], end: impl Fn(u8) -> bool) -> &[u8] {
-    &text[..text.iter().position(|&byte| end(byte)).unwrap_or(text.len())]
-}
-
-fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
-    text.windows(wanted.len()).position(|window| window == wanted)
 }
 
 #[cfg(test)]

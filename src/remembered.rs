@@ -58,7 +58,8 @@ impl Remembered {
     ) -> Remembered {
         string_to_sign.clear();
         authorization.clear();
-        let scope_at = canonical::begin_string_to_sign(algorithm, at, scope, &mut string_to_sign);
+        let write = |text: &mut Vec<u8>| scope.write(text);
+        let scope_at = canonical::begin_string_to_sign(algorithm, at, write, &mut string_to_sign);
         authorization.extend_from_slice(algorithm.as_str().as_bytes());
         authorization.extend_from_slice(b" Credential=");
         authorization.extend_from_slice(credentials.access_key_id().as_bytes());

@@ -77,12 +77,17 @@ impl Rules {
 
     /// The rules of the service with this signing name; [`Rules::GENERAL`] for all that have none.
     pub fn for_service(signing_name: &str) -> Rules {
+        Rules::for_service_bytes(signing_name.as_bytes())
+    }
+
+    /// The same, for a name as a request holds it.
+    pub(crate) fn for_service_bytes(signing_name: &[u8]) -> Rules {
         match signing_name {
-            "s3" | "s3express" | "s3-outposts" | "s3-object-lambda" => Rules::S3,
-            "aoss" => Rules::OPENSEARCH_SERVERLESS,
-            "glacier" => Rules::GLACIER,
-            "iotdevicegateway" => Rules::IOT_DEVICE_GATEWAY,
-            "vpc-lattice-svcs" => Rules::VPC_LATTICE,
+            b"s3" | b"s3express" | b"s3-outposts" | b"s3-object-lambda" => Rules::S3,
+            b"aoss" => Rules::OPENSEARCH_SERVERLESS,
+            b"glacier" => Rules::GLACIER,
+            b"iotdevicegateway" => Rules::IOT_DEVICE_GATEWAY,
+            b"vpc-lattice-svcs" => Rules::VPC_LATTICE,
             _ => Rules::GENERAL,
         }
     }

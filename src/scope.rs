@@ -56,9 +56,7 @@ impl<'a> Scope<'a> {
 
     /// The scope of names that were checked before; no region is an empty one.
     pub(crate) fn new_unchecked(at: Timestamp, region: &'a str, service: &'a str) -> Scope<'a> {
-        let mut date = [0; 8];
-        date.copy_from_slice(&at.as_bytes()[..8]);
-        Scope { date, region, service }
+        Scope { date: *at.day(), region, service }
     }
 
     /// Reads a scope as it stands in an Authorization header.
@@ -127,15 +125,21 @@ impl<'a> Scope<'a> {
 
     /// Appends the scope as text.
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.date);
-        if !self.region.is_empty() {
-            out.push(b'/');
-            out.extend_from_slice(self.region.as_bytes());
-        }
-        for part in [self.service, TERMINATOR] {
-            out.push(b'/');
-            out.extend_from_slice(part.as_bytes());
-        }
+        write(&self.date, self.region.as_bytes(), self.service.as_bytes(), out);
+    }
+}
+
+/// Appends a scope of these parts as text; no region is an empty one.
+#[inline]
+pub(crate) fn write(date: &[u8; 8], region: &[u8], service: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(date);
+    if !region.is_empty() {
+        out.push(b'/');
+        out.extend_from_slice(region);
+    }
+    for part in [service, TERMINATOR.as_bytes()] {
+        out.push(b'/');
+        out.extend_from_slice(part);
     }
 }
 

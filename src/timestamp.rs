@@ -66,18 +66,19 @@ impl Timestamp {
 
     /// Reads a date header: AWS's own form, or the one of HTTP (RFC 9110, §5.6.7).
     pub(crate) fn from_header(text: &[u8]) -> Option<Timestamp> {
-        match (parse_basic(text), text.try_into()) {
-            // It would be written as it stands.
-            (Some(at), Ok(text)) => {
-                let seconds = at.unix_timestamp().try_into().ok()?;
-                Some(Timestamp { seconds, text })
-            }
-            _ => Timestamp::from_http(str::from_utf8(text).ok()?),
-        }
+        let Some((seconds, text)) = basic(text) else {
+            return Timestamp::from_http(str::from_utf8(text).ok()?);
+        };
+        Some(Timestamp { seconds: seconds.try_into().ok()?, text })
     }
 
     pub(crate) fn is_same_day(self, other: Timestamp) -> bool {
         self.seconds / DAY == other.seconds / DAY
+    }
+
+    /// The date alone, in ASCII digits.
+    pub(crate) fn day(&self) -> &[u8; 8] {
+        self.text.first_chunk().expect("the text has 16 bytes")
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8; 16] {
@@ -144,8 +145,13 @@ impl FromStr for Timestamp {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Timestamp, Error> {
-        parse_basic(text.as_bytes())
-            .or_else(|| parse_rfc3339(text))
+        if let Some((seconds, basic)) = basic(text.as_bytes()) {
+            return match seconds.try_into() {
+                Ok(seconds) => Ok(Timestamp { seconds, text: basic }),
+                Err(_) => Err(out_of_range(format_args!("the year {}", ascii(&basic[..4])))),
+            };
+        }
+        parse_rfc3339(text)
             .ok_or_else(|| {
                 Error::new(
                     ErrorKind::InvalidTime,
@@ -190,12 +196,54 @@ fn put_pair(text: &mut [u8; 16], at: usize, value: u8) {
     text[at + 1] = b'0' + value % 10;
 }
 
-fn parse_basic(text: &[u8]) -> Option<UtcDateTime> {
-    (text.len() == 16 && text[8] == b'T' && text[15] == b'Z').then_some(())?;
-    let date = date(&text[0..4], &text[4..6], &text[6..8])?;
-    let time = time_of_day(&text[9..11], &text[11..13], &text[13..15])?;
-    Some(PrimitiveDateTime::new(date, time).as_utc())
+/// The seconds since 1970 of a time as AWS writes it, and the time itself. By arithmetic alone: one stands in
+/// each request.
+fn basic(text: &[u8]) -> Option<(i64, [u8; 16])> {
+    let text: [u8; 16] = text.try_into().ok()?;
+    let [y1, y2, y3, y4, n1, n2, d1, d2, b'T', h1, h2, m1, m2, s1, s2, b'Z'] = text else {
+        return None;
+    };
+    let [century, year, month, day] = pairs([y1, y2, y3, y4, n1, n2, d1, d2])?;
+    let [hour, minute, second, _] = pairs([h1, h2, m1, m2, s1, s2, b'0', b'0'])?;
+    // Of the years that end a century, each fourth one is a leap year.
+    let is_leap = if year == 0 { century } else { year } % 4 == 0;
+    let year = 100 * century + year;
+    let (before, len) = *MONTHS_DAYS.get((month as usize).wrapping_sub(1))?;
+    let is_day = 1 <= day && day <= len + u64::from(is_leap && month == 2);
+    (is_day && hour < 24 && minute < 60 && second < 60).then_some(())?;
+    let leap_days = |before: u64| (before / 4 + before / 400) as i64 - (before / 100) as i64;
+    let leap_days = leap_days(year.saturating_sub(1)) - leap_days(1969);
+    let of_year = (before + day - 1 + u64::from(is_leap && month > 2)) as i64;
+    let days = 365 * (year as i64 - 1970) + leap_days + of_year;
+    Some((DAY as i64 * days + (3600 * hour + 60 * minute + second) as i64, text))
 }
+
+/// What each two of eight decimal digits come to.
+fn pairs(text: [u8; 8]) -> Option<[u64; 4]> {
+    const EACH: u64 = u64::from_ne_bytes([1; 8]);
+    let digits = u64::from_le_bytes(text) ^ EACH * u64::from(b'0');
+    // The high bit of each byte that is ten or more.
+    let is_more = (digits.wrapping_add(EACH * (0x80 - 10)) | digits) & (EACH << 7);
+    // The first digit is in the lowest byte.
+    let pairs = (10 * (digits & (EACH * 15))) + (digits >> 8);
+    (is_more == 0).then_some([0, 16, 32, 48].map(|at| pairs >> at & 0xff))
+}
+
+/// How many days of a year are before each month, and in it, where there is no leap day.
+const MONTHS_DAYS: [(u64, u64); 12] = [
+    (0, 31),
+    (31, 28),
+    (59, 31),
+    (90, 30),
+    (120, 31),
+    (151, 30),
+    (181, 31),
+    (212, 31),
+    (243, 30),
+    (273, 31),
+    (304, 30),
+    (334, 31),
+];
 
 /// RFC 3339, with a fraction of a second dropped and any offset.
 fn parse_rfc3339(text: &str) -> Option<UtcDateTime> {
@@ -272,6 +320,24 @@ mod tests {
             assert_eq!(SystemTime::from(stamp), at, "{stamp}");
             assert_eq!(stamp.as_str().parse::<Timestamp>().expect("its own text"), stamp);
             assert_eq!(stamp.to_rfc3339().parse::<Timestamp>().expect("its own text"), stamp);
+        }
+    }
+
+    #[test]
+    fn a_day_exists_if_the_calendar_has_it() {
+        for year in (0..=2400).chain(9990..=9999) {
+            for (month, day) in (0..=13).flat_map(|month| (0..=32).map(move |day| (month, day))) {
+                let text = format!("{year:04}{month:02}{day:02}T010203Z");
+                let date = Month::try_from(month).ok();
+                let date = date.and_then(|month| Date::from_calendar_date(year, month, day).ok());
+                let expected = date.filter(|_| year >= 1970).map(|date| {
+                    let time = Time::from_hms(1, 2, 3).expect("a time");
+                    PrimitiveDateTime::new(date, time).as_utc().unix_timestamp().unsigned_abs()
+                });
+                let at = Timestamp::from_header(text.as_bytes());
+                assert_eq!(at.map(|at| at.seconds), expected, "{text}");
+                assert_eq!(text.parse::<Timestamp>().ok(), at, "{text}");
+            }
         }
     }
 

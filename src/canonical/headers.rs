@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use super::encode;
-use crate::bytes::{any, any_run, lower, split_at};
+use crate::bytes::{any_run, any_up_to, lower, split_at};
 
 /// The headers that a signature covers, sorted by name; repeats keep their order.
 ///
@@ -59,35 +59,36 @@ impl<'a> Lines<'a> {
     /// Keeps of the sorted lines those of `names`, which are sorted too, in lower case, each there once
     /// and with `;` between them; whether all of these have a line. `left_out` sees the names of the
     /// lines that go.
-    pub(crate) fn keep(&mut self, names: &str, mut left_out: impl FnMut(&'a [u8])) -> bool {
+    pub(crate) fn keep(&mut self, names: &[u8], mut left_out: impl FnMut(&'a [u8])) -> bool {
         let lines = self.as_mut_slice();
         let (mut read, mut kept) = (0, 0);
         let mut all_there = true;
-        let mut rest = Some(names.as_bytes());
+        let mut rest = Some(names);
         while let Some(names) = rest {
             let before = kept;
-            let name = match lines.get(read) {
-                // Most often the next name is the next line's.
-                Some(line) if is_first(line.name.text, names) => {
+            // Most often the next name is the next line's.
+            let next = lines.get(read).filter(|line| is_first(line.name.text, names));
+            let name = match next {
+                Some(&line) => {
                     rest = names.get(line.name.text.len() + 1..);
-                    lines[kept] = *line;
+                    lines[kept] = line;
                     (kept, read) = (kept + 1, read + 1);
-                    lines[kept - 1].name
+                    line.name
                 }
-                _ => {
+                None => {
                     let (name, behind) = split_at(names, b';');
                     rest = behind;
                     Name::new(name)
                 }
             };
-            while let Some(line) = lines.get(read) {
-                if line.name == name {
-                    lines[kept] = *line;
-                    kept += 1;
-                } else if line.name < name {
-                    left_out(line.name.text);
-                } else {
-                    break;
+            while let Some(&line) = lines.get(read) {
+                match line.name.cmp(&name) {
+                    Ordering::Equal => {
+                        lines[kept] = line;
+                        kept += 1;
+                    }
+                    Ordering::Less => left_out(line.name.text),
+                    Ordering::Greater => break,
                 }
                 read += 1;
             }
@@ -238,7 +239,7 @@ impl Eq for Name<'_> {}
 /// Blanks are SP and HTAB. Every other byte stays, a no-break space too; quotes protect nothing.
 fn write_folded(value: &[u8], out: &mut Vec<u8>) {
     // Most values hold no blank, which takes fewer comparisons to tell than that none is folded.
-    if !any(value, |byte| byte <= b' ') {
+    if !any_up_to(value, b' ') {
         out.extend_from_slice(value);
         return;
     }
@@ -333,14 +334,14 @@ mod tests {
             names.iter().for_each(|name| lines.push(name.as_bytes(), b"v"));
             lines.sort();
             let mut left_out = Vec::new();
-            assert!(!lines.keep("b;bb;d;x-long-name-1", |name| left_out.push(name)));
+            assert!(!lines.keep(b"b;bb;d;x-long-name-1", |name| left_out.push(name)));
             assert_eq!(left_out[..3], [&b"a"[..], b"c", b"x-long-name-2"]);
             assert_eq!(left_out.len(), 3 + more);
             let mut out = Vec::new();
             lines.write(b"b;d;x-long-name-1", &mut out);
             assert_eq!(String::from_utf8_lossy(&out), "b:v,v\nd:v\nx-long-name-1:v\n");
-            assert!(lines.keep("b;d;x-long-name-1", |_| panic!("all are wanted")));
-            assert!(!lines.keep("", |_| {}));
+            assert!(lines.keep(b"b;d;x-long-name-1", |_| panic!("all are wanted")));
+            assert!(!lines.keep(b"", |_| {}));
             assert_eq!(lines.bound(), 0);
         }
     }

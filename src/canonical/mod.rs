@@ -17,7 +17,7 @@ pub(crate) use path::{PathForm, normalize};
 pub use scratch::Scratch;
 pub(crate) use scratch::{Buffers, Spare, room};
 
-use crate::{Algorithm, Error, ErrorKind, Head, Rules, Timestamp, head::is_token, scope::Scope};
+use crate::{Algorithm, Error, ErrorKind, Head, Rules, Timestamp, head::is_token};
 
 /// What goes into a canonical request.
 pub(crate) struct Request<'a> {
@@ -105,7 +105,7 @@ impl Request<'_> {
 pub(crate) fn begin_string_to_sign(
     algorithm: Algorithm,
     at: Timestamp,
-    scope: &Scope<'_>,
+    write_scope: impl FnOnce(&mut Vec<u8>),
     text: &mut Vec<u8>,
 ) -> Range<usize> {
     text.extend_from_slice(algorithm.as_str().as_bytes());
@@ -113,7 +113,7 @@ pub(crate) fn begin_string_to_sign(
     text.extend_from_slice(at.as_bytes());
     text.push(b'\n');
     let start = text.len();
-    scope.write(text);
+    write_scope(text);
     let end = text.len();
     text.push(b'\n');
     start..end

@@ -38,8 +38,10 @@ pub struct Scratch {
 /// The bytes that make up a signature.
 #[derive(Default)]
 pub(crate) struct Buffers {
-    /// The canonical request, then the string to sign and the signature.
+    /// The canonical request; signing, then the string to sign and the signature.
     pub(crate) text: Vec<u8>,
+    /// Verifying, the string to sign.
+    pub(crate) string_to_sign: Vec<u8>,
     /// The value of the Authorization header.
     pub(crate) authorization: Vec<u8>,
     /// A presigned URL's own parameters, but for its signature.
@@ -72,8 +74,14 @@ impl fmt::Debug for Scratch {
 impl Buffers {
     /// How many bytes all of them hold room for.
     pub(crate) fn size(&self) -> usize {
-        let bytes =
-            [&self.text, &self.authorization, &self.own_query, &self.query, &self.spare.bytes];
+        let bytes = [
+            &self.text,
+            &self.string_to_sign,
+            &self.authorization,
+            &self.own_query,
+            &self.query,
+            &self.spare.bytes,
+        ];
         bytes.iter().map(|buffer| buffer.capacity()).sum()
     }
 }
@@ -81,6 +89,7 @@ impl Buffers {
 impl Drop for Buffers {
     fn drop(&mut self) {
         self.text.zeroize();
+        self.string_to_sign.zeroize();
         self.authorization.zeroize();
         self.own_query.zeroize();
         self.query.zeroize();

@@ -101,12 +101,13 @@ impl<'a> PostClaim<'a> {
 
     /// Whose key signed, by the form's own word.
     pub fn access_key_id(&self) -> &str {
-        &self.credential.access_key_id
+        self.credential.access_key_id.as_str()
     }
 
     /// The scope that the key is to be derived for.
     pub fn scope(&self) -> Scope<'_> {
-        Scope::new_unchecked(self.at, &self.credential.region, &self.credential.service)
+        let Credential { region, service, .. } = &self.credential;
+        Scope::new_unchecked(self.at, region.as_str(), service.as_str())
     }
 
     /// The session token that came with the form.
@@ -153,8 +154,8 @@ impl<'a> PostClaim<'a> {
 
     fn check_scope(&self) -> Result<(), Error> {
         self.verifier.check_scope(Place::Query, &self.credential, self.at, None)?;
-        let service = &self.credential.service;
-        let rules = self.verifier.rules.unwrap_or_else(|| Rules::for_service(service));
+        let service = self.credential.service.as_bytes();
+        let rules = self.verifier.rules.unwrap_or_else(|| Rules::for_service_bytes(service));
         if !rules.presigns_unsigned() {
             let message = "the credential scope is of a service that takes no POST forms";
             return Err(refuse(Refusal::WrongScope, message));

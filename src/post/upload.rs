@@ -5,7 +5,7 @@ use std::{borrow::Cow, fmt, ops::RangeInclusive, time::SystemTime};
 use super::fields::{ByName, refuse};
 use crate::{
     Scope, Timestamp,
-    verify::{Error, Refusal, parts::Credential},
+    verify::{Error, Refusal, parts::Credential, text::Text},
 };
 
 /// The proof that a form's policy was signed with the key of its access key id, and that the form keeps
@@ -16,9 +16,9 @@ use crate::{
 /// `Debug` shows their names.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Upload<'a> {
-    access_key_id: Cow<'a, str>,
-    region: Cow<'a, str>,
-    service: Cow<'a, str>,
+    access_key_id: Text<'a>,
+    region: Text<'a>,
+    service: Text<'a>,
     at: Timestamp,
     expires_at: SystemTime,
     key: String,
@@ -44,12 +44,12 @@ impl<'a> Upload<'a> {
 
     /// Whose key signed.
     pub fn access_key_id(&self) -> &str {
-        &self.access_key_id
+        self.access_key_id.as_str()
     }
 
     /// The scope for which the signature holds.
     pub fn scope(&self) -> Scope<'_> {
-        Scope::new_unchecked(self.at, &self.region, &self.service)
+        Scope::new_unchecked(self.at, self.region.as_str(), self.service.as_str())
     }
 
     /// The moment of signing.
@@ -79,12 +79,11 @@ impl<'a> Upload<'a> {
 
     /// The same proof, which no longer borrows the form.
     pub fn into_owned(self) -> Upload<'static> {
-        let owned = |text: Cow<'a, str>| Cow::Owned(text.into_owned());
         let fields = self.fields.into_iter();
         Upload {
-            access_key_id: owned(self.access_key_id),
-            region: owned(self.region),
-            service: owned(self.service),
+            access_key_id: self.access_key_id.into_owned(),
+            region: self.region.into_owned(),
+            service: self.service.into_owned(),
             at: self.at,
             expires_at: self.expires_at,
             key: self.key,

@@ -11,12 +11,15 @@ use super::{
     body::{self, Seed},
     error::{MISMATCH, Steps},
     key::AnyKey,
+    names::SignedNames,
     parts::{Credential, Found, Parts, Value, is_name, malformed},
     region_set,
+    text::Text,
 };
 use crate::{
     Algorithm, Head, Payload, Rules, Scope, Scratch, Timestamp,
     canonical::{self, Buffers, Lines, PathForm, query, room},
+    scope,
     sha256::{self, PADDING},
 };
 
@@ -27,12 +30,19 @@ pub struct Claim<'a> {
     verifier: &'a Verifier,
     head: Head<'a>,
     rules: Rules,
-    parts: Parts<'a>,
+    place: Place,
+    algorithm: Algorithm,
+    credential: Credential<'a>,
+    signed: SignedNames<'a>,
+    signature: Cow<'a, [u8]>,
+    token: Option<Value<'a>>,
     region_set: Option<Cow<'a, str>>,
     at: Timestamp,
     expires_at: Option<SystemTime>,
     /// `None`: the hash of the whole body.
     payload: Option<Payload>,
+    /// The same as the request spells it, if a header does.
+    payload_line: Option<&'a [u8]>,
     host: &'a [u8],
 }
 
@@ -42,11 +52,11 @@ pub struct Claim<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verified<'a> {
     algorithm: Algorithm,
-    access_key_id: Cow<'a, str>,
-    region: Cow<'a, str>,
+    access_key_id: Text<'a>,
+    region: Text<'a>,
     region_set: Option<Cow<'a, str>>,
-    service: Cow<'a, str>,
-    signed_headers: Cow<'a, str>,
+    service: Text<'a>,
+    signed_headers: Text<'a>,
     place: Place,
     at: Timestamp,
     expires_at: Option<SystemTime>,
@@ -64,7 +74,8 @@ impl<'a> Claim<'a> {
         let place = parts.place;
         let refuse = |refusal, message| Error::new(refusal, place, message);
         verifier.check_algorithm(&parts)?;
-        let rules = verifier.rules.unwrap_or_else(|| Rules::for_service(&parts.credential.service));
+        let service = parts.credential.service.as_bytes();
+        let rules = verifier.rules.unwrap_or_else(|| Rules::for_service_bytes(service));
         let host = head.host(found.host).map_err(|error| malformed(place, error.to_string()))?;
         canonical::check_escapes(head, rules)
             .map_err(|error| malformed(place, error.to_string()))?;
@@ -103,23 +114,41 @@ impl<'a> Claim<'a> {
             }
             (Place::Query, expires) => signed_at.checked_add(expires.unwrap_or(skew)),
         };
-        Ok(Claim { verifier, head, rules, parts, region_set, at, expires_at, payload, host })
+        let payload_line = parts.payload_line();
+        let Parts { algorithm, credential, signed, signature, token, .. } = parts;
+        Ok(Claim {
+            verifier,
+            head,
+            rules,
+            place,
+            algorithm,
+            credential,
+            signed,
+            signature,
+            token,
+            region_set,
+            at,
+            expires_at,
+            payload,
+            payload_line,
+            host,
+        })
     }
 
     /// The algorithm of the signature, and so of the key that is wanted.
     pub fn algorithm(&self) -> Algorithm {
-        self.parts.algorithm
+        self.algorithm
     }
 
     /// Whose key signed, by the request's own word.
     pub fn access_key_id(&self) -> &str {
-        &self.parts.credential.access_key_id
+        self.credential.access_key_id.as_str()
     }
 
     /// The scope that the key is to be derived for.
     pub fn scope(&self) -> Scope<'_> {
-        let Credential { region, service, .. } = &self.parts.credential;
-        Scope::new_unchecked(self.at, region, service)
+        let Credential { region, service, .. } = &self.credential;
+        Scope::new_unchecked(self.at, region.as_str(), service.as_str())
     }
 
     /// The regions in which a SigV4A signature holds, as `us-east-1,eu-*`; `None` for other signatures.
@@ -131,7 +160,7 @@ impl<'a> Claim<'a> {
 
     /// The session token that came with the request.
     pub fn session_token(&self) -> Option<Cow<'a, [u8]>> {
-        self.parts.token.map(Value::decode)
+        self.token.map(Value::decode)
     }
 
     /// The moment of signing, by the request's own word.
@@ -141,14 +170,14 @@ impl<'a> Claim<'a> {
 
     /// Where the request carries its signature.
     pub fn place(&self) -> Place {
-        self.parts.place
+        self.place
     }
 
     /// The signature, as the request carries it: not to be believed.
     ///
     /// The first chunk or message of a body that streams is signed over it.
     pub fn signature(&self) -> &[u8] {
-        &self.parts.signature
+        &self.signature
     }
 
     /// By how much the verifier allows the client's clock to be off.
@@ -178,21 +207,21 @@ impl<'a> Claim<'a> {
         body: Option<Payload>,
         scratch: &mut Scratch,
     ) -> Result<(Verified<'a>, BodyCheck), Error> {
-        let (place, uniform) = (self.parts.place, self.verifier.is_uniform);
+        let (place, uniform) = (self.place, self.verifier.is_uniform);
         let payload = self.payload.or(body).unwrap_or(Payload::EMPTY);
         let mut lines = Lines::new();
-        let names = self.parts.signed.sorted();
+        let names = self.signed.sorted();
         let (all_there, unsigned) = self.select(&names, &mut lines);
         let structure = self.check_headers(unsigned);
         // Before the key is looked at, so that the answer says nothing of the key.
         let structure = if uniform { Ok(structure?) } else { structure };
         // Those that have no line are not written.
-        let names = all_there.then_some(names.as_bytes());
+        let names = all_there.then_some(&*names);
         let (matches, steps) =
             self.compare(known.as_ref(), payload, &lines, names, &mut scratch.buffers)?;
         let matches = matches && all_there;
         let expected_token = known.and_then(|known| known.session_token);
-        let has_token = match (self.parts.token, expected_token) {
+        let has_token = match (self.token, expected_token) {
             (None, expected) => expected.is_none(),
             (Some(token), expected) => token.is(expected.map(|expected| expected.0)),
         };
@@ -232,21 +261,21 @@ impl<'a> Claim<'a> {
         }
         let check = match known.filter(|_| payload.is_in_chunks()) {
             Some(known) => {
-                let signature = &self.parts.signature;
+                let signature = &self.signature;
                 let seed =
                     Seed { place, key: known.key, at: self.at, scope: self.scope(), signature };
                 BodyCheck::of_chunks(payload, seed, &lines, self.verifier)?
             }
             None => BodyCheck::new(payload, place, is_checked),
         };
-        let Parts { algorithm, credential, signed, .. } = self.parts;
+        let Credential { access_key_id, region, service, .. } = self.credential;
         let verified = Verified {
-            algorithm,
-            access_key_id: credential.access_key_id,
-            region: credential.region,
+            algorithm: self.algorithm,
+            access_key_id,
+            region,
             region_set: self.region_set,
-            service: credential.service,
-            signed_headers: signed.into_text(),
+            service,
+            signed_headers: self.signed.into_text(),
             place,
             at: self.at,
             expires_at: self.expires_at,
@@ -262,8 +291,8 @@ impl<'a> Claim<'a> {
 
     /// Whether all is signed that must be.
     fn check_headers(&self, unsigned: Option<&[u8]>) -> Result<(), Error> {
-        let place = self.parts.place;
-        let signed = &self.parts.signed;
+        let place = self.place;
+        let signed = &self.signed;
         let mut others = self.verifier.required_headers.iter().map(String::as_str);
         let required =
             if signed.has_host { others.find(|name| !signed.has(name)) } else { Some("host") };
@@ -292,9 +321,16 @@ impl<'a> Claim<'a> {
         names: Option<&[u8]>,
         buffers: &mut Buffers,
     ) -> Result<(bool, Option<Steps>), Error> {
-        let place = self.parts.place;
+        let place = self.place;
         let (key, is_known) = self.key(known);
-        let payload = payload.line();
+        let written;
+        let payload = match self.payload_line {
+            Some(line) => line,
+            None => {
+                written = payload.line();
+                written.as_bytes()
+            }
+        };
         let leave_out =
             if self.rules.token_after_signing { is_signature_or_token } else { is_signature };
         let mut request = canonical::Request {
@@ -305,26 +341,31 @@ impl<'a> Claim<'a> {
             leave_out,
             lines,
             names,
-            payload: payload.as_bytes(),
+            payload,
             rules: self.rules,
             path_form: PathForm::Canonical,
         };
+        let [region, service] =
+            [&self.credential.region, &self.credential.service].map(Text::as_bytes);
+        let Buffers { text, string_to_sign, spare, .. } = buffers;
+        room(string_to_sign, region.len() + service.len() + 160);
+        let write = |text: &mut Vec<u8>| scope::write(self.at.day(), region, service, text);
+        canonical::begin_string_to_sign(self.algorithm, self.at, write, string_to_sign);
+        let start = string_to_sign.len();
+        // It waits for nothing, so that a processor can do it beside what comes next.
+        let begun = key.begin(string_to_sign);
         let mut steps = None;
         let mut matches = false;
         let mut form = Some(PathForm::Canonical);
         while let Some(path_form) = form {
             request.path_form = path_form;
-            let text = &mut buffers.text;
-            let scope = self.scope();
-            room(text, request.bound() + scope.text_len() + 128 + PADDING);
-            let layout = request
-                .write(text, &mut buffers.spare)
-                .map_err(|error| malformed(place, error.to_string()))?;
+            room(text, request.bound() + PADDING);
+            let layout =
+                request.write(text, spare).map_err(|error| malformed(place, error.to_string()))?;
             let hash = sha256::hex(&sha256::digest_in_place(text));
-            canonical::begin_string_to_sign(self.parts.algorithm, self.at, &scope, text);
-            text.extend_from_slice(&hash);
-            let string_to_sign = &text[layout.end..];
-            matches |= key.is_signature(string_to_sign, &self.parts.signature);
+            string_to_sign.truncate(start);
+            string_to_sign.extend_from_slice(&hash);
+            matches |= key.is_signature_begun(begun.as_ref(), string_to_sign, &self.signature);
             // A second form that is no other would have the same signature.
             let may_differ =
                 path_form == PathForm::Canonical && text[layout.path.clone()] != *self.head.path;
@@ -332,8 +373,8 @@ impl<'a> Claim<'a> {
             if self.verifier.is_debugging && steps.is_none() {
                 steps = Some(Steps {
                     access_key_id: self.access_key_id().to_owned(),
-                    signature_provided: String::from_utf8_lossy(&self.parts.signature).into_owned(),
-                    canonical_request: String::from_utf8_lossy(&text[..layout.end]).into_owned(),
+                    signature_provided: String::from_utf8_lossy(&self.signature).into_owned(),
+                    canonical_request: String::from_utf8_lossy(text).into_owned(),
                     string_to_sign: String::from_utf8_lossy(string_to_sign).into_owned(),
                 });
             }
@@ -344,7 +385,7 @@ impl<'a> Claim<'a> {
     /// The key to compare with, and whether it is the one that was found: where there is none of the
     /// claim's algorithm, another does the same work, and what it says is no match.
     fn key<'k>(&'k self, known: Option<&Known<'k>>) -> (AnyKey<'k>, bool) {
-        let stand_in = self.verifier.stand_in(self.parts.algorithm);
+        let stand_in = self.verifier.stand_in(self.algorithm);
         match known {
             Some(known) if known.key.is_like(stand_in) => (known.key, true),
             _ => (stand_in, false),
@@ -353,7 +394,7 @@ impl<'a> Claim<'a> {
 
     /// Collects the headers of these names, which are those that the signature names, sorted; whether all
     /// of them are there, and an `x-amz-*` header that is not named and must be.
-    fn select(&self, names: &str, lines: &mut Lines<'a>) -> (bool, Option<&'a [u8]>) {
+    fn select(&self, names: &[u8], lines: &mut Lines<'a>) -> (bool, Option<&'a [u8]>) {
         lines.push(b"host", self.host);
         self.head.headers.for_each_checked(|name, value| {
             if !is_name(name, "host") && !is_name(name, "authorization") {
@@ -392,7 +433,7 @@ impl fmt::Debug for Claim<'_> {
 impl<'a> Verified<'a> {
     /// Whose key signed.
     pub fn access_key_id(&self) -> &str {
-        &self.access_key_id
+        self.access_key_id.as_str()
     }
 
     /// The algorithm of the signature.
@@ -402,7 +443,7 @@ impl<'a> Verified<'a> {
 
     /// The scope for which the signature holds.
     pub fn scope(&self) -> Scope<'_> {
-        Scope::new_unchecked(self.at, &self.region, &self.service)
+        Scope::new_unchecked(self.at, self.region.as_str(), self.service.as_str())
     }
 
     /// The regions in which a SigV4A signature holds, as `us-east-1,eu-*`; `None` for other signatures.
@@ -412,7 +453,7 @@ impl<'a> Verified<'a> {
 
     /// The names of the headers that the signature covers; believe no others.
     pub fn signed_headers(&self) -> impl Iterator<Item = &str> {
-        self.signed_headers.split(';')
+        self.signed_headers.as_str().split(';')
     }
 
     /// What the signature says of the body.
@@ -438,14 +479,14 @@ impl<'a> Verified<'a> {
 
     /// The same proof, which no longer borrows the request: it can go where the request goes.
     pub fn into_owned(self) -> Verified<'static> {
-        let owned = |text: Cow<'a, str>| Cow::Owned(text.into_owned());
+        let owned = |set: Cow<'a, str>| Cow::Owned(set.into_owned());
         Verified {
             algorithm: self.algorithm,
-            access_key_id: owned(self.access_key_id),
-            region: owned(self.region),
+            access_key_id: self.access_key_id.into_owned(),
+            region: self.region.into_owned(),
             region_set: self.region_set.map(owned),
-            service: owned(self.service),
-            signed_headers: owned(self.signed_headers),
+            service: self.service.into_owned(),
+            signed_headers: self.signed_headers.into_owned(),
             place: self.place,
             at: self.at,
             expires_at: self.expires_at,

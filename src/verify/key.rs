@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{SigningKey, asymmetric::AsymmetricKey, bytes::is_same_secret, sha256};
+use crate::{SigningKey, asymmetric::AsymmetricKey, bytes::is_same_secret, key::Begun, sha256};
 
 /// A key that a signature is compared with: [`SigningKey`], and with feature `sigv4a` that module's
 /// keys. Sealed.
@@ -49,6 +49,31 @@ impl AnyKey<'_> {
             (self, other),
             (AnyKey::Asymmetric(_), AnyKey::Asymmetric(_)) | (AnyKey::Hmac(_), AnyKey::Hmac(_))
         )
+    }
+
+    /// What the key makes of the start of strings to sign, if that is a part of the work.
+    #[inline]
+    pub(super) fn begin(self, start: &[u8]) -> Option<Begun> {
+        match self {
+            AnyKey::Asymmetric(_) => None,
+            AnyKey::Hmac(key) => Some(key.begin(start)),
+        }
+    }
+
+    /// The same as [`AnyKey::is_signature`] for a string to sign of which that is the start.
+    #[inline]
+    pub(super) fn is_signature_begun(
+        self,
+        begun: Option<&Begun>,
+        string_to_sign: &[u8],
+        signature: &[u8],
+    ) -> bool {
+        match (self, begun) {
+            (AnyKey::Hmac(key), Some(begun)) => {
+                is_same_secret(&sha256::hex(&key.sign_begun(begun, string_to_sign)), signature)
+            }
+            _ => self.is_signature(string_to_sign, signature),
+        }
     }
 
     /// Whether `signature`, as it was received, is this key's for a string to sign.

@@ -56,6 +56,7 @@ pub(crate) mod key;
 mod names;
 pub(crate) mod parts;
 mod region_set;
+pub(crate) mod text;
 mod wire;
 
 use std::{
@@ -269,6 +270,7 @@ impl Verifier {
         Claim::parse(self, head, now)
     }
 
+    #[inline]
     fn check_algorithm(&self, parts: &Parts<'_>) -> Result<(), Error> {
         if parts.algorithm == Algorithm::HmacSha256 || self.asymmetric.is_some() {
             return Ok(());
@@ -288,7 +290,7 @@ impl Verifier {
     ) -> Result<(), Error> {
         let Credential { date, region, service, terminator, .. } = credential;
         let refuse = |message| Err(Error::new(Refusal::WrongScope, place, message));
-        if **terminator != *"aws4_request" || **date != *at.date() {
+        if terminator.as_bytes() != b"aws4_request" || date.as_bytes() != at.day() {
             return refuse(
                 "the credential scope does not end in aws4_request, or is of another day than the \
                  timestamp",
@@ -296,12 +298,13 @@ impl Verifier {
         }
         let is_there = |wanted: &String| match region_set {
             Some(set) => region_set::holds(set, wanted),
-            None => wanted == region,
+            None => wanted.as_bytes() == region.as_bytes(),
         };
         if !self.region.as_ref().is_none_or(is_there) {
             return refuse("the credential scope is of another region");
         }
-        if self.services.as_ref().is_some_and(|wanted| !wanted.iter().any(|w| w == service)) {
+        let is_wanted = |wanted: &String| wanted.as_bytes() == service.as_bytes();
+        if self.services.as_ref().is_some_and(|services| !services.iter().any(is_wanted)) {
             return refuse("the credential scope is of another service");
         }
         Ok(())

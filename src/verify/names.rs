@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Error, Place, parts::malformed};
+use super::{Error, Place, parts::malformed, text::Text};
 use crate::{
     bytes::{any, split},
     canonical::Name,
@@ -12,7 +12,7 @@ use crate::{
 /// The names of the headers that a signature covers: tokens in lower case, each there once.
 pub(super) struct SignedNames<'a> {
     /// With `;` between them.
-    text: Cow<'a, str>,
+    text: Text<'a>,
     is_sorted: bool,
     /// Whether they name those that every verifier asks for.
     pub(super) has_host: bool,
@@ -21,7 +21,8 @@ pub(super) struct SignedNames<'a> {
 }
 
 impl<'a> SignedNames<'a> {
-    pub(super) fn new(place: Place, text: Cow<'a, str>) -> Result<SignedNames<'a>, Error> {
+    #[inline]
+    pub(super) fn new(place: Place, text: Text<'a>) -> Result<SignedNames<'a>, Error> {
         let has_rare = any(text.as_bytes(), is_rare);
         let (mut has_host, mut has_date, mut has_content_sha256) = (false, false, false);
         let (mut seen, mut last, mut is_sorted) = (0, Name::default(), true);
@@ -46,20 +47,21 @@ impl<'a> SignedNames<'a> {
                 ));
             }
         }
-        let is_twice = |(at, name)| text.split(';').take(at).any(|other| other == name);
-        if !is_sorted && text.split(';').enumerate().any(is_twice) {
+        let names = || split(text.as_bytes(), b';');
+        let is_twice = |(at, name): (usize, &[u8])| names().take(at).any(|other| *other == *name);
+        if !is_sorted && names().enumerate().any(is_twice) {
             return Err(malformed(place, "SignedHeaders names a header twice"));
         }
         Ok(SignedNames { text, is_sorted, has_host, has_date, has_content_sha256 })
     }
 
     /// The names as they stand, with `;` between them.
-    pub(super) fn into_text(self) -> Cow<'a, str> {
+    pub(super) fn into_text(self) -> Text<'a> {
         self.text
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &str> {
-        self.text.split(';')
+        self.text.as_str().split(';')
     }
 
     /// Whether `name` is among them, which is in lower case too.
@@ -68,13 +70,13 @@ impl<'a> SignedNames<'a> {
     }
 
     /// The same text with the names sorted; if they were not, this takes allocations.
-    pub(super) fn sorted(&self) -> Cow<'_, str> {
+    pub(super) fn sorted(&self) -> Cow<'_, [u8]> {
         if self.is_sorted {
-            return Cow::Borrowed(&self.text);
+            return Cow::Borrowed(self.text.as_bytes());
         }
-        let mut names: Vec<&str> = self.iter().collect();
+        let mut names: Vec<&[u8]> = split(self.text.as_bytes(), b';').collect();
         names.sort_unstable();
-        Cow::Owned(names.join(";"))
+        Cow::Owned(names.join(&b';'))
     }
 }
 

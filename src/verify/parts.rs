@@ -4,12 +4,12 @@ use std::{borrow::Cow, hint::black_box, time::Duration};
 
 use percent_encoding::percent_decode;
 
-use super::{Error, Place, Refusal, names::SignedNames, region_set};
+use super::{Error, Place, Refusal, names::SignedNames, region_set, text::Text};
 use crate::{
     Algorithm, Head, Payload, Rules, Timestamp,
     bytes::{any, any_run, find, is_same_secret, split, split_text},
     canonical::query,
-    head::trim_blanks,
+    head::{check_header, check_value, trim_blanks},
     rules::ContentSha256,
 };
 
@@ -29,12 +29,13 @@ pub(super) struct Parts<'a> {
 
 /// `AKID/20150830/us-east-1/iam/aws4_request`, taken apart; the region is empty where the algorithm's
 /// scope names none.
+#[derive(Debug, PartialEq)]
 pub(crate) struct Credential<'a> {
-    pub(crate) access_key_id: Cow<'a, str>,
-    pub(crate) date: Cow<'a, str>,
-    pub(crate) region: Cow<'a, str>,
-    pub(crate) service: Cow<'a, str>,
-    pub(crate) terminator: Cow<'a, str>,
+    pub(crate) access_key_id: Text<'a>,
+    pub(crate) date: Text<'a>,
+    pub(crate) region: Text<'a>,
+    pub(crate) service: Text<'a>,
+    pub(crate) terminator: Text<'a>,
 }
 
 /// The headers that say something of the signature.
@@ -57,10 +58,11 @@ pub(crate) struct Value<'a> {
 }
 
 impl<'a> Found<'a> {
+    #[inline]
     pub(super) fn collect(head: Head<'a>) -> Result<Found<'a>, Error> {
         let mut found = Found::default();
         let mut twice = None;
-        let visited = head.headers.for_each(|name, value| {
+        let visited = head.headers.for_each_unchecked(|name, value, needs_check| {
             let is = |other: &str| is_name(name, other);
             let slot = match () {
                 () if is("authorization") => &mut found.authorization,
@@ -70,8 +72,13 @@ impl<'a> Found<'a> {
                 () if is("x-amz-content-sha256") => &mut found.content_sha256,
                 () if is(region_set::HEADER) => &mut found.region_set,
                 () if is("x-amz-security-token") || is("x-amz-s3session-token") => &mut found.token,
+                () if needs_check => return check_header(name, value),
                 () => return Ok(()),
             };
+            // Their names are tokens.
+            if needs_check {
+                check_value(name, value)?;
+            }
             // An ordinary header that is repeated is joined; `host` says so itself below.
             if slot.replace(value).is_some() && !is("date") {
                 twice = Some(name);
@@ -94,8 +101,10 @@ impl<'a> Found<'a> {
 }
 
 impl<'a> Parts<'a> {
+    #[inline]
     pub(super) fn parse(head: Head<'a>, found: &Found<'a>) -> Result<Parts<'a>, Error> {
-        let parameters = Parameters::collect(head.query.unwrap_or_default())?;
+        let mut parameters = Parameters::default();
+        parameters.collect(head.query.unwrap_or_default())?;
         match (found.authorization, parameters.are_a_signature()) {
             (None, false) => Err(Error::new(
                 Refusal::NoCredentials,
@@ -113,18 +122,16 @@ impl<'a> Parts<'a> {
         }
     }
 
+    #[inline]
     fn from_header(
         value: &'a [u8],
         found: &Found<'a>,
         parameters: &Parameters<'a>,
     ) -> Result<Parts<'a>, Error> {
         let place = Place::Header;
-        let value = str::from_utf8(value)
-            .map_err(|_| malformed(place, "the Authorization header is not text"))?;
         let fields = usual_fields(value).map_or_else(|| fields(value), Ok)?;
         let Fields { algorithm, credential, signed_headers, signature } = fields;
-        let credential = Credential::from_text(place, algorithm, credential)?;
-        let signed = SignedNames::new(place, Cow::Borrowed(signed_headers))?;
+        let signed = SignedNames::new(place, signed_headers)?;
         // A `date` header counts where there is no x-amz-date, if it is signed.
         let date = found.amz_date.or_else(|| found.date.filter(|_| signed.has_date));
         let hash = found.content_sha256.filter(|_| signed.has_content_sha256);
@@ -133,7 +140,7 @@ impl<'a> Parts<'a> {
             place,
             algorithm,
             credential,
-            signature: Cow::Borrowed(signature.as_bytes()),
+            signature: Cow::Borrowed(signature),
             token: found.token.map(Value::header),
             date: date.map(Value::header),
             expires: None,
@@ -143,6 +150,7 @@ impl<'a> Parts<'a> {
         })
     }
 
+    #[inline(never)]
     fn from_query(found: &Found<'a>, parameters: &Parameters<'a>) -> Result<Parts<'a>, Error> {
         let place = Place::Query;
         let needed = |value: Option<Value<'a>>, name: &str| {
@@ -157,7 +165,7 @@ impl<'a> Parts<'a> {
         let signed_headers = needed(parameters.signed_headers, query::SIGNED_HEADERS)?.text();
         let signed_headers = signed_headers
             .ok_or_else(|| malformed(place, format!("{} is not text", query::SIGNED_HEADERS)))?;
-        let signed = SignedNames::new(place, signed_headers)?;
+        let signed = SignedNames::new(place, signed_headers.into())?;
         let hash = found.content_sha256.filter(|_| signed.has_content_sha256);
         Ok(Parts {
             place,
@@ -215,6 +223,11 @@ impl<'a> Parts<'a> {
         }
     }
 
+    /// What the signature says of the body, as a header spells it.
+    pub(super) fn payload_line(&self) -> Option<&'a [u8]> {
+        self.content_sha256.filter(|value| !value.is_encoded).map(|value| trim_blanks(value.raw))
+    }
+
     /// The life of a presigned URL; `None` for a request signed in its headers, and where the rules
     /// leave it open.
     pub(super) fn expiry(
@@ -253,29 +266,35 @@ impl<'a> Parts<'a> {
 #[derive(Debug, PartialEq)]
 struct Fields<'a> {
     algorithm: Algorithm,
-    credential: &'a str,
-    signed_headers: &'a str,
-    signature: &'a str,
+    credential: Credential<'a>,
+    signed_headers: Text<'a>,
+    signature: &'a [u8],
 }
 
 /// The fields of a header that is written as the SDKs write it, a blank behind each comma and the
 /// signature of an HMAC last. Of all others [`fields`] makes the same or an error.
-fn usual_fields(value: &str) -> Option<Fields<'_>> {
-    let fields = value.strip_prefix("AWS4-HMAC-SHA256 Credential=")?;
-    let (fields, signature) = fields.split_at_checked(fields.len().checked_sub(64)?)?;
-    let (credential, fields) = split_text(fields.strip_suffix(", Signature=")?, b',');
-    let signed_headers = fields?.strip_prefix(" SignedHeaders=")?;
-    // Otherwise there may be one more field, or blanks to trim.
-    let is_odd = |byte| byte <= b',';
-    let is_usual = !any(signed_headers.as_bytes(), is_odd)
-        && !any(signature.as_bytes(), is_odd)
-        && !credential.ends_with([' ', '\t']);
+#[inline]
+fn usual_fields(value: &[u8]) -> Option<Fields<'_>> {
+    // Not a comma or a blank, with which another field may begin, nor what is no text.
+    let is_odd = |byte: u8| byte.wrapping_sub(b'-') > b'~' - b'-';
     let algorithm = Algorithm::HmacSha256;
-    is_usual.then_some(Fields { algorithm, credential, signed_headers, signature })
+    let fields = value.strip_prefix(b"AWS4-HMAC-SHA256 Credential=")?;
+    let (fields, signature) = fields.split_at_checked(fields.len().checked_sub(64)?)?;
+    let fields = fields.strip_suffix(b", Signature=")?;
+    let (credential, fields) = Credential::usual(algorithm, fields, b"/", is_odd)?;
+    let signed_headers = fields.strip_prefix(b", SignedHeaders=")?;
+    let is_usual = !any(signed_headers, is_odd) && !any(signature, is_odd);
+    let fields = || {
+        let signed_headers = Text::ascii(signed_headers);
+        Fields { algorithm, credential, signed_headers, signature }
+    };
+    is_usual.then(fields)
 }
 
-fn fields(value: &str) -> Result<Fields<'_>, Error> {
+fn fields(value: &[u8]) -> Result<Fields<'_>, Error> {
     let place = Place::Header;
+    let value = str::from_utf8(value)
+        .map_err(|_| malformed(place, "the Authorization header is not text"))?;
     let Some((algorithm, fields)) = Algorithm::split_from(value.trim_matches(BLANKS)) else {
         return Err(malformed(
             place,
@@ -312,7 +331,9 @@ fn fields(value: &str) -> Result<Fields<'_>, Error> {
             "the Authorization header lacks one of Credential, SignedHeaders and Signature",
         ));
     };
-    Ok(Fields { algorithm, credential, signed_headers, signature })
+    let credential = Credential::from_text(place, algorithm, credential)?;
+    let signed_headers = Cow::Borrowed(signed_headers).into();
+    Ok(Fields { algorithm, credential, signed_headers, signature: signature.as_bytes() })
 }
 
 impl<'a> Credential<'a> {
@@ -321,7 +342,8 @@ impl<'a> Credential<'a> {
         algorithm: Algorithm,
         text: &'a str,
     ) -> Result<Credential<'a>, Error> {
-        if let Some(usual) = Credential::usual(algorithm, text, "/", is_control) {
+        let usual = Credential::usual(algorithm, text.as_bytes(), b"/", is_odd);
+        if let Some((usual, b"")) = usual {
             return Ok(usual);
         }
         let mut parts = [""; 5];
@@ -339,9 +361,8 @@ impl<'a> Credential<'a> {
         algorithm: Algorithm,
         value: Value<'a>,
     ) -> Result<Credential<'a>, Error> {
-        if let Ok(text) = str::from_utf8(value.raw)
-            && let Some(usual) = Credential::usual(algorithm, text, "%2F", is_odd_in_query)
-        {
+        let usual = Credential::usual(algorithm, value.raw, b"%2F", is_odd_in_query);
+        if let Some((usual, b"")) = usual {
             return Ok(usual);
         }
         let mut parts = [const { Cow::Borrowed("") }; 5];
@@ -356,38 +377,33 @@ impl<'a> Credential<'a> {
         Credential::new(place, algorithm, parts, is_whole)
     }
 
-    /// A Credential like nearly all, its parts found by where they stand: no part is empty or holds a byte
-    /// that is odd or begins a `slash`.
+    /// A Credential like nearly all, its parts found by where they stand, and what stands behind it: no part
+    /// is empty or holds a byte that is odd or begins a `slash`. What is no ASCII has to be odd.
     #[inline]
     fn usual(
         algorithm: Algorithm,
-        text: &'a str,
-        slash: &str,
+        text: &'a [u8],
+        slash: &[u8],
         is_odd: impl Fn(u8) -> bool,
-    ) -> Option<Credential<'a>> {
-        let until_slash = |text: &'a str| {
-            let place = find(text.as_bytes(), slash.as_bytes()[0])?;
-            let (part, rest) = text.split_at_checked(place)?;
+    ) -> Option<(Credential<'a>, &'a [u8])> {
+        let until_slash = |text: &'a [u8]| {
+            let (part, rest) = text.split_at_checked(find(text, slash[0])?)?;
             Some((part, rest.strip_prefix(slash)?))
         };
-        let (rest, terminator) =
-            text.split_at_checked(text.len().checked_sub(TERMINATOR.len())?)?;
-        let (id, rest) = until_slash(rest.strip_suffix(slash)?)?;
+        let (id, rest) = until_slash(text)?;
         let (date, rest) = rest.split_at_checked(8)?;
-        let (region, service) = until_slash(rest.strip_prefix(slash)?)?;
-        let has_slash = |part: &str| find(part.as_bytes(), slash.as_bytes()[0]).is_some();
+        let (region, rest) = until_slash(rest.strip_prefix(slash)?)?;
+        let (service, rest) = until_slash(rest)?;
+        let (terminator, behind) = rest.split_at_checked(TERMINATOR.len())?;
         let is_usual = algorithm.names_region()
             && ![id, region, service].iter().any(|part| part.is_empty())
-            && !has_slash(date)
-            && !has_slash(service)
-            && terminator == TERMINATOR
-            && !any(text.as_bytes(), is_odd);
-        is_usual.then_some(Credential {
-            access_key_id: Cow::Borrowed(id),
-            date: Cow::Borrowed(date),
-            region: Cow::Borrowed(region),
-            service: Cow::Borrowed(service),
-            terminator: Cow::Borrowed(terminator),
+            && find(date, slash[0]).is_none()
+            && terminator == TERMINATOR.as_bytes()
+            && !any(&text[..text.len() - behind.len()], is_odd);
+        is_usual.then(|| {
+            let [access_key_id, date, region, service, terminator] =
+                [id, date, region, service, terminator].map(Text::ascii);
+            (Credential { access_key_id, date, region, service, terminator }, behind)
         })
     }
 
@@ -408,19 +424,19 @@ impl<'a> Credential<'a> {
             // The empty one behind the others goes where the region would stand.
             parts[2..].rotate_right(1);
         }
-        let [access_key_id, date, region, service, terminator] = parts;
+        let [access_key_id, date, region, service, terminator] = parts.map(Text::from);
         Ok(Credential { access_key_id, date, region, service, terminator })
     }
 }
 
-/// Whether no part of a Credential holds the byte.
-fn is_control(byte: u8) -> bool {
-    byte.is_ascii_control()
+/// Whether a byte is in hardly any Credential: it is no ASCII, or a control byte, which none may hold.
+fn is_odd(byte: u8) -> bool {
+    !(b' '..=b'~').contains(&byte)
 }
 
 /// The same, or it is a slash or a space in a query, if it stands there unescaped.
 fn is_odd_in_query(byte: u8) -> bool {
-    is_control(byte) | (byte == b'/') | (byte == b'+')
+    is_odd(byte) | (byte == b'/') | (byte == b'+')
 }
 
 const TERMINATOR: &str = "aws4_request";
@@ -525,17 +541,16 @@ struct Parameters<'a> {
 }
 
 impl<'a> Parameters<'a> {
-    fn collect(query: &'a [u8]) -> Result<Parameters<'a>, Error> {
-        let mut all = Parameters::default();
+    fn collect(&mut self, query: &'a [u8]) -> Result<(), Error> {
         let may_begin = |byte| (byte == b'X') | (byte == b'%');
         let may_be = |piece: &&[u8]| piece.first().is_some_and(|&byte| may_begin(byte));
         // Most queries hold none, which can be told of many bytes at once.
         if !may_be(&query) && !any_run(query, |[a, b]| (a == b'&') & may_begin(b)) {
-            return Ok(all);
+            return Ok(());
         }
         for (name, raw) in split(query, b'&').filter(may_be).map(query::halves) {
-            let slot = match all.slot(name) {
-                None if name.contains(&b'%') => all.slot(&Value::encoded(name).decode()),
+            let slot = match self.slot(name) {
+                None if name.contains(&b'%') => self.slot(&Value::encoded(name).decode()),
                 slot => slot,
             };
             if slot.is_some_and(|slot| slot.replace(Value::encoded(raw)).is_some()) {
@@ -543,7 +558,7 @@ impl<'a> Parameters<'a> {
                 return Err(Error::new(Refusal::Ambiguous, Place::Query, message));
             }
         }
-        Ok(all)
+        Ok(())
     }
 
     /// Where the value of the parameter with this decoded name goes.
@@ -628,27 +643,31 @@ mod tests {
         #[test]
         fn a_usual_header_has_the_fields_of_any_other(value in text_of(FIELDS, 9)) {
             let value = format!("AWS4-HMAC-SHA256 Credential={value}");
-            if let Some(usual) = usual_fields(&value) {
-                prop_assert_eq!(Ok(usual), fields(&value).map_err(|error| error.to_string()));
+            if let Some(usual) = usual_fields(value.as_bytes()) {
+                let fields = fields(value.as_bytes()).map_err(|error| error.to_string());
+                prop_assert_eq!(Ok(usual), fields);
             }
         }
 
         #[test]
         fn a_usual_credential_has_the_parts_of_any_other(text in text_of(CREDENTIALS, 12)) {
             type IsOdd = fn(u8) -> bool;
-            let kinds: [(&str, IsOdd); 2] = [("/", is_control), ("%2F", is_odd_in_query)];
+            let kinds: [(&str, IsOdd); 2] = [("/", is_odd), ("%2F", is_odd_in_query)];
             for (slash, is_odd) in kinds {
                 let text = text.replace('|', slash) + slash + "aws4_request";
-                let usual = Credential::usual(Algorithm::HmacSha256, &text, slash, is_odd);
-                let Some(Credential { access_key_id, date, region, service, terminator }) = usual
+                let usual =
+                    Credential::usual(Algorithm::HmacSha256, text.as_bytes(), slash.as_bytes(), is_odd);
+                let Some((Credential { access_key_id, date, region, service, terminator }, behind)) =
+                    usual
                 else {
                     continue;
                 };
-                let usual = [access_key_id, date, region, service, terminator];
-                prop_assert!(usual.iter().map(|part| &**part).eq(text.split(slash)), "{text:?}");
-                prop_assert!(!usual.iter().any(|part| part.is_empty()), "{text:?}");
-                prop_assert!(!text.contains(char::is_control), "{text:?}");
-                prop_assert!(slash == "/" || !usual.concat().contains(['/', '%', '+']), "{text:?}");
+                let usual = [&access_key_id, &date, &region, &service, &terminator].map(Text::as_str);
+                prop_assert!(text[..text.len() - behind.len()].split(slash).eq(usual), "{text:?}");
+                prop_assert!(!usual.contains(&""), "{text:?}");
+                let usual = usual.concat();
+                prop_assert!(!usual.contains(|c: char| c.is_control() || !c.is_ascii()), "{text:?}");
+                prop_assert!(slash == "/" || !usual.contains(['/', '%', '+']), "{text:?}");
             }
         }
     }
@@ -660,12 +679,12 @@ mod tests {
             "AWS4-HMAC-SHA256 Credential=AKID/20150830/us-east-1/s3/aws4_request, \
              SignedHeaders=host;x-amz-date, Signature={signature}"
         );
-        let fields = usual_fields(&value).expect("usual");
-        assert_eq!((fields.signed_headers, fields.signature), ("host;x-amz-date", &*signature));
-        let (algorithm, text) = (fields.algorithm, fields.credential);
-        assert!(Credential::usual(algorithm, text, "/", is_control).is_some());
-        let text = text.replace('/', "%2F");
-        assert!(Credential::usual(algorithm, &text, "%2F", is_odd_in_query).is_some());
+        let fields = usual_fields(value.as_bytes()).expect("usual");
+        assert_eq!(fields.signed_headers.as_str(), "host;x-amz-date");
+        assert_eq!(fields.signature, signature.as_bytes());
+        let text = b"AKID%2F20150830%2Fus-east-1%2Fs3%2Faws4_request";
+        let usual = Credential::usual(Algorithm::HmacSha256, text, b"%2F", is_odd_in_query);
+        assert_eq!(usual, Some((fields.credential, &b""[..])));
     }
 
     fn text_of(pieces: &'static [&'static str], most: usize) -> impl Strategy<Value = String> {
@@ -690,6 +709,21 @@ mod tests {
         "=",
     ];
 
-    const CREDENTIALS: &[&str] =
-        &["AKID", "20150830", "s3", "|", "|", "|", "/", "%2F", "%2f", "%", "+", "\n", "é", "1"];
+    const CREDENTIALS: &[&str] = &[
+        "AKID",
+        "20150830",
+        "s3",
+        "aws4_request",
+        "|",
+        "|",
+        "|",
+        "/",
+        "%2F",
+        "%2f",
+        "%",
+        "+",
+        "\n",
+        "é",
+        "1",
+    ];
 }

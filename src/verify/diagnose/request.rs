@@ -15,6 +15,7 @@ use crate::{
     verify::{
         Error, Place, Verifier,
         parts::{Credential, Found, Parts, malformed},
+        text::Text,
     },
 };
 
@@ -95,7 +96,8 @@ impl<'a> Received<'a> {
         let place = parts.place;
         verifier.check_algorithm(&parts)?;
         let asymmetric = verifier.asymmetric.clone().filter(|_| !parts.algorithm.names_region());
-        let rules = verifier.rules.unwrap_or_else(|| Rules::for_service(&parts.credential.service));
+        let service = parts.credential.service.as_bytes();
+        let rules = verifier.rules.unwrap_or_else(|| Rules::for_service_bytes(service));
         let host = head.host(found.host).map_err(|error| malformed(place, error.to_string()))?;
         if head.path.first().is_some_and(|&first| first != b'/') {
             return Err(malformed(place, relative(head.path).to_string()));
@@ -173,6 +175,8 @@ impl<'a> Received<'a> {
     /// The form by the rules.
     pub(super) fn right<'w>(&'w self, credentials: &'w Credentials) -> Form<'w> {
         let Credential { date, region, service, terminator, .. } = &self.credential;
+        let [date, region, service, terminator] =
+            [date, region, service, terminator].map(Text::as_str);
         Form {
             method: self.head.method,
             path: PathForm {
@@ -205,7 +209,7 @@ impl<'a> Received<'a> {
                 algorithm: self.algorithm.as_str(),
                 time: self.at.as_str(),
                 date,
-                region: self.algorithm.names_region().then_some(&**region),
+                region: self.algorithm.names_region().then_some(region),
                 service,
                 terminator,
                 is_hash_upper: false,

@@ -73,7 +73,7 @@ impl<'w, 'r> Check<'w, 'r> {
         let check = Check::Asymmetric {
             signature: text.to_ascii_lowercase(),
             door,
-            access_key_id: &received.credential.access_key_id,
+            access_key_id: received.credential.access_key_id.as_str(),
             keys: HashMap::new(),
         };
         is_hex.then_some((check, is_upper.then_some(Cause::SignatureUpperCase)))

@@ -693,7 +693,7 @@ impl List<'_, '_> {
     fn scopes(&mut self, verifier: &Verifier) {
         let credential = &self.received.credential;
         let (date, region, service) =
-            (&*credential.date, &*credential.region, &*credential.service);
+            (credential.date.as_str(), credential.region.as_str(), credential.service.as_str());
         for used in [Used::Both, Used::Key, Used::StringToSign] {
             let rank = if used == Used::Both { Rank::Common } else { Rank::Uncommon };
             let put = |key: Change, text: Change| match used {
