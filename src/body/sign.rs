@@ -95,7 +95,8 @@ where
                     let now = piece.chunk();
                     let most = match *this.is_small {
                         true => AT_ONCE,
-                        false => signer.until_end().min(AT_ONCE),
+                        // Behind the last chunk as well, where a byte more is told to be too many.
+                        false => signer.until_end().clamp(1, AT_ONCE),
                     };
                     let now = &now[..now.len().min(most)];
                     let result = signer.push(now, this.wire);

@@ -220,7 +220,8 @@ impl ChunkSigner {
         self.size_of(self.left)
     }
 
-    /// How many bytes more end the chunk that [`push`](ChunkSigner::push) has begun; [`next_len`] if none is.
+    /// How many bytes more end the chunk that [`push`](ChunkSigner::push) has begun; [`next_len`] if none is,
+    /// which is 0 behind the last one.
     ///
     /// Whoever pushes no more than this at once has one chunk in the buffer, and no room beside it is taken
     /// for the next.

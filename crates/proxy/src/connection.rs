@@ -268,23 +268,30 @@ pub(crate) async fn serve_connection<S, A, F>(
             () = async { wanted(&mut stop).await; sleep(GRACE).await; } => false,
         }
     });
-    let stream = tokio::select! {
+    let mut stream = Begun::new(stream);
+    let is_stopping = tokio::select! {
         // What has come is read before anything else is decided.
         biased;
-        begun = Begun::wait(stream) => match begun {
-            Ok(stream) => stream,
+        first = stream.wait() => match first {
+            Ok(()) => false,
             Err(_) => return,
         },
-        _ = at_last.as_mut() => return,
+        is_late = at_last.as_mut() => match is_late || stream.is_empty() {
+            true => return,
+            // What was begun may be ended.
+            false => true,
+        },
     };
     let mut connection =
         pin!(serving.builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
-    tokio::select! {
-        biased;
-        _ = connection.as_mut() => return,
-        _ = requests.changed() => {}
-        is_late = at_last => if is_late {
-            return;
+    if !is_stopping {
+        tokio::select! {
+            biased;
+            _ = connection.as_mut() => return,
+            _ = requests.changed() => {}
+            is_late = at_last => if is_late {
+                return;
+            }
         }
     }
     tokio::select! {

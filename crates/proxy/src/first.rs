@@ -9,26 +9,36 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
-/// A connection on which a head has come, or as much as tells that it is none.
+/// A connection, and what came on it that nobody has read yet.
 pub(crate) struct Begun<S> {
-    first: Bytes,
+    first: BytesMut,
     stream: S,
 }
 
 impl<S: AsyncRead + Unpin> Begun<S> {
-    /// Waits for the end of the first head. Whether it is one, is for others to say.
-    pub(crate) async fn wait(mut stream: S) -> io::Result<Begun<S>> {
-        let mut first = Vec::with_capacity(USUAL);
+    pub(crate) fn new(stream: S) -> Begun<S> {
+        Begun { first: BytesMut::new(), stream }
+    }
+
+    /// Waits for the end of the first head, or for as much as tells that it is none: whether it is one, is for others
+    /// to say. Given up, what has come is there.
+    pub(crate) async fn wait(&mut self) -> io::Result<()> {
         loop {
-            let seen = first.len();
-            let count = stream.read_buf(&mut first).await?;
-            if count == 0 || is_enough(&first, seen) {
-                return Ok(Begun { first: first.into(), stream });
+            let seen = self.first.len();
+            self.first.reserve(USUAL);
+            let count = self.stream.read_buf(&mut self.first).await?;
+            if count == 0 || is_enough(&self.first, seen) {
+                return Ok(());
             }
         }
+    }
+
+    /// Whether nothing has come.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.first.is_empty()
     }
 }
 
@@ -38,10 +48,19 @@ fn is_enough(first: &[u8], seen: usize) -> bool {
     let behind = &first[seen.saturating_sub(2)..];
     let has_end = behind.windows(2).any(|pair| pair == b"\n\n")
         || behind.windows(3).any(|three| three == b"\n\r\n");
-    // No method begins so: the client speaks TLS, or nonsense.
-    let is_http =
-        first.first().is_some_and(|byte| byte.is_ascii_graphic() || b"\r\n".contains(byte));
-    has_end || !is_http || first.len() >= LONG
+    has_end || !may_be_head(first) || first.len() >= LONG
+}
+
+/// Whether this may be the beginning of one. Who speaks TLS, or nonsense, is not left waiting for an answer.
+fn may_be_head(first: &[u8]) -> bool {
+    let blank = first.iter().take_while(|byte| b"\r\n".contains(byte)).count();
+    let line = &first[blank..];
+    match line.iter().position(|byte| *byte == b'\n') {
+        Some(end) => {
+            line[..end].windows(8).any(|it| it == b" HTTP/1.") || line.starts_with(b"PRI ")
+        }
+        None => line.first().is_none_or(u8::is_ascii_graphic),
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Begun<S> {
@@ -57,7 +76,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Begun<S> {
         to.put_slice(&self.first[..count]);
         self.first.advance(count);
         if self.first.is_empty() {
-            self.first = Bytes::new();
+            self.first = BytesMut::new();
         }
         Poll::Ready(Ok(()))
     }
@@ -114,21 +133,24 @@ mod tests {
             // The preface of HTTP/2 looks like one.
             (&[b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"frames"], 1),
             (&[b"\x16\x03\x01", b"TLS"], 1),
+            (&[b"SSH-2.0-x\r", b"\n", b"more"], 2),
+            (&[b"GET / HTTP/9.9\r\n", b"\r\n"], 1),
             (&[&long, b"aaa"], 1),
         ] {
             let (mut client, server) = duplex(1 << 20);
-            let mut begun = Box::pin(Begun::wait(server));
+            let mut begun = Begun::new(server);
+            let mut waiting = Box::pin(begun.wait());
             for (at, piece) in pieces.iter().enumerate() {
                 client.write_all(piece).await.expect("room");
                 if at + 1 < comes_before {
-                    let now = std::future::poll_fn(|cx| Poll::Ready(begun.as_mut().poll(cx)));
+                    let now = std::future::poll_fn(|cx| Poll::Ready(waiting.as_mut().poll(cx)));
                     assert!(now.await.is_pending(), "{:?}", piece.escape_ascii().to_string());
                 }
                 if at + 1 == comes_before {
                     break;
                 }
             }
-            let mut begun = begun.await.expect("a head");
+            waiting.await.expect("a head");
             for piece in &pieces[comes_before..] {
                 client.write_all(piece).await.expect("room");
             }
@@ -148,7 +170,9 @@ mod tests {
         let (mut client, server) = duplex(100);
         client.write_all(b"GET /").await.expect("room");
         drop(client);
-        let mut begun = Begun::wait(server).await.expect("an end");
+        let mut begun = Begun::new(server);
+        begun.wait().await.expect("an end");
+        assert!(!begun.is_empty());
         let mut all = Vec::new();
         begun.read_to_end(&mut all).await.expect("all of it");
         assert_eq!(all, b"GET /");
