@@ -191,6 +191,7 @@ mod explain;
 mod head;
 mod key;
 mod payload;
+mod pool;
 #[cfg(feature = "post")]
 pub mod post;
 mod presign;

@@ -88,12 +88,10 @@ impl Signer {
         credentials: &Credentials,
         at: SystemTime,
     ) -> Result<PresignMany, Error> {
-        let mut scratch = self.take_scratch();
-        let pattern = self
-            .presign_head(head, presign, credentials, at, &mut scratch)
-            .and_then(|presigned| self.many_like(&presigned, head, credentials));
-        self.give_back(scratch);
-        pattern
+        self.pool.lend(|scratch| {
+            let presigned = self.presign_head(head, presign, credentials, at, scratch)?;
+            self.many_like(&presigned, head, credentials)
+        })
     }
 
     /// Takes the signed pattern apart.

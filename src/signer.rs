@@ -1,10 +1,6 @@
 //! Signing: in headers, or in the query of a presigned URL.
 
-use std::{
-    fmt,
-    sync::{Arc, Mutex, PoisonError},
-    time::SystemTime,
-};
+use std::{fmt, sync::Arc, time::SystemTime};
 
 use crate::{
     Algorithm, Credentials, Error, ErrorKind, Explanation, Head, KeyCache, Life, Payload, Presign,
@@ -12,6 +8,7 @@ use crate::{
     asymmetric::{AsymmetricSigner, LONGEST_SIGNATURE},
     canonical::{self, Buffers, Layout, Lines, PathForm, query, room},
     payload::PayloadLine,
+    pool::Pool,
     remembered::{Remembered, Signs},
     rules::ContentSha256,
     scope,
@@ -53,7 +50,7 @@ pub struct Signer {
     pub(crate) keys: KeyCache,
     /// What signs in place of the keys.
     pub(crate) asymmetric: Option<Arc<dyn AsymmetricSigner>>,
-    pool: Arc<Mutex<Vec<Scratch>>>,
+    pub(crate) pool: Pool,
 }
 
 /// Which of the caller's headers are signed.
@@ -80,7 +77,7 @@ impl Signer {
             selection: Selection::default(),
             keys: KeyCache::default(),
             asymmetric: None,
-            pool: Arc::default(),
+            pool: Pool::default(),
         }
     }
 
@@ -202,13 +199,11 @@ impl Signer {
         credentials: &Credentials,
         at: SystemTime,
     ) -> Result<(), Error> {
-        let head = request.head()?;
-        let mut scratch = self.take_scratch();
-        let signed = self.sign_head(head, payload, credentials, at, &mut scratch);
-        // Whatever became of it, the request stays as it was unless all of it can be written.
-        let result = signed.and_then(|signed| request.apply(&signed));
-        self.give_back(scratch);
-        result
+        self.pool.lend(|scratch| {
+            let head = request.head()?;
+            let signed = self.sign_head(head, payload, credentials, at, scratch)?;
+            request.apply(&signed)
+        })
     }
 
     /// Signs a request in its query, so that the URL alone is enough to send it.
@@ -240,13 +235,12 @@ impl Signer {
         credentials: &Credentials,
         at: SystemTime,
     ) -> Result<Life, Error> {
-        let head = request.head()?;
-        let mut scratch = self.take_scratch();
-        let presigned = self.presign_head(head, presign, credentials, at, &mut scratch);
-        let result = presigned
-            .and_then(|presigned| request.apply_query(&presigned).map(|()| presigned.life()));
-        self.give_back(scratch);
-        result
+        self.pool.lend(|scratch| {
+            let head = request.head()?;
+            let presigned = self.presign_head(head, presign, credentials, at, scratch)?;
+            request.apply_query(&presigned)?;
+            Ok(presigned.life())
+        })
     }
 
     /// Signs a borrowed head in the buffers given, without an allocation once they have grown.
@@ -574,23 +568,6 @@ impl Signer {
         }
         remembered.as_mut().expect("remembered just now, if not before")
     }
-
-    pub(crate) fn take_scratch(&self) -> Scratch {
-        self.pool.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
-    }
-
-    pub(crate) fn give_back(&self, scratch: Scratch) {
-        if scratch.buffers.size() > LARGEST_POOLED {
-            return;
-        }
-        let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
-        if pool.len() < POOLED {
-            // All at once: a vector that grows leaves the keys behind where they were.
-            let missing = POOLED - pool.len();
-            pool.reserve_exact(missing);
-            pool.push(scratch);
-        }
-    }
 }
 
 impl fmt::Debug for Signer {
@@ -709,10 +686,3 @@ const SIGNATURE: &[u8] = b", Signature=";
 
 /// More than the names of a presigned URL's parameters take, and their values of a fixed length.
 const PARAMETERS: usize = 512;
-
-/// How many scratch buffers a signer and its clones keep for reuse: one for each thread that signs at
-/// the same moment.
-const POOLED: usize = 16;
-
-/// Buffers that one uncommon request made larger are not kept for it.
-const LARGEST_POOLED: usize = 1 << 20;

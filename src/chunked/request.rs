@@ -44,20 +44,16 @@ impl Signer {
         let chunks = chunks.into().with_algorithm(self.algorithm());
         let mut headers = request.headers_mut().clone();
         chunks.set_headers(request.head()?, &mut headers)?;
-        let head = Head { headers: Headers::Map(&headers), ..request.head()? };
-        let mut scratch = self.take_scratch();
-        let signed = self.sign_head(head, chunks.payload(), credentials, at, &mut scratch);
-        let result = signed.and_then(|signed| {
+        self.pool.lend(|scratch| {
+            let head = Head { headers: Headers::Map(&headers), ..request.head()? };
+            let signed = self.sign_head(head, chunks.payload(), credentials, at, scratch)?;
             let signer = ChunkSigner::new(&signed, chunks)?;
             std::mem::swap(request.headers_mut(), &mut headers);
-            let applied = request.apply(&signed);
-            if applied.is_err() {
+            request.apply(&signed).inspect_err(|_| {
                 std::mem::swap(request.headers_mut(), &mut headers);
-            }
-            applied.map(|()| signer)
-        });
-        self.give_back(scratch);
-        result
+            })?;
+            Ok(signer)
+        })
     }
 }
 

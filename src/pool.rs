@@ -1,0 +1,85 @@
+//! Buffers that threads share without waiting for one another.
+
+use std::{
+    cell::Cell,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use crate::Scratch;
+
+/// The buffers of a signer and its clones.
+///
+/// Each thread begins at a place of its own and takes the next one that is free, so that two threads seldom
+/// meet, and nobody ever waits.
+#[derive(Clone, Default)]
+pub(crate) struct Pool(Arc<[Place; PLACES]>);
+
+/// On a line of the processor's cache of its own: what one thread writes, no other has to fetch.
+#[derive(Default)]
+#[repr(align(128))]
+struct Place(Mutex<Option<Box<Scratch>>>);
+
+impl Pool {
+    /// Lends buffers, which were used before if any are free.
+    pub(crate) fn lend<T>(&self, work: impl FnOnce(&mut Scratch) -> T) -> T {
+        let first = FIRST.get();
+        for n in 0..PLACES {
+            let Ok(mut place) = self.0[(first + n) % PLACES].0.try_lock() else { continue };
+            let scratch = place.get_or_insert_default();
+            let result = work(scratch);
+            if scratch.buffers.size() > LARGEST_KEPT {
+                *place = None;
+            }
+            return result;
+        }
+        work(&mut Scratch::new())
+    }
+}
+
+thread_local! {
+    /// Where this thread begins to look. It decides who waits for whom, and nothing else.
+    static FIRST: Cell<usize> = Cell::new(THREADS.fetch_add(1, Ordering::Relaxed));
+}
+
+static THREADS: AtomicUsize = AtomicUsize::new(0);
+
+/// How many buffers are kept: one for each thread that signs at the same moment.
+const PLACES: usize = 16;
+
+/// Buffers that one uncommon request made larger are not kept for it.
+const LARGEST_KEPT: usize = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn capacity(pool: &Pool) -> usize {
+        pool.lend(|scratch| scratch.buffers.text.capacity())
+    }
+
+    #[test]
+    fn buffers_are_lent_again_unless_they_grew_too_large() {
+        let pool = Pool::default();
+        pool.lend(|scratch| scratch.buffers.text.reserve_exact(1000));
+        assert_eq!(capacity(&pool), 1000);
+        pool.lend(|scratch| scratch.buffers.text.reserve_exact(LARGEST_KEPT + 1));
+        assert_eq!(capacity(&pool), 0);
+    }
+
+    #[test]
+    fn nobody_waits_for_buffers_that_are_lent() {
+        fn lend_all(pool: &Pool, depth: usize) {
+            pool.lend(|scratch| {
+                assert_eq!(scratch.buffers.text.capacity(), 0);
+                scratch.buffers.text.reserve_exact(10);
+                if depth > 0 {
+                    lend_all(pool, depth - 1);
+                }
+            });
+        }
+        lend_all(&Pool::default(), 2 * PLACES);
+    }
+}
