@@ -1,8 +1,9 @@
 //! The key of a credential scope, and a cache of such keys.
 
 use std::{
+    collections::HashMap,
     fmt,
-    hash::{BuildHasher, RandomState},
+    hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -39,12 +40,24 @@ pub struct SigningKey {
 impl SigningKey {
     /// Derives the key: `AWS4` and the secret, then date, region, service and `aws4_request`.
     pub fn derive(secret_access_key: &str, scope: &Scope<'_>) -> SigningKey {
-        let mut secret = Zeroizing::new(Vec::with_capacity(4 + secret_access_key.len()));
-        secret.extend_from_slice(b"AWS4");
-        secret.extend_from_slice(secret_access_key.as_bytes());
-        let mut key = SigningKey::from_secret(&secret);
+        let mut block = Zeroizing::new([0; BLOCK]);
+        let (prefix, rest) = block.split_at_mut(4);
+        prefix.copy_from_slice(b"AWS4");
+        let mut key = match rest.split_at_mut_checked(secret_access_key.len()) {
+            Some((secret, _)) => {
+                secret.copy_from_slice(secret_access_key.as_bytes());
+                SigningKey::from_block(&mut block)
+            }
+            None => {
+                let whole = Zeroizing::new(["AWS4", secret_access_key].concat());
+                SigningKey::from_secret(whole.as_bytes(), &mut block)
+            }
+        };
+        // Both are wiped once, behind all of them.
+        let mut derived = Zeroizing::new([0; 32]);
         for part in scope.parts() {
-            key = SigningKey::from_bytes(&Zeroizing::new(key.sign(part.as_bytes())));
+            *derived = key.sign(part.as_bytes());
+            key = SigningKey::from_secret(&derived[..], &mut block);
         }
         key
     }
@@ -57,27 +70,31 @@ impl SigningKey {
     /// assert_eq!(key.sign(b"text"), SigningKey::from_bytes(&[7; 32]).sign(b"text"));
     /// ```
     pub fn from_bytes(key: &[u8; 32]) -> SigningKey {
-        SigningKey::from_secret(key)
+        SigningKey::from_secret(key, &mut Zeroizing::new([0; BLOCK]))
     }
 
-    /// The key of an HMAC, which may have any length (RFC 2104, §2).
+    /// The key of an HMAC, which may have any length (RFC 2104, §2); `block` is room for it.
     #[inline]
-    fn from_secret(secret: &[u8]) -> SigningKey {
-        let hashed;
-        let secret = if secret.len() > BLOCK {
-            hashed = Zeroizing::new(sha256::digest(secret));
-            &hashed[..]
-        } else {
-            secret
-        };
-        let padded = |pad: u8| {
-            let mut block = Zeroizing::new([pad; BLOCK]);
-            block.iter_mut().zip(secret).for_each(|(byte, secret)| *byte ^= secret);
+    fn from_secret(secret: &[u8], block: &mut [u8; BLOCK]) -> SigningKey {
+        block.fill(0);
+        match block.get_mut(..secret.len()) {
+            Some(start) => start.copy_from_slice(secret),
+            None => block[..32].copy_from_slice(&Zeroizing::new(sha256::digest(secret))[..]),
+        }
+        SigningKey::from_block(block)
+    }
+
+    /// The key of an HMAC, filled up with zeros, which comes to be padded where it stands.
+    fn from_block(block: &mut [u8; BLOCK]) -> SigningKey {
+        let (ipad, opad) = (0x36, 0x5c);
+        let mut padded = |pad: u8| {
+            block.iter_mut().for_each(|byte| *byte ^= pad);
             let mut state = INITIAL;
-            compress256(&mut state, std::slice::from_ref(&block));
+            compress256(&mut state, std::slice::from_ref(block));
             state
         };
-        SigningKey { inner: padded(0x36), outer: padded(0x5c) }
+        // The second takes the first pad away again.
+        SigningKey { inner: padded(ipad), outer: padded(ipad ^ opad) }
     }
 
     /// The HMAC-SHA256 of a string to sign.
@@ -136,8 +153,10 @@ impl fmt::Debug for SigningKey {
 /// A bounded cache of signing keys, shared by its clones and safe under threads.
 ///
 /// A key is found only by the access key id, the whole secret (compared in constant time), the date,
-/// the region and the service: a secret that was replaced under the same id never finds the old key.
-/// The least recently used keys make room for new ones, wiped.
+/// the region and the service: a secret that was replaced under the same id never finds the old key, and its
+/// own key takes that one's place. When it is full, a new key takes the place of one of two that are drawn by
+/// lot, the one that was not used for longer; what was there is wiped. So a cache that is somewhat too small
+/// for keys that are used in turn still finds most of them.
 ///
 /// ```
 /// use countersign::{KeyCache, Scope};
@@ -160,29 +179,42 @@ struct Shards {
 
 #[derive(Default)]
 struct Shard {
+    /// Where the entry of each hash stands.
+    places: HashMap<u64, usize, BuildHasherDefault<Hashed>>,
     entries: Vec<Entry>,
-    /// Counts look-ups; the entry with the lowest count was used the longest ago.
+    /// Counts look-ups; of two entries the one with the lower count was used longer ago.
     clock: u64,
+}
+
+/// What a key is found by.
+struct Identity<'a> {
+    /// Of all but the secret.
+    hash: u64,
+    access_key_id: &'a str,
+    secret: &'a str,
+    scope: &'a Scope<'a>,
 }
 
 struct Entry {
     hash: u64,
     used: u64,
-    access_key_id: Box<str>,
-    secret_access_key: Zeroizing<Box<[u8]>>,
-    date: Box<str>,
-    region: Box<str>,
-    service: Box<str>,
+    /// The [parts](Identity::parts) of the identity, one behind the other.
+    text: Zeroizing<Vec<u8>>,
+    /// How long each of them is.
+    lengths: [usize; 5],
     key: SigningKey,
 }
+
+/// Takes a number that is a hash already.
+#[derive(Default)]
+struct Hashed(u64);
 
 impl KeyCache {
     /// A cache of at most `capacity` keys: at least one, and a million at most.
     pub fn new(capacity: usize) -> KeyCache {
         let capacity = capacity.clamp(1, MOST_KEYS);
-        // A shard is searched from end to end, so it stays short; a lock is held for that long alone.
-        let shards = capacity.div_ceil(ENTRIES_IN_A_SHARD).min(MOST_SHARDS);
-        let shards = shards.next_power_of_two().min(capacity);
+        // Large enough that chance fills them much alike, and as many as keep threads apart.
+        let shards = (capacity / ENTRIES_IN_A_SHARD).clamp(1, MOST_SHARDS).next_power_of_two();
         KeyCache(Arc::new(Shards {
             shards: (0..shards).map(|_| Mutex::default()).collect(),
             capacity_each: capacity / shards,
@@ -193,31 +225,16 @@ impl KeyCache {
     /// The key of this secret for this scope, derived now unless it is in the cache.
     pub fn key(&self, access_key_id: &str, secret: &str, scope: &Scope<'_>) -> SigningKey {
         let hash = self.0.hasher.hash_one((access_key_id, scope));
-        let shard = &self.0.shards[hash as usize % self.0.shards.len()];
+        let identity = Identity { hash, access_key_id, secret, scope };
+        let shard = self.0.shard(hash);
         let lock = || shard.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(key) = lock().find(hash, access_key_id, secret, scope) {
+        if let Some(key) = lock().find(&identity) {
             return key;
         }
         // Derived outside the lock, so that a cold key holds nobody up.
         let key = SigningKey::derive(secret, scope);
-        let mut shard = lock();
-        // Another thread may have derived it meanwhile.
-        if let Some(key) = shard.find(hash, access_key_id, secret, scope) {
-            return key;
-        }
-        shard.insert(
-            Entry {
-                hash,
-                used: 0,
-                access_key_id: access_key_id.into(),
-                secret_access_key: Zeroizing::new(secret.as_bytes().into()),
-                date: scope.date().into(),
-                region: scope.region().into(),
-                service: scope.service().into(),
-                key: key.clone(),
-            },
-            self.0.capacity_each,
-        );
+        // Another thread may have derived it meanwhile: then it takes its own place.
+        lock().insert(&identity, key.clone(), self.0.capacity_each);
         key
     }
 
@@ -250,45 +267,104 @@ impl fmt::Debug for KeyCache {
     }
 }
 
+impl Shards {
+    fn shard(&self, hash: u64) -> &Mutex<Shard> {
+        // The other half of the hash tells where in the shard it is.
+        &self.shards[(hash >> 32) as usize % self.shards.len()]
+    }
+}
+
 impl Shard {
-    fn find(
-        &mut self,
-        hash: u64,
-        access_key_id: &str,
-        secret: &str,
-        scope: &Scope<'_>,
-    ) -> Option<SigningKey> {
+    fn find(&mut self, identity: &Identity<'_>) -> Option<SigningKey> {
         self.clock += 1;
-        let entry = self.entries.iter_mut().find(|entry| {
-            entry.hash == hash
-                && *entry.access_key_id == *access_key_id
-                && *entry.date == *scope.date()
-                && *entry.region == *scope.region()
-                && *entry.service == *scope.service()
-                && is_same_secret(&entry.secret_access_key, secret.as_bytes())
-        })?;
+        let entry = &mut self.entries[*self.places.get(&identity.hash)?];
+        if !entry.is_of(identity) {
+            return None;
+        }
         entry.used = self.clock;
         Some(entry.key.clone())
     }
 
-    fn insert(&mut self, mut entry: Entry, capacity: usize) {
+    fn insert(&mut self, identity: &Identity<'_>, key: SigningKey, capacity: usize) {
         self.clock += 1;
-        entry.used = self.clock;
-        if self.entries.len() < capacity {
-            // All at once: a vector that grows leaves the keys behind where they were.
-            self.entries.reserve_exact(capacity - self.entries.len());
-            self.entries.push(entry);
-        } else if let Some(oldest) = self.entries.iter_mut().min_by_key(|entry| entry.used) {
-            *oldest = entry;
-        }
+        let Shard { places, entries, clock } = self;
+        let at = match places.get(&identity.hash) {
+            Some(&at) => at,
+            None if entries.len() < capacity => {
+                // All at once: a vector that grows leaves the keys behind where they were.
+                entries.reserve_exact(capacity - entries.len());
+                places.insert(identity.hash, entries.len());
+                entries.push(Entry::new(identity, *clock, key));
+                return;
+            }
+            None => {
+                let at = drawn(entries, identity.hash ^ clock.wrapping_mul(ODD));
+                places.remove(&entries[at].hash);
+                places.insert(identity.hash, at);
+                at
+            }
+        };
+        entries[at] = Entry::new(identity, *clock, key);
     }
 }
 
-const ENTRIES_IN_A_SHARD: usize = 32;
+/// Which of two entries that are drawn by lot was not used for longer.
+fn drawn(entries: &[Entry], lot: u64) -> usize {
+    let (len, lots) = (entries.len(), [lot as u32 as usize, (lot >> 32) as usize]);
+    let one = lots[0] % len;
+    let other = (one + 1 + lots[1] % (len - 1).max(1)) % len;
+    if entries[one].used <= entries[other].used { one } else { other }
+}
 
-const MOST_SHARDS: usize = 1 << 15;
+impl Identity<'_> {
+    fn parts(&self) -> [&[u8]; 5] {
+        let [date, region, service, _] = self.scope.parts();
+        [self.access_key_id, date, region, service, self.secret].map(str::as_bytes)
+    }
+}
 
-const MOST_KEYS: usize = MOST_SHARDS * ENTRIES_IN_A_SHARD;
+impl Entry {
+    fn new(identity: &Identity<'_>, used: u64, key: SigningKey) -> Entry {
+        let parts = identity.parts();
+        let lengths = parts.map(<[u8]>::len);
+        let mut text = Zeroizing::new(Vec::with_capacity(lengths.iter().sum()));
+        parts.into_iter().for_each(|part| text.extend_from_slice(part));
+        Entry { hash: identity.hash, used, text, lengths, key }
+    }
+
+    /// The secret is compared in a time that tells nothing of it.
+    fn is_of(&self, identity: &Identity<'_>) -> bool {
+        let parts = identity.parts();
+        let [.., secret] = parts;
+        let (others, own_secret) = self.text.split_at(self.text.len() - self.lengths[4]);
+        self.lengths == parts.map(<[u8]>::len)
+            && parts[..4].iter().try_fold(others, |rest, part| rest.strip_prefix(*part)).is_some()
+            && is_same_secret(own_secret, secret)
+    }
+}
+
+impl Hasher for Hashed {
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("a hash is one number");
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+/// Spreads what the clock counts over all bits.
+const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+
+const ENTRIES_IN_A_SHARD: usize = 64;
+
+const MOST_SHARDS: usize = 64;
+
+const MOST_KEYS: usize = 1 << 20;
 
 #[cfg(test)]
 mod tests {
@@ -312,6 +388,13 @@ mod tests {
 
     fn mark(cache: &KeyCache, id: &str, secret: &str, at: &str) -> [u8; 32] {
         cache.key(id, secret, &scope(at)).sign(b"text")
+    }
+
+    fn is_there(cache: &KeyCache, access_key_id: &str) -> bool {
+        let scope = scope(SCOPE);
+        let hash = cache.0.hasher.hash_one((access_key_id, &scope));
+        let identity = Identity { hash, access_key_id, secret: "secret", scope: &scope };
+        cache.0.shard(hash).lock().expect("not poisoned").find(&identity).is_some()
     }
 
     #[test]
@@ -402,10 +485,36 @@ mod tests {
         for id in ["A", "B", "A", "C", "A"] {
             cache.key(id, "secret", &scope(SCOPE));
         }
-        let shard = cache.0.shards[0].lock().expect("not poisoned");
-        let mut kept: Vec<&str> = shard.entries.iter().map(|entry| &*entry.access_key_id).collect();
-        kept.sort_unstable();
-        assert_eq!(kept, ["A", "C"]);
+        assert_eq!(["A", "B", "C"].map(|id| is_there(&cache, id)), [true, false, true]);
+    }
+
+    #[test]
+    fn keys_that_are_used_in_turn_are_found_as_far_as_there_is_room() {
+        // The share that is found, of those that come round again.
+        let found = |capacity: usize| {
+            let (tenants, rounds) = (10_000, 4);
+            let cache = KeyCache::new(capacity);
+            let key = SigningKey::from_bytes(&[7; 32]);
+            let scope = scope(SCOPE);
+            let mut found = 0;
+            for tenant in (0..tenants).cycle().take(tenants * rounds) {
+                let id = format!("AKID{tenant:016}");
+                let hash = cache.0.hasher.hash_one((&*id, &scope));
+                let identity =
+                    Identity { hash, access_key_id: &id, secret: "secret", scope: &scope };
+                let mut shard = cache.0.shard(hash).lock().expect("not poisoned");
+                match shard.find(&identity) {
+                    Some(_) => found += 1,
+                    None => shard.insert(&identity, key.clone(), cache.0.capacity_each),
+                }
+            }
+            assert!(cache.len() <= capacity);
+            f64::from(found) / (tenants * (rounds - 1)) as f64
+        };
+        let (half, as_many, twice) = (found(5_000), found(10_000), found(20_000));
+        assert!(half > 0.05, "{half} of 10,000 in 5,000");
+        assert!(as_many > 0.85, "{as_many} of 10,000 in 10,000");
+        assert!(twice == 1.0, "{twice} of 10,000 in 20,000");
     }
 
     #[test]
