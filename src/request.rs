@@ -93,7 +93,7 @@ pub(crate) fn set_headers(headers: &mut HeaderMap, signed: &Signed<'_>) -> Resul
     let mut values = [const { None }; MOST_HEADERS];
     for (slot, (name, value)) in values.iter_mut().zip(pairs()) {
         let value = header_value(name, all.split_to(value.len()))?;
-        *slot = Some((HeaderName::from_static(name), value));
+        *slot = Some((header_name(name), value));
     }
     reserve(headers, pairs().count())?;
     if signed.form.replaces {
@@ -126,6 +126,21 @@ pub(crate) fn set_presigned_headers(
     }
     Ok(())
 }
+
+/// The name as the map takes it; most are not made anew.
+fn header_name(name: &'static str) -> HeaderName {
+    match name {
+        "authorization" => AUTHORIZATION,
+        "x-amz-content-sha256" => X_AMZ_CONTENT_SHA256.clone(),
+        "x-amz-date" => X_AMZ_DATE.clone(),
+        "x-amz-security-token" => X_AMZ_SECURITY_TOKEN.clone(),
+        rare => HeaderName::from_static(rare),
+    }
+}
+
+static X_AMZ_CONTENT_SHA256: HeaderName = HeaderName::from_static("x-amz-content-sha256");
+static X_AMZ_DATE: HeaderName = HeaderName::from_static("x-amz-date");
+static X_AMZ_SECURITY_TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
 
 fn header_value(name: &str, value: Bytes) -> Result<HeaderValue, Error> {
     let mut value = HeaderValue::from_maybe_shared(value).map_err(|_| {
