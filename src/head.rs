@@ -157,14 +157,28 @@ impl<'a> Headers<'a> {
         self,
         mut visit: impl FnMut(&'a [u8], &'a [u8]) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        match self {
-            Headers::Map(map) => map
-                .iter()
-                .try_for_each(|(name, value)| visit(name.as_str().as_bytes(), value.as_bytes())),
-            Headers::Pairs(pairs) => pairs.iter().try_for_each(|&(name, value)| {
+        self.for_each_raw(|name, value, is_checked| {
+            if !is_checked {
                 check_header(name, value)?;
-                visit(name, value)
+            }
+            visit(name, value)
+        })
+    }
+
+    /// The same, where it is up to `visit` to check what is not checked.
+    #[inline]
+    pub(crate) fn for_each_raw(
+        self,
+        mut visit: impl FnMut(&'a [u8], &'a [u8], bool) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        match self {
+            // The map's own types have checked them.
+            Headers::Map(map) => map.iter().try_for_each(|(name, value)| {
+                visit(name.as_str().as_bytes(), value.as_bytes(), true)
             }),
+            Headers::Pairs(pairs) => {
+                pairs.iter().try_for_each(|&(name, value)| visit(name, value, false))
+            }
         }
     }
 
@@ -255,7 +269,8 @@ pub(crate) fn is_token(text: &[u8]) -> bool {
         !(is_letter | is_digit | (byte == b'-'))
     };
     let is_token = |text: &[u8]| text.iter().all(|&byte| IS_TOKEN[usize::from(byte)]);
-    !text.is_empty() && (!any(text, is_rare) || is_token(text))
+    // Few are looked at one by one.
+    !text.is_empty() && ((text.len() >= 8 && !any(text, is_rare)) || is_token(text))
 }
 
 const IS_TOKEN: [bool; 256] = {
@@ -346,8 +361,12 @@ fn without_userinfo(authority: &[u8]) -> &[u8] {
 /// Drops the port that the scheme implies, and a colon with none behind it.
 fn without_default_port(authority: &[u8], https: bool) -> &[u8] {
     // An IPv6 address keeps its colons: it ends in a bracket.
-    let default: &[u8] = if https { b":443" } else { b":80" };
-    authority.strip_suffix(default).or(authority.strip_suffix(b":")).unwrap_or(authority)
+    match authority {
+        [host @ .., b':', b'4', b'4', b'3'] if https => host,
+        [host @ .., b':', b'8', b'0'] if !https => host,
+        [host @ .., b':'] => host,
+        _ => authority,
+    }
 }
 
 /// A value without the SP and HTAB around it.

@@ -205,6 +205,7 @@ pub mod reqwest;
 mod rules;
 mod scope;
 mod sha256;
+mod shape;
 mod signed;
 mod signer;
 #[cfg(feature = "sigv4a")]

@@ -30,7 +30,7 @@ impl Pool {
             let Ok(mut place) = self.0[(first + n) % PLACES].0.try_lock() else { continue };
             let scratch = place.get_or_insert_default();
             let result = work(scratch);
-            if scratch.buffers.size() > LARGEST_KEPT {
+            if scratch.size() > LARGEST_KEPT {
                 *place = None;
             }
             return result;

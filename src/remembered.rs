@@ -9,7 +9,7 @@ use crate::{
     Algorithm, Credentials, Scope, SigningKey, Timestamp,
     asymmetric::AsymmetricSigner,
     bytes::is_same_secret,
-    canonical::{self, room},
+    canonical::{self, query, room},
     key::Begun,
     sha256::{self, BLOCK, INITIAL, State},
 };
@@ -25,7 +25,9 @@ pub(crate) struct Remembered {
     /// The string to sign but for its last line, the hash of the request.
     string_to_sign: Vec<u8>,
     /// The value of an Authorization header up to the names of the signed headers.
-    authorization: Vec<u8>,
+    authorization: String,
+    /// The query of a presigned URL up to the value of `X-Amz-Expires`, once there was one.
+    own_query: Vec<u8>,
     signs: Signs,
     request: Request,
 }
@@ -36,6 +38,14 @@ struct Request {
     /// How many blocks led to the state.
     blocks: usize,
     state: State,
+}
+
+/// The buffers of texts that hold no secret.
+#[derive(Default)]
+pub(crate) struct Texts {
+    string_to_sign: Vec<u8>,
+    authorization: String,
+    own_query: Vec<u8>,
 }
 
 /// What signs the strings to sign.
@@ -54,18 +64,21 @@ impl Remembered {
         at: Timestamp,
         scope: &Scope<'_>,
         mut signs: Signs,
-        [mut string_to_sign, mut authorization]: [Vec<u8>; 2],
+        Texts { mut string_to_sign, mut authorization, mut own_query }: Texts,
     ) -> Remembered {
         string_to_sign.clear();
         authorization.clear();
+        own_query.clear();
         let write = |text: &mut Vec<u8>| scope.write(text);
-        let scope_at = canonical::begin_string_to_sign(algorithm, at, write, &mut string_to_sign);
-        authorization.extend_from_slice(algorithm.as_str().as_bytes());
-        authorization.extend_from_slice(b" Credential=");
-        authorization.extend_from_slice(credentials.access_key_id().as_bytes());
-        authorization.push(b'/');
-        authorization.extend_from_slice(&string_to_sign[scope_at]);
-        authorization.extend_from_slice(b", SignedHeaders=");
+        canonical::begin_string_to_sign(algorithm, at, write, &mut string_to_sign);
+        for part in [algorithm.as_str(), CREDENTIAL, credentials.access_key_id()] {
+            authorization.push_str(part);
+        }
+        for part in scope.parts().into_iter().filter(|part| !part.is_empty()) {
+            authorization.push('/');
+            authorization.push_str(part);
+        }
+        authorization.push_str(SIGNED_HEADERS);
         signs.begin(&string_to_sign);
         Remembered {
             credentials: credentials.clone(),
@@ -75,14 +88,19 @@ impl Remembered {
             at,
             string_to_sign,
             authorization,
+            own_query,
             signs,
             request: Request { text: Vec::new(), blocks: 0, state: INITIAL },
         }
     }
 
-    /// The buffers of texts that hold no secret, for the one that takes its place.
-    pub(crate) fn take_texts(&mut self) -> [Vec<u8>; 2] {
-        [&mut self.string_to_sign, &mut self.authorization].map(mem::take)
+    /// The buffers of its texts, for the one that takes its place.
+    pub(crate) fn take_texts(&mut self) -> Texts {
+        Texts {
+            string_to_sign: mem::take(&mut self.string_to_sign),
+            authorization: mem::take(&mut self.authorization),
+            own_query: mem::take(&mut self.own_query),
+        }
     }
 
     pub(crate) fn at(&self) -> Timestamp {
@@ -123,6 +141,24 @@ impl Remembered {
         let start = self.algorithm.as_str().len() + 1;
         self.string_to_sign[start..][..at.as_bytes().len()].copy_from_slice(at.as_bytes());
         self.signs.begin(&self.string_to_sign);
+        if let Some(before) = self.own_query.len().checked_sub(at.as_bytes().len() + BEHIND_DATE) {
+            self.own_query[before..][..at.as_bytes().len()].copy_from_slice(at.as_bytes());
+        }
+    }
+
+    /// The query of a presigned URL up to the value of `X-Amz-Expires`, in canonical form.
+    pub(crate) fn own_query(&mut self) -> &[u8] {
+        let own = &mut self.own_query;
+        if own.is_empty() {
+            let algorithm = self.algorithm.as_str();
+            let (_, credential) = self.authorization.split_at(algorithm.len() + CREDENTIAL.len());
+            let (credential, _) = credential.split_at(credential.len() - SIGNED_HEADERS.len());
+            query::write_parameter(query::ALGORITHM, &[algorithm], own);
+            query::write_parameter(query::CREDENTIAL, &[credential], own);
+            query::write_parameter(query::DATE, &[self.at.as_str()], own);
+            query::write_parameter(query::EXPIRES, &[], own);
+        }
+        own
     }
 
     /// The SHA-256 of a canonical request, in a buffer with [room](sha256::PADDING) behind it.
@@ -156,7 +192,7 @@ impl Remembered {
         &self.string_to_sign
     }
 
-    pub(crate) fn authorization(&self) -> &[u8] {
+    pub(crate) fn authorization(&self) -> &str {
         &self.authorization
     }
 
@@ -185,6 +221,15 @@ fn is_same_identity(a: &Credentials, b: &Credentials) -> bool {
         || (a.access_key_id() == b.access_key_id()
             && is_same_secret(a.secret_access_key().as_bytes(), b.secret_access_key().as_bytes()))
 }
+
+/// What stands between the algorithm and the credential in an Authorization header.
+const CREDENTIAL: &str = " Credential=";
+
+/// What stands between the credential and the names of the signed headers.
+const SIGNED_HEADERS: &str = ", SignedHeaders=";
+
+/// How much of the query stands behind the date.
+const BEHIND_DATE: usize = 1 + query::EXPIRES.len() + 1;
 
 /// Shorter requests take less to hash than to compare and keep.
 const LONG: usize = 10 * BLOCK;

@@ -74,7 +74,7 @@ pub struct Presigned<'s> {
 impl<'s> Signed<'s> {
     /// The value of the Authorization header.
     pub fn authorization(&self) -> &'s str {
-        utf8(&self.form.buffers.authorization)
+        &self.form.buffers.authorization
     }
 
     /// The headers to set on the request, each in place of all that it has under that name.

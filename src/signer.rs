@@ -6,15 +6,17 @@ use crate::{
     Algorithm, Credentials, Error, ErrorKind, Explanation, Head, KeyCache, Life, Payload, Presign,
     Rules, Scope, Scratch, SignRequest, Timestamp,
     asymmetric::{AsymmetricSigner, LONGEST_SIGNATURE},
-    canonical::{self, Buffers, Layout, Lines, PathForm, query, room},
+    canonical::{self, Buffers, Layout, Lines, PathForm, query, room, room_for_text},
+    head::{check_header, check_value},
     payload::PayloadLine,
     pool::Pool,
     remembered::{Remembered, Signs},
     rules::ContentSha256,
     scope,
     sha256::{self, PADDING},
+    shape::{Chooser, Names},
     signed::{Form, Presigned, Signed, SignedWith},
-    unsigned::{self, Fate},
+    unsigned::Fate,
 };
 
 /// Signs requests for one region and service.
@@ -45,19 +47,12 @@ pub struct Signer {
     service: Arc<str>,
     /// Whether a scope can hold region and service.
     has_scope: bool,
-    rules: Rules,
-    selection: Selection,
+    /// The rules, and which of the caller's headers are signed.
+    chooser: Chooser,
     pub(crate) keys: KeyCache,
     /// What signs in place of the keys.
     pub(crate) asymmetric: Option<Arc<dyn AsymmetricSigner>>,
     pub(crate) pool: Pool,
-}
-
-/// Which of the caller's headers are signed.
-#[derive(Clone, Default)]
-struct Selection {
-    minimal: bool,
-    left_out: Arc<[String]>,
 }
 
 impl Signer {
@@ -71,10 +66,9 @@ impl Signer {
             [scope::check_name("region", &region), scope::check_name("service", &service)];
         Signer {
             has_scope: checked.iter().all(Result::is_ok),
-            rules: Rules::for_service(&service),
+            chooser: Chooser::new(Rules::for_service(&service)),
             region,
             service,
-            selection: Selection::default(),
             keys: KeyCache::default(),
             asymmetric: None,
             pool: Pool::default(),
@@ -90,7 +84,7 @@ impl Signer {
     /// ```
     #[must_use]
     pub fn with_rules(self, rules: Rules) -> Signer {
-        Signer { rules, ..self }
+        Signer { chooser: Chooser { rules, ..self.chooser }, ..self }
     }
 
     /// The same signer with a cache of keys that others use too.
@@ -122,9 +116,9 @@ impl Signer {
         self,
         names: impl IntoIterator<Item = impl Into<String>>,
     ) -> Signer {
-        let before = self.selection.left_out.iter().cloned();
+        let before = self.chooser.left_out.iter().cloned();
         let left_out = before.chain(names.into_iter().map(Into::into)).collect();
-        Signer { selection: Selection { left_out, ..self.selection }, ..self }
+        Signer { chooser: Chooser { left_out, ..self.chooser }, ..self }
     }
 
     /// Signs no more of the caller's headers than AWS insists on: `host`, `content-type`,
@@ -137,7 +131,7 @@ impl Signer {
     /// ```
     #[must_use]
     pub fn with_minimal_headers(self) -> Signer {
-        Signer { selection: Selection { minimal: true, ..self.selection }, ..self }
+        Signer { chooser: Chooser { minimal: true, ..self.chooser }, ..self }
     }
 
     /// The algorithm of its signatures.
@@ -180,7 +174,7 @@ impl Signer {
 
     /// The rules by which this signer canonicalizes.
     pub fn rules(&self) -> Rules {
-        self.rules
+        self.chooser.rules
     }
 
     /// Signs a request in its headers: an `http::Request`, `http::request::Parts` or (with feature
@@ -258,32 +252,38 @@ impl Signer {
         scratch: &'s mut Scratch,
     ) -> Result<Signed<'s>, Error> {
         let at = self.check(credentials, at, scratch)?;
-        let payload = if self.rules.always_unsigned { Payload::Unsigned } else { payload };
+        let payload = if self.rules().always_unsigned { Payload::Unsigned } else { payload };
         let line = payload.line();
+        let Scratch { buffers, remembered, shape } = scratch;
         let mut lines = Lines::new();
-        let found = self.select(head, &mut lines)?;
-        lines.push(b"x-amz-date", at.as_bytes());
+        let mut names = shape.names(&self.chooser);
+        let found = self.select(head, &mut names, &mut lines)?;
+        let mut own = |name: &'static str, value| {
+            names.own(name.as_bytes());
+            lines.push(name.as_bytes(), value);
+        };
+        own("x-amz-date", at.as_bytes());
         let token = Token::of(credentials);
-        if let Some(token) = token.filter(|_| !self.rules.token_after_signing) {
-            lines.push(token.header.as_bytes(), token.value.as_bytes());
+        if let Some(token) = token.filter(|_| !self.rules().token_after_signing) {
+            own(token.header, token.value.as_bytes());
         }
         if let Some(region_set) = self.region_set() {
-            lines.push(b"x-amz-region-set", region_set.as_bytes());
+            own("x-amz-region-set", region_set.as_bytes());
         }
-        let writes_hash = match self.rules.content_sha256 {
+        let writes_hash = match self.rules().content_sha256 {
             ContentSha256::Always => true,
             ContentSha256::Never => false,
             ContentSha256::Unguessable => found.content_sha256 || !payload.is_hash(),
         };
         if writes_hash {
-            lines.push(b"x-amz-content-sha256", line.as_bytes());
+            own("x-amz-content-sha256", line.as_bytes());
         }
-        lines.sort();
+        let names = names.sort(&mut lines);
 
-        let Scratch { buffers, remembered } = scratch;
         buffers.own_query.clear();
         let last = self.remember(credentials, at, remembered);
-        let (signature, with) = self.finish(head, &lines, &line, credentials, buffers, last)?;
+        let headers = (&lines, names);
+        let (signature, with) = self.finish(head, headers, &line, credentials, buffers, last)?;
         if signature.layout.left_out {
             let sent = head.query.unwrap_or_default();
             room(&mut buffers.query, sent.len());
@@ -321,51 +321,51 @@ impl Signer {
         let at = self.check(credentials, at, scratch)?;
         let seconds = presign.seconds()?;
         let payload = match presign.payload {
-            _ if self.rules.always_unsigned => Payload::Unsigned,
+            _ if self.rules().always_unsigned => Payload::Unsigned,
             Some(payload) => payload,
-            None if self.rules.presigned_unsigned => Payload::Unsigned,
+            None if self.rules().presigned_unsigned => Payload::Unsigned,
             None => Payload::EMPTY,
         }
         .line();
+        let Scratch { buffers, remembered, shape } = scratch;
         let mut lines = Lines::new();
-        let found = self.select(head, &mut lines)?;
+        let mut names = shape.names(&self.chooser);
+        let found = self.select(head, &mut names, &mut lines)?;
         // The caller means to send the header, and the service believes it before the query.
-        let writes_hash = found.content_sha256 && self.rules.content_sha256 != ContentSha256::Never;
+        let writes_hash =
+            found.content_sha256 && self.rules().content_sha256 != ContentSha256::Never;
         if writes_hash {
+            names.own(b"x-amz-content-sha256");
             lines.push(b"x-amz-content-sha256", payload.as_bytes());
         }
-        lines.sort();
+        let names = names.sort(&mut lines);
 
-        let Scratch { buffers, remembered } = scratch;
+        let last = self.remember(credentials, at, remembered);
         let token = Token::of(credentials);
         let (token_before, token_behind) =
-            if self.rules.token_after_signing { (None, token) } else { (token, None) };
-        let own = &mut buffers.own_query;
-        let scope = self.scope(at);
-        let id = credentials.access_key_id();
+            if self.rules().token_after_signing { (None, token) } else { (token, None) };
+        let (own, begin) = (&mut buffers.own_query, last.own_query());
         room(own, {
             let token = token_before.map_or(0, |token| token.value.len());
             let region_set = self.region_set().map_or(0, str::len);
-            3 * (token + lines.bound() + id.len() + scope.text_len() + region_set) + PARAMETERS
+            begin.len() + 3 * (token + names.len() + region_set) + PARAMETERS
         });
-        query::write_parameter(query::ALGORITHM, &[self.algorithm().as_str()], own);
-        let [date, region, service, terminator] = scope.parts();
-        let slash = if region.is_empty() { "" } else { "/" };
-        let credential = [id, "/", date, "/", region, slash, service, "/", terminator];
-        query::write_parameter(query::CREDENTIAL, &credential, own);
-        query::write_parameter(query::DATE, &[at.as_str()], own);
-        query::write_parameter(query::EXPIRES, &[Digits::of(seconds).as_str()], own);
-        query::write_parameter(query::SIGNED_HEADERS, &[], own);
-        lines.write_encoded_names(own);
-        if let Some(token) = token_before {
-            query::write_parameter(token.parameter, &[token.value], own);
-        }
+        // In the order in which they are signed.
+        own.extend_from_slice(begin);
+        own.extend_from_slice(Digits::of(seconds).as_bytes());
+        let region_set = own.len();
         if let Some(region_set) = self.region_set() {
             query::write_parameter(query::REGION_SET, &[region_set], own);
         }
+        let token = own.len();
+        if let Some(token) = token_before {
+            query::write_parameter(token.parameter, &[token.value], own);
+        }
+        let signed_headers = own.len();
+        query::write_parameter(query::SIGNED_HEADERS, &[names], own);
 
-        let last = self.remember(credentials, at, remembered);
-        let (signature, _) = self.finish(head, &lines, &payload, credentials, buffers, last)?;
+        let headers = (&lines, names);
+        let (signature, _) = self.finish(head, headers, &payload, credentials, buffers, last)?;
         let Buffers { text, own_query: own, query, .. } = buffers;
         let sent = head.query.unwrap_or_default();
         let token_len = token_behind.map_or(0, |token| 3 * token.value.len());
@@ -376,8 +376,14 @@ impl Signer {
             query.extend_from_slice(sent);
         }
         query.extend_from_slice(if query.is_empty() { b"" } else { b"&" });
-        query.extend_from_slice(own);
-        query::write_parameter(query::SIGNATURE, &[ascii(&text[signature.hex.clone()])], query);
+        query.extend_from_slice(&own[..region_set]);
+        // As others send them.
+        for part in [signed_headers..own.len(), token..signed_headers, region_set..token] {
+            query.extend_from_slice(&own[part]);
+        }
+        for part in [b"&", query::SIGNATURE.as_bytes(), b"=", &text[signature.hex.clone()]] {
+            query.extend_from_slice(part);
+        }
         if let Some(token) = token_behind {
             query::write_parameter(token.parameter, &[token.value], query);
         }
@@ -446,11 +452,27 @@ impl Signer {
     }
 
     /// Collects the headers to sign, `host` among them, but none that the signer writes itself.
-    fn select<'a>(&self, head: Head<'a>, lines: &mut Lines<'a>) -> Result<Found, Error> {
+    fn select<'a>(
+        &self,
+        head: Head<'a>,
+        names: &mut Names<'_>,
+        lines: &mut Lines<'a>,
+    ) -> Result<Found, Error> {
         let mut found = Found::default();
         let mut host: Option<&[u8]> = None;
-        head.headers.for_each(|name, value| {
-            match unsigned::fate(name, self.rules) {
+        head.headers.for_each_raw(|name, value, is_checked| {
+            let fate = names.fate(name);
+            match fate {
+                _ if is_checked => {}
+                Some(_) => check_value(name, value)?,
+                None => check_header(name, value)?,
+            }
+            let fate = fate.unwrap_or_else(|| {
+                let fate = self.chooser.fate(name);
+                names.learn(name, fate);
+                fate
+            });
+            match fate {
                 Fate::Host if host.is_some() => {
                     return Err(Error::new(
                         ErrorKind::ConflictingHost,
@@ -459,12 +481,13 @@ impl Signer {
                 }
                 Fate::Host => host = Some(value),
                 Fate::ContentSha256 => found.content_sha256 = true,
-                Fate::Signed if self.selection.takes(name) => lines.push(name, value),
+                Fate::Signed => lines.push(name, value),
                 Fate::Replaced => found.replaced = true,
-                Fate::Signed | Fate::Unsigned => {}
+                Fate::Unsigned => {}
             }
             Ok(())
         })?;
+        names.own(b"host");
         lines.push(b"host", head.host(host)?);
         Ok(found)
     }
@@ -477,7 +500,7 @@ impl Signer {
     fn finish<'r>(
         &self,
         head: Head<'_>,
-        lines: &Lines<'_>,
+        (lines, names): (&Lines<'_>, &str),
         payload: &PayloadLine,
         credentials: &Credentials,
         buffers: &mut Buffers,
@@ -491,9 +514,9 @@ impl Signer {
             own_query,
             leave_out: query::is_of_signature,
             lines,
-            names: None,
+            names: Some(names.as_bytes()),
             payload: payload.as_bytes(),
-            rules: self.rules,
+            rules: self.rules(),
             path_form: PathForm::Canonical,
         };
         // Behind the canonical request come the string to sign and the signature.
@@ -507,27 +530,34 @@ impl Signer {
         // What does not wait for the hash is written while it is computed.
         let start = text.len();
         text.extend_from_slice(string_to_sign);
-        let names = &text[layout.signed_headers.clone()];
-        let behind = names.len() + SIGNATURE.len() + LONGEST_SIGNATURE;
-        room(authorization, last.authorization().len() + behind);
-        authorization.extend_from_slice(last.authorization());
-        authorization.extend_from_slice(names);
-        authorization.extend_from_slice(SIGNATURE);
+        let is_in_header = own_query.is_empty();
+        if is_in_header {
+            let behind = names.len() + SIGNATURE.len() + LONGEST_SIGNATURE;
+            room_for_text(authorization, last.authorization().len() + behind);
+            for part in [last.authorization(), names, SIGNATURE] {
+                authorization.push_str(part);
+            }
+        }
         text.extend_from_slice(&sha256::hex(&hash));
         let end = text.len();
+        let mut write = |hex: &str, text: &mut Vec<u8>| {
+            text.extend_from_slice(hex.as_bytes());
+            if is_in_header {
+                authorization.push_str(hex);
+            }
+        };
         let with = match last.signs() {
             Signs::Asymmetric(signer) => {
                 let hex = signer.sign(credentials, &text[start..]);
-                text.extend_from_slice(hex.as_bytes());
+                write(&hex, text);
                 SignedWith::Asymmetric(Arc::clone(signer))
             }
             Signs::Hmac(key, begun) => {
                 let hex = sha256::hex(&key.sign_begun(begun, &text[start..]));
-                text.extend_from_slice(&hex);
+                write(ascii(&hex), text);
                 SignedWith::Hmac(key)
             }
         };
-        authorization.extend_from_slice(&text[end..]);
         debug_assert_eq!(text.capacity(), capacity, "a buffer that grows leaves a token behind");
         let scope = start + self.algorithm().as_str().len() + 1 + 17;
         let scope = scope..start + string_to_sign.len() - 1;
@@ -575,17 +605,8 @@ impl fmt::Debug for Signer {
         f.debug_struct("Signer")
             .field(if self.asymmetric.is_some() { "region_set" } else { "region" }, &self.region)
             .field("service", &self.service)
-            .field("rules", &self.rules)
+            .field("rules", &self.rules())
             .finish_non_exhaustive()
-    }
-}
-
-impl Selection {
-    fn takes(&self, name: &[u8]) -> bool {
-        if self.minimal && !unsigned::is_essential(name) {
-            return false;
-        }
-        !self.left_out.iter().any(|out| out.as_bytes().eq_ignore_ascii_case(name))
     }
 }
 
@@ -647,8 +668,8 @@ impl Digits {
         digits
     }
 
-    fn as_str(&self) -> &str {
-        ascii(&self.text[self.start..])
+    fn as_bytes(&self) -> &[u8] {
+        &self.text[self.start..]
     }
 }
 
@@ -682,7 +703,7 @@ pub(crate) fn check_credentials(credentials: &Credentials) -> Result<(), Error> 
 }
 
 /// What stands in an Authorization header between the names of the signed headers and the signature.
-const SIGNATURE: &[u8] = b", Signature=";
+const SIGNATURE: &str = ", Signature=";
 
 /// More than the names of a presigned URL's parameters take, and their values of a fixed length.
 const PARAMETERS: usize = 512;

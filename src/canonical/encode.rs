@@ -12,49 +12,6 @@ pub(super) fn write_component(text: &[u8], out: &mut Vec<u8>) {
     write(text, UNRESERVED, out);
 }
 
-/// Appends `text`, its escapes decoded and then encoded anew, up to the first byte of class `end`; what is
-/// left, that byte first.
-///
-/// # Errors
-/// What begins with a `%` that has no two hexadecimal digits behind it.
-pub(super) fn write_recoded<'a>(
-    text: &'a [u8],
-    as_is: Class,
-    end: Class,
-    decoding: Decoding,
-    out: &mut Vec<u8>,
-) -> Result<&'a [u8], &'a [u8]> {
-    let mut rest = text;
-    loop {
-        let (canonical, behind) = rest.split_at(canonical_run(rest, as_is));
-        out.extend_from_slice(canonical);
-        rest = behind;
-        let Some((&byte, behind)) = rest.split_first() else { return Ok(rest) };
-        rest = match byte {
-            b'%' => match escape(behind) {
-                Some(byte) => {
-                    put(byte, as_is, out);
-                    &behind[2..]
-                }
-                None if decoding.malformed_is_itself => {
-                    put(b'%', as_is, out);
-                    behind
-                }
-                None => return Err(rest),
-            },
-            byte if CLASSES[usize::from(byte)] & end != 0 => return Ok(rest),
-            b'+' if decoding.plus_is_space => {
-                put(b' ', as_is, out);
-                behind
-            }
-            byte => {
-                put(byte, as_is, out);
-                behind
-            }
-        };
-    }
-}
-
 /// Whether each byte stands for itself in a path, which is told of many bytes at once.
 pub(super) fn is_plain_path(text: &[u8]) -> bool {
     let is_letter = |byte: u8| (byte | 0x20).wrapping_sub(b'a') < 26;
@@ -64,9 +21,127 @@ pub(super) fn is_plain_path(text: &[u8]) -> bool {
     !any(text, |byte| !(is_letter(byte) | is_other(byte) | is_mark(byte)))
 }
 
-/// Whether each byte stands for itself in a query.
-pub(super) fn is_unreserved(text: &[u8]) -> bool {
-    text.iter().all(|&byte| CLASSES[usize::from(byte)] & UNRESERVED != 0)
+/// Text whose escapes are decoded and then encoded anew, from its start to its end.
+///
+/// What is in that form already is copied in long pieces.
+pub(super) struct Recoder<'a, 'o> {
+    text: &'a [u8],
+    /// How much of the text was read.
+    at: usize,
+    /// How much of it stands in `out`; what was read behind that stays as it is.
+    copied: usize,
+    decoding: Decoding,
+    out: &'o mut Vec<u8>,
+}
+
+/// A place in the text and where it comes to stand.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    pub(super) text: usize,
+    pub(super) out: usize,
+}
+
+impl<'a, 'o> Recoder<'a, 'o> {
+    pub(super) fn new(text: &'a [u8], decoding: Decoding, out: &'o mut Vec<u8>) -> Self {
+        Recoder { text, at: 0, copied: 0, decoding, out }
+    }
+
+    /// Where it is.
+    pub(super) fn place(&self) -> Place {
+        Place { text: self.at, out: self.out.len() + self.at - self.copied }
+    }
+
+    /// The next byte, unless it is at the end.
+    pub(super) fn next(&self) -> Option<u8> {
+        self.text.get(self.at).copied()
+    }
+
+    /// Leaves the next byte as it is.
+    pub(super) fn keep(&mut self) {
+        self.at += 1;
+    }
+
+    /// Goes on behind the first byte of class `end`, whatever stands before it.
+    pub(super) fn skip(&mut self, end: Class) {
+        let rest = &self.text[self.at..];
+        let is_end = |byte: &u8| CLASSES[usize::from(*byte)] & end != 0;
+        self.at += rest.iter().position(is_end).map_or(rest.len(), |at| at + 1);
+    }
+
+    /// Goes on to the first byte of class `end`.
+    ///
+    /// # Errors
+    /// Where a `%` stands that has no two hexadecimal digits behind it.
+    #[inline]
+    pub(super) fn recode(&mut self, as_is: Class, end: Class) -> Result<(), usize> {
+        let mut rest = &self.text[self.at..];
+        loop {
+            rest = behind_run(rest, as_is);
+            rest = match *rest {
+                [b'%', high, low, ref behind @ ..] if is_canonical(high, low, as_is) => behind,
+                [] => {
+                    self.at = self.text.len();
+                    return Ok(());
+                }
+                [byte, ..] => {
+                    self.at = self.text.len() - rest.len();
+                    if CLASSES[usize::from(byte)] & end != 0 {
+                        return Ok(());
+                    }
+                    self.write_next(as_is)?;
+                    &self.text[self.at..]
+                }
+            };
+        }
+    }
+
+    /// Decodes and encodes the next byte or escape, which is not in canonical form.
+    fn write_next(&mut self, as_is: Class) -> Result<(), usize> {
+        let (byte, len) = match self.text[self.at..] {
+            [b'%', ref behind @ ..] => match escape(behind) {
+                Some(byte) => (byte, 3),
+                None if self.decoding.malformed_is_itself => (b'%', 1),
+                None => return Err(self.at),
+            },
+            [b'+', ..] if self.decoding.plus_is_space => (b' ', 1),
+            [byte, ..] => (byte, 1),
+            [] => return Ok(()),
+        };
+        self.copy();
+        put(byte, as_is, self.out);
+        self.at += len;
+        self.copied = self.at;
+        Ok(())
+    }
+
+    /// Writes what was not there.
+    pub(super) fn put(&mut self, byte: u8) {
+        self.copy();
+        self.out.push(byte);
+    }
+
+    /// What was read and written since it was at `place`.
+    pub(super) fn since(&mut self, place: Place) -> &[u8] {
+        if self.copied <= place.text {
+            return &self.text[place.text..self.at];
+        }
+        self.copy();
+        &self.out[place.out..]
+    }
+
+    /// Leaves out what was read since it was at `place`.
+    pub(super) fn leave_out(&mut self, place: Place) {
+        let before = self.text.get(self.copied..place.text).unwrap_or_default();
+        self.out.extend_from_slice(before);
+        self.out.truncate(place.out);
+        self.copied = self.at;
+    }
+
+    /// Copies what was read.
+    pub(super) fn copy(&mut self) {
+        self.out.extend_from_slice(&self.text[self.copied..self.at]);
+        self.copied = self.at;
+    }
 }
 
 /// Where the first `%` stands that has no two hexadecimal digits behind it.
@@ -110,8 +185,8 @@ pub(super) const EQUALS: Class = 8;
 fn write(text: &[u8], as_is: Class, out: &mut Vec<u8>) {
     let mut rest = text;
     loop {
-        let (same, behind) = rest.split_at(run(rest, as_is));
-        out.extend_from_slice(same);
+        let behind = behind_run(rest, as_is);
+        out.extend_from_slice(&rest[..rest.len() - behind.len()]);
         let Some((&byte, behind)) = behind.split_first() else {
             return;
         };
@@ -120,28 +195,27 @@ fn write(text: &[u8], as_is: Class, out: &mut Vec<u8>) {
     }
 }
 
-/// How long the start of `text` is in which each byte stands for itself.
-fn run(text: &[u8], as_is: Class) -> usize {
-    let is_other = |byte: &u8| CLASSES[usize::from(*byte)] & as_is == 0;
-    text.iter().position(is_other).unwrap_or(text.len())
-}
-
-/// How long the start of `text` is that is the same when it is decoded and encoded anew.
-fn canonical_run(text: &[u8], as_is: Class) -> usize {
-    let mut end = 0;
-    loop {
-        end += run(&text[end..], as_is);
-        match text[end..] {
-            [b'%', high, low, ..] if is_canonical(high, low, as_is) => end += 3,
-            _ => return end,
-        }
+/// What is left of `text` behind a start in which each byte stands for itself.
+#[inline]
+fn behind_run(mut text: &[u8], as_is: Class) -> &[u8] {
+    let class = |byte: &u8| CLASSES[usize::from(*byte)];
+    while let Some((four, behind)) = text.split_first_chunk::<4>()
+        && four.iter().fold(as_is, |all, byte| all & class(byte)) != 0
+    {
+        text = behind;
     }
+    while let Some((byte, behind)) = text.split_first()
+        && class(byte) & as_is != 0
+    {
+        text = behind;
+    }
+    text
 }
 
 /// Whether these two digits behind a `%` are those of a byte that has to be encoded, in upper case.
 fn is_canonical(high: u8, low: u8, as_is: Class) -> bool {
-    let is_lower = high.is_ascii_lowercase() || low.is_ascii_lowercase();
-    !is_lower && escape(&[high, low]).is_some_and(|byte| CLASSES[usize::from(byte)] & as_is == 0)
+    let [high, low] = [high, low].map(|digit| UPPER_DIGITS[usize::from(digit)]);
+    high | low < 16 && CLASSES[usize::from(high << 4 | low)] & as_is == 0
 }
 
 fn put(byte: u8, as_is: Class, out: &mut Vec<u8>) {
@@ -162,12 +236,21 @@ fn escape(behind: &[u8]) -> Option<u8> {
 
 /// What each hexadecimal digit is worth; all other bytes more than any.
 const DIGITS: [u8; 256] = {
+    let mut digits = UPPER_DIGITS;
+    let mut letter = b'a';
+    while letter <= b'f' {
+        digits[letter as usize] = letter - b'a' + 10;
+        letter += 1;
+    }
+    digits
+};
+
+/// The same without the letters in lower case.
+const UPPER_DIGITS: [u8; 256] = {
     let mut digits = [0xff; 256];
     let mut value = 0;
     while value < 16 {
-        let digit = b"0123456789abcdef"[value];
-        digits[digit as usize] = value as u8;
-        digits[digit.to_ascii_uppercase() as usize] = value as u8;
+        digits[b"0123456789ABCDEF"[value] as usize] = value as u8;
         value += 1;
     }
     digits

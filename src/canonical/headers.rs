@@ -2,7 +2,6 @@
 
 use std::cmp::Ordering;
 
-use super::encode;
 use crate::bytes::{any_run, any_up_to, lower, split_at};
 
 /// The headers that a signature covers, sorted by name; repeats keep their order.
@@ -27,7 +26,8 @@ struct Line<'a> {
 /// A header's name, which sorts as it does in lower case.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Name<'a> {
-    /// The first bytes in lower case, so that most comparisons are of one number.
+    /// The first bytes in lower case, so that most comparisons are of one number. Lines that were not sorted
+    /// have none, which is alike for all of them.
     order: u64,
     text: &'a [u8],
 }
@@ -39,7 +39,7 @@ impl<'a> Lines<'a> {
 
     /// Adds a header; the name in any case.
     pub(crate) fn push(&mut self, name: &'a [u8], value: &'a [u8]) {
-        let line = Line { name: Name::new(name), value };
+        let line = Line { name: Name { order: 0, text: name }, value };
         if self.len < FEW {
             self.few[self.len] = line;
         } else {
@@ -53,7 +53,33 @@ impl<'a> Lines<'a> {
 
     /// Sorts by name. Lines of one name stay in the order in which they came.
     pub(crate) fn sort(&mut self) {
-        self.as_mut_slice().sort_by(|a, b| a.name.cmp(&b.name));
+        let lines = self.as_mut_slice();
+        lines.iter_mut().for_each(|line| line.name = Name::new(line.name.text));
+        lines.sort_by(|a, b| a.name.cmp(&b.name));
+    }
+
+    /// The same, and tells into an empty `swaps` with which line each one changes places, one after the other:
+    /// so [`Lines::swap`] sorts other lines of these names.
+    pub(crate) fn sort_by_swaps(&mut self, swaps: &mut Vec<usize>) {
+        let lines = self.as_mut_slice();
+        lines.iter_mut().for_each(|line| line.name = Name::new(line.name.text));
+        swaps.extend(0..lines.len());
+        swaps.sort_unstable_by(|&a, &b| lines[a].name.cmp(&lines[b].name).then(a.cmp(&b)));
+        for at in 0..swaps.len() {
+            // Where the line is now that belongs here: what stood there may have made way for others.
+            while swaps[at] < at {
+                swaps[at] = swaps[swaps[at]];
+            }
+        }
+        self.swap(swaps);
+    }
+
+    /// Sorts lines whose names are those of the ones from which `swaps` were made.
+    pub(crate) fn swap(&mut self, swaps: &[usize]) {
+        let lines = self.as_mut_slice();
+        for (at, &with) in swaps.iter().enumerate() {
+            lines.swap(at, with);
+        }
     }
 
     /// Keeps of the sorted lines those of `names`, which are sorted too, in lower case, each there once
@@ -114,7 +140,7 @@ impl<'a> Lines<'a> {
 
     /// Appends one `name:value` line for each name, the values of repeats joined with commas. `names` is
     /// what [`Lines::write_names`] wrote.
-    pub(super) fn write(&self, mut names: &[u8], out: &mut Vec<u8>) {
+    pub(crate) fn write(&self, mut names: &[u8], out: &mut Vec<u8>) {
         let mut last: Option<&Line<'_>> = None;
         for line in self.as_slice() {
             if last.is_some_and(|last| last.name == line.name) {
@@ -142,21 +168,6 @@ impl<'a> Lines<'a> {
         }
         out.truncate(out.len().saturating_sub(1).max(start));
         out[start..].make_ascii_lowercase();
-    }
-
-    /// Appends the same as the value of a query parameter.
-    pub(crate) fn write_encoded_names(&self, out: &mut Vec<u8>) {
-        for (at, name) in self.names().enumerate() {
-            out.extend_from_slice(if at > 0 { b"%3B" } else { b"" });
-            let start = out.len();
-            out.extend_from_slice(name);
-            out[start..].make_ascii_lowercase();
-            // A token may hold what a query may not, as `a&b` does.
-            if !encode::is_unreserved(&out[start..]) {
-                let lower = out.split_off(start);
-                encode::write_component(&lower, out);
-            }
-        }
     }
 
     fn names(&self) -> impl Iterator<Item = &'a [u8]> {

@@ -15,7 +15,7 @@ use std::ops::Range;
 pub(crate) use headers::{Lines, Name};
 pub(crate) use path::{PathForm, normalize};
 pub use scratch::Scratch;
-pub(crate) use scratch::{Buffers, Spare, room};
+pub(crate) use scratch::{Buffers, Spare, room, room_for_text};
 
 use crate::{Algorithm, Error, ErrorKind, Head, Rules, Timestamp, head::is_token};
 

@@ -1,7 +1,7 @@
 //! The canonical path.
 
 use super::{
-    encode::{self, Decoding, SLASH, UNRESERVED},
+    encode::{self, Decoding, Recoder, SLASH, UNRESERVED},
     scratch::room,
 };
 use crate::{Error, ErrorKind, Rules, bytes::any_run, head::relative};
@@ -98,10 +98,10 @@ fn write_encoded(text: &[u8], rules: Rules, out: &mut Vec<u8>) -> Result<(), Err
         return Ok(());
     }
     let decoding = Decoding { plus_is_space: false, malformed_is_itself: !rules.strict_path };
-    match encode::write_recoded(text, UNRESERVED | SLASH, 0, decoding, out) {
-        Ok(_) => Ok(()),
-        Err(rest) => Err(malformed(text, text.len() - rest.len())),
-    }
+    let mut path = Recoder::new(text, decoding, out);
+    path.recode(UNRESERVED | SLASH, 0).map_err(|at| malformed(text, at))?;
+    path.copy();
+    Ok(())
 }
 
 fn malformed(path: &[u8], at: usize) -> Error {

@@ -3,33 +3,29 @@
 use percent_encoding::percent_decode;
 
 use super::{
-    encode::{self, AMPERSAND, Decoding, EQUALS, UNRESERVED},
+    encode::{self, AMPERSAND, Decoding, EQUALS, Place, Recoder, UNRESERVED},
     scratch::{Spare, room},
 };
 use crate::{
     Error, ErrorKind,
-    bytes::{find, split, split_at},
+    bytes::{split, split_at},
 };
 
 /// One `name=value` as it was written: where it begins, where its `=` stands, where it ends.
 #[derive(Clone, Copy)]
 pub(crate) struct Piece {
     /// The first bytes of the name, so that most comparisons are of one number.
-    order: u64,
+    order: u128,
     start: u32,
     equals: u32,
     end: u32,
 }
 
 impl Piece {
-    fn new(text: &[u8], start: usize, equals: usize, end: usize) -> Piece {
-        let name = &text[start..equals];
-        // No name holds a NUL, so what a short one is filled up with sorts before any byte of a longer one.
-        let order = match name.first_chunk() {
-            Some(eight) => u64::from_be_bytes(*eight),
-            None => name.iter().rev().fold(0, |order, &byte| order >> 8 | u64::from(byte) << 56),
-        };
-        Piece { order, start: start as u32, equals: equals as u32, end: end as u32 }
+    /// A piece of this name that begins at `start` and goes on to `end`.
+    fn new(name: &[u8], start: usize, end: usize) -> Piece {
+        let equals = (start + name.len()) as u32;
+        Piece { order: order(name), start: start as u32, equals, end: end as u32 }
     }
 
     fn name(self, text: &[u8]) -> &[u8] {
@@ -45,8 +41,27 @@ impl Piece {
     }
 }
 
+/// The first bytes of a name as a number that sorts as they do.
+///
+/// No name holds a NUL, so what a short one is filled up with sorts before any byte of a longer one.
+fn order(name: &[u8]) -> u128 {
+    let half = |text: &[u8]| match (text.first_chunk(), text.last_chunk()) {
+        (Some(eight), _) => u64::from_be_bytes(*eight),
+        // The last four overlap with the first ones.
+        (None, Some(four)) => {
+            let last = u64::from(u32::from_be_bytes(*four)) << (64 - 8 * text.len());
+            let first = text.first_chunk().map_or(0, |four| u32::from_be_bytes(*four));
+            u64::from(first) << 32 | last
+        }
+        (None, None) => {
+            text.iter().rev().fold(0, |order, &byte| order >> 8 | u64::from(byte) << 56)
+        }
+    };
+    u128::from(half(name)) << 64 | u128::from(name.get(8..).map_or(0, half))
+}
+
 /// Appends the canonical form of the query that stands on the wire, and of the `own` parameters, which
-/// are in canonical form but for their order. Whether pieces named by `leave_out` were left out.
+/// are in canonical form and order. Whether pieces named by `leave_out` were left out.
 ///
 /// Pieces are sorted by name and then by value, each on its own: sorted as the joined text, `a-b=`
 /// would come before `a=`, and `Filter.10=` before `Filter.1=`.
@@ -57,6 +72,10 @@ pub(super) fn write(
     spare: &mut Spare,
     out: &mut Vec<u8>,
 ) -> Result<bool, Error> {
+    if query.is_empty() {
+        out.extend_from_slice(own);
+        return Ok(false);
+    }
     let start = out.len();
     let bytes = query.len() + own.len();
     if u32::try_from(start + 4 * bytes).is_err() {
@@ -71,7 +90,7 @@ pub(super) fn write(
         out.extend_from_slice(if out.len() > start { b"&" } else { b"" });
         let start = out.len();
         out.extend_from_slice(own);
-        push_pieces(out, start, &mut spare.pieces);
+        push_pieces(own, start, &mut spare.pieces);
     }
     sort(start, spare, out);
     Ok(left_out)
@@ -85,42 +104,47 @@ fn write_pieces(
     out: &mut Vec<u8>,
 ) -> Result<bool, Error> {
     let first = out.len();
+    let malformed = |at| malformed(query, at);
     let mut left_out = false;
-    let mut rest = query;
-    while !rest.is_empty() {
-        let before = out.len();
-        if before > first {
-            out.push(b'&');
-        }
-        let start = out.len();
-        let malformed = |rest: &[u8]| malformed(query, query.len() - rest.len());
-        rest = encode::write_recoded(rest, UNRESERVED, EQUALS | AMPERSAND, FORM, out)
-            .map_err(malformed)?;
-        let equals = out.len();
-        let is_left_out = leave_out(&out[start..equals]);
-        if equals == start || is_left_out {
+    let mut walk = Recoder::new(query, FORM, out);
+    while walk.next().is_some() {
+        let start: Place = walk.place();
+        walk.recode(UNRESERVED, EQUALS | AMPERSAND).map_err(malformed)?;
+        let name = walk.since(start);
+        let is_left_out = leave_out(name);
+        if name.is_empty() || is_left_out {
             left_out |= is_left_out;
-            out.truncate(before);
-            rest = behind(rest, b'&');
+            walk.skip(AMPERSAND);
+            walk.leave_out(start);
             continue;
         }
-        out.push(b'=');
-        if let Some((b'=', value)) = rest.split_first() {
-            rest = encode::write_recoded(value, UNRESERVED, AMPERSAND, FORM, out)
-                .map_err(malformed)?;
+        let mut piece = Piece::new(name, start.out, start.out);
+        if walk.next() == Some(b'=') {
+            walk.keep();
+            walk.recode(UNRESERVED, AMPERSAND).map_err(malformed)?;
+        } else {
+            walk.put(b'=');
         }
-        pieces.push(Piece::new(out, start, equals, out.len()));
-        rest = rest.get(1..).unwrap_or_default();
+        piece.end = walk.place().out as u32;
+        pieces.push(piece);
+        if walk.next().is_some() {
+            walk.keep();
+        }
+    }
+    walk.copy();
+    // What stood behind the last piece was left out, or there was nothing.
+    if out.len() > first && out.ends_with(b"&") {
+        out.pop();
     }
     Ok(left_out)
 }
 
-/// Notes the pieces that stand in a canonical text from `start` on.
+/// Notes the pieces of a canonical text that begins at `start`.
 fn push_pieces(text: &[u8], mut start: usize, pieces: &mut Vec<Piece>) {
-    for piece in split(&text[start..], b'&') {
+    for piece in split(text, b'&') {
         let (name, _) = halves(piece);
         let end = start + piece.len();
-        pieces.push(Piece::new(text, start, start + name.len(), end));
+        pieces.push(Piece::new(name, start, end));
         start = end + 1;
     }
 }
@@ -129,20 +153,22 @@ fn push_pieces(text: &[u8], mut start: usize, pieces: &mut Vec<Piece>) {
 fn sort(start: usize, spare: &mut Spare, out: &mut [u8]) {
     let Spare { bytes, pieces } = spare;
     let key = |piece: &Piece| (piece.name(out), piece.value(out));
-    let compare = |a: &Piece, b: &Piece| a.order.cmp(&b.order).then_with(|| key(a).cmp(&key(b)));
+    let compare = |a: &Piece, b: &Piece| match (a.order, b.order) {
+        (a_order, b_order) if a_order != b_order => a_order.cmp(&b_order),
+        _ => key(a).cmp(&key(b)),
+    };
     if pieces.is_sorted_by(|a, b| compare(a, b).is_le()) {
         return;
     }
     // Equal pieces are alike to the last byte, so a sort that may swap them is as good.
     pieces.sort_unstable_by(compare);
-    room(bytes, out.len() - start);
+    let len = out.len() - start;
+    room(bytes, len + 1);
     for piece in pieces.iter() {
-        if !bytes.is_empty() {
-            bytes.push(b'&');
-        }
         bytes.extend_from_slice(piece.whole(out));
+        bytes.push(b'&');
     }
-    out[start..].copy_from_slice(bytes);
+    out[start..].copy_from_slice(&bytes[..len]);
 }
 
 /// Whether each `%` that is signed is an escape.
@@ -229,11 +255,6 @@ pub(crate) fn halves(piece: &[u8]) -> (&[u8], &[u8]) {
     (name, value.unwrap_or_default())
 }
 
-/// What stands behind the next `end`.
-fn behind(text: &[u8], end: u8) -> &[u8] {
-    find(text, end).map_or(b"", |at| &text[at + 1..])
-}
-
 /// A query is a form: `+` is a space, and a `%` that is no escape is a mistake.
 const FORM: Decoding = Decoding { plus_is_space: true, malformed_is_itself: false };
 
@@ -316,7 +337,7 @@ mod tests {
     #[test]
     fn own_parameters_are_sorted_among_the_others() {
         let mut out = b"before\n".to_vec();
-        let own = b"X-Amz-Date=1&X-Amz-Algorithm=2";
+        let own = b"X-Amz-Algorithm=2&X-Amz-Date=1";
         let left_out = write(b"z=%2f&A=+", own, |_| false, &mut Spare::default(), &mut out);
         assert!(!left_out.expect("a query"));
         let expected = "before\nA=%20&X-Amz-Algorithm=2&X-Amz-Date=1&z=%2F";

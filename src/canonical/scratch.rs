@@ -5,12 +5,13 @@ use std::fmt;
 use zeroize::Zeroize;
 
 use super::query::Piece;
-use crate::remembered::Remembered;
+use crate::{remembered::Remembered, shape::Shape};
 
 /// Buffers that are reused from one signature to the next, so that signing allocates nothing.
 ///
 /// A fresh one grows to what its first requests need. It also remembers who signed last, for which scope and
-/// second, and the last long request: what the next one shares with it is neither looked up nor hashed again.
+/// second, the names of the last request's headers, and the last long request: what the next one shares with
+/// it is neither looked up nor sorted nor hashed again.
 /// Everything secret in it is wiped when it grows and when it is dropped.
 ///
 /// ```
@@ -33,6 +34,7 @@ pub struct Scratch {
     pub(crate) buffers: Buffers,
     /// In a box, so that a key stays where it is when the buffers go from hand to hand.
     pub(crate) remembered: Option<Box<Remembered>>,
+    pub(crate) shape: Shape,
 }
 
 /// The bytes that make up a signature.
@@ -43,7 +45,7 @@ pub(crate) struct Buffers {
     /// Verifying, the string to sign.
     pub(crate) string_to_sign: Vec<u8>,
     /// The value of the Authorization header.
-    pub(crate) authorization: Vec<u8>,
+    pub(crate) authorization: String,
     /// A presigned URL's own parameters, but for its signature.
     pub(crate) own_query: Vec<u8>,
     /// The query that is to be sent, where it is not the one that was given.
@@ -63,6 +65,11 @@ impl Scratch {
     pub fn new() -> Scratch {
         Scratch::default()
     }
+
+    /// How many bytes it holds room for, but for what is remembered of one signer.
+    pub(crate) fn size(&self) -> usize {
+        self.buffers.size() + self.shape.size()
+    }
 }
 
 impl fmt::Debug for Scratch {
@@ -74,15 +81,10 @@ impl fmt::Debug for Scratch {
 impl Buffers {
     /// How many bytes all of them hold room for.
     pub(crate) fn size(&self) -> usize {
-        let bytes = [
-            &self.text,
-            &self.string_to_sign,
-            &self.authorization,
-            &self.own_query,
-            &self.query,
-            &self.spare.bytes,
-        ];
-        bytes.iter().map(|buffer| buffer.capacity()).sum()
+        let bytes =
+            [&self.text, &self.string_to_sign, &self.own_query, &self.query, &self.spare.bytes];
+        let bytes: usize = bytes.iter().map(|buffer| buffer.capacity()).sum();
+        bytes + self.authorization.capacity()
     }
 }
 
@@ -111,6 +113,15 @@ pub(crate) fn room(buffer: &mut Vec<u8>, len: usize) {
     if buffer.capacity() < len {
         buffer.zeroize();
         *buffer = Vec::with_capacity(len.next_power_of_two().max(1024));
+    }
+}
+
+/// The same for text.
+pub(crate) fn room_for_text(buffer: &mut String, len: usize) {
+    buffer.clear();
+    if buffer.capacity() < len {
+        buffer.zeroize();
+        *buffer = String::with_capacity(len.next_power_of_two().max(1024));
     }
 }
 
