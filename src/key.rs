@@ -205,9 +205,9 @@ struct Entry {
     key: SigningKey,
 }
 
-/// Takes a number that is a hash already.
+/// Takes a number as it is, for one that is a hash already or is spread well enough.
 #[derive(Default)]
-struct Hashed(u64);
+pub(crate) struct Hashed(u64);
 
 impl KeyCache {
     /// A cache of at most `capacity` keys: at least one, and a million at most.
@@ -344,8 +344,10 @@ impl Entry {
 }
 
 impl Hasher for Hashed {
-    fn write(&mut self, _: &[u8]) {
-        unreachable!("a hash is one number");
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.wrapping_mul(ODD) ^ u64::from(*byte);
+        }
     }
 
     fn write_u64(&mut self, hash: u64) {

@@ -1,14 +1,12 @@
 //! Buffers that threads share without waiting for one another.
 
 use std::{
-    cell::Cell,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+    hash::{BuildHasher, BuildHasherDefault},
+    sync::{Arc, Mutex},
+    thread,
 };
 
-use crate::Scratch;
+use crate::{Scratch, key::Hashed};
 
 /// The buffers of a signer and its clones.
 ///
@@ -25,7 +23,9 @@ struct Place(Mutex<Option<Box<Scratch>>>);
 impl Pool {
     /// Lends buffers, which were used before if any are free.
     pub(crate) fn lend<T>(&self, work: impl FnOnce(&mut Scratch) -> T) -> T {
-        let first = FIRST.get();
+        // Threads are numbered one after the other, so each of a few has a place of its own.
+        let number = BuildHasherDefault::<Hashed>::default().hash_one(thread::current().id());
+        let first = number as usize % PLACES;
         for n in 0..PLACES {
             let Ok(mut place) = self.0[(first + n) % PLACES].0.try_lock() else { continue };
             let scratch = place.get_or_insert_default();
@@ -38,13 +38,6 @@ impl Pool {
         work(&mut Scratch::new())
     }
 }
-
-thread_local! {
-    /// Where this thread begins to look. It decides who waits for whom, and nothing else.
-    static FIRST: Cell<usize> = Cell::new(THREADS.fetch_add(1, Ordering::Relaxed));
-}
-
-static THREADS: AtomicUsize = AtomicUsize::new(0);
 
 /// How many buffers are kept: one for each thread that signs at the same moment.
 const PLACES: usize = 16;
