@@ -221,7 +221,7 @@ fn basic(text: &[u8]) -> Option<(i64, [u8; 16])> {
 /// What each two of eight decimal digits come to.
 fn pairs(text: [u8; 8]) -> Option<[u64; 4]> {
     const EACH: u64 = u64::from_ne_bytes([1; 8]);
-    let digits = u64::from_le_bytes(text) ^ EACH * u64::from(b'0');
+    let digits = u64::from_le_bytes(text) ^ (EACH * u64::from(b'0'));
     // The high bit of each byte that is ten or more.
     let is_more = (digits.wrapping_add(EACH * (0x80 - 10)) | digits) & (EACH << 7);
     // The first digit is in the lowest byte.
