@@ -2,7 +2,7 @@
 
 use std::{
     hash::{BuildHasher, BuildHasherDefault},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, TryLockError},
     thread,
 };
 
@@ -27,7 +27,18 @@ impl Pool {
         let number = BuildHasherDefault::<Hashed>::default().hash_one(thread::current().id());
         let first = number as usize % PLACES;
         for n in 0..PLACES {
-            let Ok(mut place) = self.0[(first + n) % PLACES].0.try_lock() else { continue };
+            let place = &self.0[(first + n) % PLACES].0;
+            let mut place = match place.try_lock() {
+                Ok(place) => place,
+                Err(TryLockError::WouldBlock) => continue,
+                // Whoever panicked with it may have left anything in it.
+                Err(TryLockError::Poisoned(left)) => {
+                    place.clear_poison();
+                    let mut left = left.into_inner();
+                    *left = None;
+                    left
+                }
+            };
             let scratch = place.get_or_insert_default();
             let result = work(scratch);
             if scratch.size() > LARGEST_KEPT {
@@ -60,6 +71,21 @@ mod tests {
         assert_eq!(capacity(&pool), 1000);
         pool.lend(|scratch| scratch.buffers.text.reserve_exact(LARGEST_KEPT + 1));
         assert_eq!(capacity(&pool), 0);
+    }
+
+    #[test]
+    fn a_panic_leaves_nothing_in_the_buffers_of_who_comes_next() {
+        let pool = Pool::default();
+        let panics = || {
+            pool.lend(|scratch| {
+                scratch.buffers.text.reserve_exact(1000);
+                panic!("in the middle");
+            })
+        };
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(panics)).expect_err("it panics");
+        assert_eq!(capacity(&pool), 0);
+        pool.lend(|scratch| scratch.buffers.text.reserve_exact(10));
+        assert_eq!(capacity(&pool), 10);
     }
 
     #[test]

@@ -119,9 +119,16 @@ impl Remembered {
         algorithm: Algorithm,
         [region, service]: [&Arc<str>; 2],
         at: Timestamp,
+        asymmetric: Option<&Arc<dyn AsymmetricSigner>>,
     ) -> bool {
         let is_same = |a: &Arc<str>, b: &Arc<str>| Arc::ptr_eq(a, b) || a == b;
-        self.algorithm == algorithm
+        let is_by = match (&self.signs, asymmetric) {
+            (Signs::Asymmetric(signer), Some(other)) => Arc::ptr_eq(signer, other),
+            (Signs::Hmac(..), None) => true,
+            _ => false,
+        };
+        is_by
+            && self.algorithm == algorithm
             && self.at.is_same_day(at)
             && is_same(&self.region, region)
             && is_same(&self.service, service)

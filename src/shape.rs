@@ -12,7 +12,8 @@ use crate::{
 ///
 /// Most requests have headers of the same names as the one that was signed before. Then it is known what
 /// becomes of each, how they are sorted, and how their names are written. A verifier has no such memory: how
-/// long it takes would tell what others sent.
+/// long it takes would tell what others sent. (Who signs for several clients lets each of them time whether its headers
+/// have the names of the last request's, and never more than names.)
 #[derive(Default)]
 pub(crate) struct Shape {
     chooser: Option<Chooser>,

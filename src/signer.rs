@@ -21,8 +21,9 @@ use crate::{
 
 /// Signs requests for one region and service.
 ///
-/// Holds no credentials: each call takes the ones to sign with, so one signer serves many tenants.
-/// Cloning is cheap, and clones share the cache of derived keys. Signing is sync and pure; the time is
+/// Each call takes the credentials to sign with, so one signer serves many tenants. It keeps those that each of up
+/// to 16 threads signed with last, and derived keys, until others take their place or the last clone of the signer
+/// is dropped. Cloning is cheap, and clones share the cache of derived keys. Signing is sync and pure; the time is
 /// an argument.
 ///
 /// ```
@@ -575,7 +576,8 @@ impl Signer {
         remembered: &'r mut Option<Box<Remembered>>,
     ) -> &'r mut Remembered {
         let (algorithm, names) = (self.algorithm(), [&self.region, &self.service]);
-        let is_it = |last: &&mut Box<Remembered>| last.is_of(credentials, algorithm, names, at);
+        let by = self.asymmetric.as_ref();
+        let is_it = |last: &&mut Box<Remembered>| last.is_of(credentials, algorithm, names, at, by);
         if let Some(last) = remembered.as_mut().filter(is_it) {
             last.move_to(credentials, at);
         } else {

@@ -84,7 +84,8 @@ impl Buffers {
         let bytes =
             [&self.text, &self.string_to_sign, &self.own_query, &self.query, &self.spare.bytes];
         let bytes: usize = bytes.iter().map(|buffer| buffer.capacity()).sum();
-        bytes + self.authorization.capacity()
+        let pieces = self.spare.pieces.capacity() * size_of::<Piece>();
+        bytes + pieces + self.authorization.capacity()
     }
 }
 

@@ -27,7 +27,7 @@ use crate::{
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  countersign explain https://iam.amazonaws.com/?Action=ListUsers
+  countersign explain 'https://iam.amazonaws.com/?Action=ListUsers'
   countersign explain --http request.http --service execute-api --region eu-west-1
   countersign explain https://bucket.s3.eu-central-1.amazonaws.com/a=b --output json
   countersign explain https://bucket.s3.eu-central-1.amazonaws.com/a=b --against error.xml

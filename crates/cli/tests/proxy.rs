@@ -356,6 +356,33 @@ fn a_check_says_that_clients_sign_and_what_is_looked_into() {
 }
 
 #[test]
+fn options_take_nothing_from_the_tables_of_a_file_that_they_do_not_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    let (ca, path) = (file("ca"), file("p.toml"));
+    assert!(run(countersign(&["proxy", "ca", &ca]), b"").status.success());
+    let (certificate, key) = (format!("{ca}/ca.pem"), format!("{ca}/ca.key"));
+    // Whom it lets in from elsewhere: without an authority for clients this address is refused.
+    let text = format!(
+        "listen = [\"0.0.0.0:8443\"]\n[tls]\ncertificate = \"none\"\nkey = \"none\"\nclient_ca = {certificate:?}\n\
+         [connect]\nca = \"none\"\nca_key = \"none\"\nothers = \"tunnel\"\n\
+         [[route]]\nupstream = \"https://sqs.eu-west-1.amazonaws.com\"\n"
+    );
+    std::fs::write(&path, text).unwrap();
+    let options =
+        ["proxy", "--check", "--config", &path, "--tls-cert", &certificate, "--tls-key", &key];
+    let options =
+        [&options[..], &["--connect-ca", &certificate, "--connect-ca-key", &key]].concat();
+    let output = run(countersign(&options), b"");
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("leads tunnels elsewhere") && !said.contains("refuses tunnels"), "{said}");
+    let output = run(countersign(&[&options[..], &["--connect-others", "refuse"]].concat()), b"");
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("refuses tunnels elsewhere"), "{said}");
+}
+
+#[test]
 fn on_sighup_the_settings_are_read_again_and_broken_ones_leave_the_old() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("proxy.toml");

@@ -134,7 +134,7 @@ async fn run() -> Result<(), Failure> {
     anstream::println!(
         "  countersign curl https://sts.{REGION}.amazonaws.com/ -d 'Action=GetCallerIdentity&Version=2011-06-15'\n  \
            countersign presign https://BUCKET.s3.{REGION}.amazonaws.com/KEY --expires 15m\n  \
-           countersign explain https://sts.{REGION}.amazonaws.com/?Action=GetCallerIdentity"
+           countersign explain 'https://sts.{REGION}.amazonaws.com/?Action=GetCallerIdentity'"
     );
     Ok(())
 }

@@ -38,7 +38,7 @@ use crate::{
 
 /// Sign requests of clients that cannot, and forward them
 ///
-/// Listens for plain HTTP/1.1 and HTTP/2, signs each request with the credentials that sign elsewhere in
+/// Listens for HTTP/1.1 and HTTP/2, plain or over TLS, signs each request with the credentials that sign elsewhere in
 /// this program, and sends it on: to one service, or to the host that the client names, if that is allowed.
 /// Without credentials nothing is forwarded: clients get 503, with the reason. A request is logged as a line of
 /// JSON on standard error. Told to stop (SIGTERM, SIGINT), it ends what is in flight first. SIGHUP has it read its
@@ -83,7 +83,7 @@ pub(crate) struct ProxyCommand {
     #[command(subcommand)]
     task: Option<Task>,
 
-    /// A TOML file with all settings; options say where to listen all the same
+    /// A TOML file with all settings; options that are not of one route go before it
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 
@@ -184,8 +184,8 @@ pub(crate) struct ProxyCommand {
     connect_ca_key: Option<PathBuf>,
 
     /// What becomes of a CONNECT to a host that no route allows
-    #[arg(long, value_enum, default_value_t, requires = "connect_ca")]
-    connect_others: ConnectOthers,
+    #[arg(long, value_enum, requires = "connect_ca")]
+    connect_others: Option<ConnectOthers>,
 
     /// The profile in the shared credentials and config files [default: AWS_PROFILE, `default`]
     #[arg(long, value_name = "NAME", conflicts_with = "config")]
@@ -213,10 +213,9 @@ enum Task {
     Keys(KeysCommand),
 }
 
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+#[derive(Clone, Copy, Debug, ValueEnum)]
 enum ConnectOthers {
-    /// It is refused
-    #[default]
+    /// It is refused, as it is unless something else is said
     Refuse,
     /// It leads there, to port 443 of public addresses, and the proxy does not look into it
     Tunnel,
@@ -299,7 +298,11 @@ impl ProxyCommand {
         config.admin = self.admin_listen.or(config.admin);
         config.ca_file = self.ca_file.clone().or(config.ca_file);
         if let (Some(certificate), Some(key)) = (&self.tls_cert, &self.tls_key) {
-            config.tls = Some(TlsConfig::new(certificate, key));
+            // Who asks for certificates in the file still does.
+            let client_ca = config.tls.take().and_then(|tls| tls.client_ca);
+            let mut tls = TlsConfig::new(certificate, key);
+            tls.client_ca = client_ca;
+            config.tls = Some(tls);
         }
         if let Some(file) = &self.client_ca {
             let tls = config.tls.take().ok_or_else(|| {
@@ -312,9 +315,10 @@ impl ProxyCommand {
         config.limits.burst = self.burst.or(config.limits.burst);
         if let (Some(ca), Some(key)) = (&self.connect_ca, &self.connect_ca_key) {
             let mut connect = ConnectConfig::new(ca, key);
-            connect.others = match self.connect_others {
-                ConnectOthers::Refuse => Others::Refuse,
-                ConnectOthers::Tunnel => Others::Tunnel,
+            connect.others = match (self.connect_others, &config.connect) {
+                (Some(ConnectOthers::Refuse), _) | (None, None) => Others::Refuse,
+                (Some(ConnectOthers::Tunnel), _) => Others::Tunnel,
+                (None, Some(of_file)) => of_file.others,
             };
             config.connect = Some(connect);
         }
