@@ -376,7 +376,10 @@ fn options_take_nothing_from_the_tables_of_a_file_that_they_do_not_name() {
     let output = run(countersign(&options), b"");
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert!(said.contains("leads tunnels elsewhere") && !said.contains("refuses tunnels"), "{said}");
+    assert!(
+        said.contains("leads tunnels elsewhere") && !said.contains("refuses tunnels"),
+        "{said}"
+    );
     let output = run(countersign(&[&options[..], &["--connect-others", "refuse"]].concat()), b"");
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(said.contains("refuses tunnels elsewhere"), "{said}");
