@@ -263,10 +263,6 @@ def has_coded_dots(case: Case) -> bool:
     return any(re.fullmatch(rb"(\.|%2[Ee]){1,2}", segment) for segment in case.path.split(b"/"))
 
 
-def has_empty_segment(case: Case) -> bool:
-    return b"//" in case.path
-
-
 def repeats_a_parameter(case: Case) -> bool:
     names = [name for name in case.names() if name]
     return len(set(names)) < len(names)
@@ -305,11 +301,6 @@ def empty_pieces(case):
 
 def query_not_text(case):
     return is_not_text(case.query)
-
-
-def escapes_nothing(case):
-    """A `%` without two digits. Of the paths but S3's it is a character like any other."""
-    return b"%" in rules.ESCAPE.sub(b"", case.query + (case.path if case.is_s3 else b""))
 
 
 def of_s3(trait: Callable) -> Callable:

@@ -3,6 +3,8 @@
 //! an error, and no error shows what came.
 #![no_main]
 
+mod told;
+
 use std::{
     collections::HashMap,
     error::Error,
@@ -26,6 +28,8 @@ use countersign::{
 use http::{Request, Response};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
+
+use self::told::told;
 
 fuzz_target!(|input: &[u8]| {
     let (settings, input) = input.split_first().unwrap_or((&0, input));
@@ -136,17 +140,6 @@ fn secrets(file: &[u8]) -> Vec<String> {
     let others = ["accessToken", "clientSecret", "dpopKey", "refreshToken"].map(|name| &file[name]);
     let all = of_token.into_iter().chain(others).filter_map(Value::as_str);
     all.filter(|secret| secret.contains("hush")).map(str::to_owned).collect()
-}
-
-/// An error with all that caused it.
-fn told(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text += &format!(": {error}");
-        cause = error.source();
-    }
-    text
 }
 
 fn token(body: Vec<u8>, life: &str) -> Response<Bytes> {

@@ -2,9 +2,10 @@
 //! profiles comes to a chain, to nothing or to an error, and nothing shows a secret.
 #![no_main]
 
+mod told;
+
 use std::{
     collections::HashMap,
-    error::Error,
     path::PathBuf,
     pin::pin,
     task::{Context, Poll, Waker},
@@ -15,6 +16,8 @@ use countersign::providers::{
     ProvideCredentials, ProviderError, RegionChain, Section, SsoSettings,
 };
 use libfuzzer_sys::fuzz_target;
+
+use self::told::told;
 
 fuzz_target!(|input: &[u8]| {
     // A zero byte stands between the two.
@@ -98,7 +101,8 @@ struct Secrets(Vec<String>);
 impl Secrets {
     fn of(profiles: &ProfileSet, config: &[u8], credentials: &[u8]) -> Secrets {
         let texts = [config, credentials].map(String::from_utf8_lossy);
-        let count = |secret: &str| texts.iter().map(|text| text.matches(secret).count()).sum::<usize>();
+        let count =
+            |secret: &str| texts.iter().map(|text| text.matches(secret).count()).sum::<usize>();
         let named = |section: &Section| KEYS.map(|key| section.get(key).map(str::to_owned));
         let all = profiles.profiles().flat_map(named).flatten();
         let is_plain = |secret: &String| secret.contains("hush") && count(secret) == 1;
@@ -113,17 +117,6 @@ impl Secrets {
         self.are_not_in(&format!("{}{error:?}", told(error)));
         assert!(!error.to_string().chars().any(char::is_control), "{error:?}");
     }
-}
-
-/// An error with all that caused it.
-fn told(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text += &format!(": {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// What a future comes to whose ports never wait.

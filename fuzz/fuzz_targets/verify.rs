@@ -4,6 +4,8 @@
 //! is used for it.
 #![no_main]
 
+mod percent;
+
 use std::{
     collections::BTreeMap,
     time::{Duration, SystemTime},
@@ -15,6 +17,8 @@ use countersign::{
     verify::{Error, Known, Place, Verified, Verifier},
 };
 use libfuzzer_sys::fuzz_target;
+
+use self::percent::decoded;
 
 #[derive(Arbitrary, Debug)]
 struct Plan {
@@ -248,25 +252,6 @@ fn meaning(request: &Request, verified: &Verified<'_>) -> Meaning {
         headers,
         body: verified.payload().is_hash().then(|| request.body.clone()),
     }
-}
-
-fn decoded(text: &[u8], plus_is_space: bool) -> Vec<u8> {
-    let mut out = Vec::new();
-    let mut rest = text;
-    while let [first, behind @ ..] = rest {
-        let digit = |at: usize| behind.get(at).and_then(|&byte| char::from(byte).to_digit(16));
-        match (first, digit(0), digit(1)) {
-            (b'%', Some(high), Some(low)) => {
-                out.push((high * 16 + low) as u8);
-                rest = &behind[2..];
-                continue;
-            }
-            (b'+', ..) if plus_is_space => out.push(b' '),
-            (byte, ..) => out.push(*byte),
-        }
-        rest = behind;
-    }
-    out
 }
 
 /// RFC 3986, §5.2.4, and no empty segments. Whether a path that ends in dots has a final slash is told
