@@ -157,29 +157,12 @@ impl<'a> Headers<'a> {
         self,
         mut visit: impl FnMut(&'a [u8], &'a [u8]) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        self.for_each_raw(|name, value, is_checked| {
-            if !is_checked {
+        self.for_each_unchecked(|name, value, needs_check| {
+            if needs_check {
                 check_header(name, value)?;
             }
             visit(name, value)
         })
-    }
-
-    /// The same, where it is up to `visit` to check what is not checked.
-    #[inline]
-    pub(crate) fn for_each_raw(
-        self,
-        mut visit: impl FnMut(&'a [u8], &'a [u8], bool) -> Result<(), Error>,
-    ) -> Result<(), Error> {
-        match self {
-            // The map's own types have checked them.
-            Headers::Map(map) => map.iter().try_for_each(|(name, value)| {
-                visit(name.as_str().as_bytes(), value.as_bytes(), true)
-            }),
-            Headers::Pairs(pairs) => {
-                pairs.iter().try_for_each(|&(name, value)| visit(name, value, false))
-            }
-        }
     }
 
     /// The same, of which those that need it are checked by whoever visits them: the flag says that this one
@@ -191,6 +174,7 @@ impl<'a> Headers<'a> {
     ) -> Result<(), Error> {
         match self {
             Headers::Map(map) => map.iter().try_for_each(|(name, value)| {
+                // The map's own types have checked them.
                 visit(name.as_str().as_bytes(), value.as_bytes(), false)
             }),
             Headers::Pairs(pairs) => {

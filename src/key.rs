@@ -154,10 +154,9 @@ impl fmt::Debug for SigningKey {
 ///
 /// A key is found only by the access key id, the whole secret (compared in constant time), the date,
 /// the region and the service: a secret that was replaced under the same id never finds the old key, and its
-/// own key takes that one's place. When it is full, or the part of it
-/// is to which a key belongs, a new key takes the place of one of two that are drawn by
-/// lot, the one that was not used for longer; what was there is wiped. So a cache that is somewhat too small
-/// for keys that are used in turn still finds most of them.
+/// own key takes that one's place. When it is full, or the part of it to which a key belongs, a new key takes the
+/// place of one of two that are drawn by lot, the one that was not used for longer; what was there is wiped. So a
+/// cache that is somewhat too small for keys that are used in turn still finds most of them.
 ///
 /// ```
 /// use countersign::{KeyCache, Scope};

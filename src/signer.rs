@@ -461,10 +461,10 @@ impl Signer {
     ) -> Result<Found, Error> {
         let mut found = Found::default();
         let mut host: Option<&[u8]> = None;
-        head.headers.for_each_raw(|name, value, is_checked| {
+        head.headers.for_each_unchecked(|name, value, needs_check| {
             let fate = names.fate(name);
             match fate {
-                _ if is_checked => {}
+                _ if !needs_check => {}
                 Some(_) => check_value(name, value)?,
                 None => check_header(name, value)?,
             }

@@ -378,7 +378,7 @@ impl<'a> Credential<'a> {
     }
 
     /// A Credential like nearly all, its parts found by where they stand, and what stands behind it: no part
-    /// is empty or holds a byte that is odd or begins a `slash`. What is no ASCII has to be odd.
+    /// is empty or holds a byte that is odd, no ASCII, or begins a `slash`.
     #[inline]
     fn usual(
         algorithm: Algorithm,
@@ -399,7 +399,7 @@ impl<'a> Credential<'a> {
             && ![id, region, service].iter().any(|part| part.is_empty())
             && find(date, slash[0]).is_none()
             && terminator == TERMINATOR.as_bytes()
-            && !any(&text[..text.len() - behind.len()], is_odd);
+            && !any(&text[..text.len() - behind.len()], |byte| !byte.is_ascii() | is_odd(byte));
         is_usual.then(|| {
             let [access_key_id, date, region, service, terminator] =
                 [id, date, region, service, terminator].map(Text::ascii);
