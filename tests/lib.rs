@@ -15,6 +15,8 @@ mod endpoint;
 mod eventstream;
 mod external;
 mod mutations;
+#[cfg(all(feature = "body", feature = "checksums", feature = "tokens"))]
+mod pages;
 #[cfg(feature = "post")]
 mod post;
 mod presign_many;
