@@ -152,12 +152,21 @@ impl fmt::Display for Scope<'_> {
     }
 }
 
-/// Whether a region or service may stand in a scope.
+/// Whether a region or service may stand in a scope, and that in an Authorization header.
 pub(crate) fn check_name(what: &str, name: &str) -> Result<(), Error> {
+    check(what, name, |c| matches!(c, '/' | ',') || c.is_ascii_control())
+}
+
+/// Whether a set of regions, which has commas between them, can be sent.
+pub(crate) fn check_region_set(set: &str) -> Result<(), Error> {
+    check("region set", set, |c| c == '/' || c.is_ascii_control())
+}
+
+fn check(what: &str, name: &str, is_bad: impl Fn(char) -> bool) -> Result<(), Error> {
     if name.is_empty() {
         return Err(Error::new(ErrorKind::InvalidScope, format!("the {what} is empty")));
     }
-    match name.chars().find(|&c| c == '/' || c.is_ascii_control()) {
+    match name.chars().find(|&c| is_bad(c)) {
         Some(bad) => Err(Error::new(
             ErrorKind::InvalidScope,
             format!(
@@ -198,6 +207,7 @@ mod tests {
             "20150830//iam/aws4_request",
             "20150830/us-east-1//aws4_request",
             "20150830/us\neast/iam/aws4_request",
+            "20150830/us-east-1,eu-west-1/iam/aws4_request",
         ] {
             assert!(Scope::parse(text).is_err(), "{text:?}");
         }

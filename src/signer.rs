@@ -62,18 +62,26 @@ impl Signer {
     /// Nothing is checked here; signing refuses a region or service that no scope can hold
     /// ([`ErrorKind::InvalidScope`]).
     pub fn new(region: impl Into<Arc<str>>, service: impl Into<Arc<str>>) -> Signer {
-        let (region, service) = (region.into(), service.into());
-        let checked =
-            [scope::check_name("region", &region), scope::check_name("service", &service)];
-        Signer {
-            has_scope: checked.iter().all(Result::is_ok),
+        Signer::with_asymmetric(region.into(), service.into(), None)
+    }
+
+    /// A signer whose signatures are asymmetric, if this is there to make them; then the region is a set.
+    pub(crate) fn with_asymmetric(
+        region: Arc<str>,
+        service: Arc<str>,
+        asymmetric: Option<Arc<dyn AsymmetricSigner>>,
+    ) -> Signer {
+        let mut signer = Signer {
+            has_scope: false,
             chooser: Chooser::new(Rules::for_service(&service)),
             region,
             service,
             keys: KeyCache::default(),
-            asymmetric: None,
+            asymmetric,
             pool: Pool::default(),
-        }
+        };
+        signer.has_scope = signer.check_scope().is_ok();
+        signer
     }
 
     /// The same signer with other rules than the service's own.
@@ -440,9 +448,7 @@ impl Signer {
         scratch: &Scratch,
     ) -> Result<Timestamp, Error> {
         if !self.has_scope {
-            let what = if self.asymmetric.is_some() { "region set" } else { "region" };
-            scope::check_name(what, &self.region)?;
-            scope::check_name("service", &self.service)?;
+            self.check_scope()?;
         }
         let last = scratch.remembered.as_ref();
         // Those that were signed with last were checked then.
@@ -450,6 +456,15 @@ impl Signer {
             check_credentials(credentials)?;
         }
         last.map_or_else(|| Timestamp::try_from(at), |last| last.at().moved_to(at))
+    }
+
+    /// Refuses a region or service that no scope can hold.
+    fn check_scope(&self) -> Result<(), Error> {
+        match self.asymmetric {
+            Some(_) => scope::check_region_set(&self.region),
+            None => scope::check_name("region", &self.region),
+        }?;
+        scope::check_name("service", &self.service)
     }
 
     /// Collects the headers to sign, `host` among them, but none that the signer writes itself.

@@ -270,19 +270,37 @@ fn parse_rfc3339(text: &str) -> Option<UtcDateTime> {
     PrimitiveDateTime::new(date, time).assume_offset(offset).checked_to_utc()
 }
 
-/// `Sun, 06 Nov 1994 08:49:37 GMT`; the name of the day is not looked at.
+/// `Sun, 06 Nov 1994 08:49:37 GMT`, or one of the two older forms (RFC 9110, §5.6.7); the name of the day is not
+/// looked at. As mail has it, the day may have one digit and the zone be `-0000`: so botocore writes it.
 fn parse_http(text: &str) -> Option<UtcDateTime> {
-    let (_, text) = text.split_once(", ")?;
-    let mut parts = text.split(' ');
-    let (day, month, year, time) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    (day.len() == 2 && year.len() == 4 && parts.eq(["GMT"])).then_some(())?;
+    let (year, month, day, time) = match text.split_once(", ") {
+        Some((_, text)) => {
+            let (text, zone) = text.rsplit_once(' ')?;
+            matches!(zone, "GMT" | "UTC" | "+0000" | "-0000").then_some(())?;
+            let (date, time) = text.rsplit_once(' ')?;
+            let (day, rest) = date.split_once([' ', '-'])?;
+            let (month, year) = rest.split_once([' ', '-'])?;
+            (year, month, day, time)
+        }
+        None => {
+            let (_, text) = text.split_once(' ')?;
+            let (month, text) = text.split_once(' ')?;
+            let (day, text) = text.trim_start().split_once(' ')?;
+            let (time, year) = text.split_once(' ')?;
+            (year, month, day, time)
+        }
+    };
     let month = MONTHS.iter().position(|name| *name == month)? + 1;
     let month = Month::try_from(month as u8).ok()?;
-    let date = Date::from_calendar_date(
-        i32::from(digits(year.as_bytes())?),
-        month,
-        digits(day.as_bytes())? as u8,
-    );
+    let number = |text: &str| digits(text.as_bytes()).map(i32::from);
+    let year = match year.len() {
+        4 => number(year)?,
+        // There is no year before 1970.
+        2 => number(year).map(|year| if year < 70 { 2000 + year } else { 1900 + year })?,
+        _ => return None,
+    };
+    matches!(day.len(), 1 | 2).then_some(())?;
+    let date = Date::from_calendar_date(year, month, number(day)? as u8);
     let time = match time.as_bytes() {
         [h1, h2, b':', m1, m2, b':', s1, s2] => time_of_day(&[*h1, *h2], &[*m1, *m2], &[*s1, *s2])?,
         _ => return None,
@@ -372,10 +390,33 @@ mod tests {
     fn a_date_header_is_read_in_both_forms() {
         let at = Timestamp::from_header(b"20130524T000000Z");
         assert!(at.is_some());
-        assert_eq!(Timestamp::from_header(b"Fri, 24 May 2013 00:00:00 GMT"), at);
+        for text in [
+            "Fri, 24 May 2013 00:00:00 GMT",
+            "Fri, 24 May 2013 00:00:00 -0000",
+            "Fri, 24 May 2013 00:00:00 +0000",
+            "Friday, 24-May-13 00:00:00 GMT",
+            "Fri May 24 00:00:00 2013",
+        ] {
+            assert_eq!(Timestamp::from_header(text.as_bytes()), at, "{text}");
+        }
+        let at = Timestamp::from_header(b"19941106T084937Z");
+        for text in [
+            "Sun, 06 Nov 1994 08:49:37 GMT",
+            "Sun, 6 Nov 1994 08:49:37 UTC",
+            "Sunday, 06-Nov-94 08:49:37 GMT",
+            "Sun Nov  6 08:49:37 1994",
+        ] {
+            assert_eq!(Timestamp::from_header(text.as_bytes()), at, "{text}");
+        }
         for text in [
             "Fri, 24 May 2013 00:00:00",
             "Fri, 24 May 2013 00:00:00 CET",
+            "Fri, 24 May 2013 00:00:00 +0100",
+            "Fri, 24 May 013 00:00:00 GMT",
+            "Fri, 024 May 2013 00:00:00 GMT",
+            "Fri,  May 2013 00:00:00 GMT",
+            "Fri May 24 00:00:00",
+            "Fri May 24 00:00:00 2013 GMT",
             "Fri, 24 Mai 2013 00:00:00 GMT",
             "24 May 2013 00:00:00 GMT",
             "Fri, 31 Apr 2013 00:00:00 GMT",

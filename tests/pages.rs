@@ -85,6 +85,7 @@ impl Store {
 }
 
 #[test]
+#[allow(unused_variables, reason = "the page shows two ways to the same name")]
 fn tokens_are_made_as_their_page_makes_them() -> Result<(), Error> {
     let credentials = Credentials::new("AKIDEXAMPLE", "secret");
     let (now, hour) = (SystemTime::now(), Duration::from_secs(3600));

@@ -479,20 +479,32 @@ fn a_signed_date_header_counts_where_there_is_no_amz_date() {
     let text = format!("AWS4-HMAC-SHA256\n20150830T123600Z\n{scope}\n{}", hex(&digest));
     let key = SigningKey::derive(keys().secret_access_key(), &scope);
     let signature = hex(&key.sign(text.as_bytes()));
-    let verify = |names: &str| {
+    let verify = |names: &str, dates: &[&str]| {
         let authorization = format!(
             "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/{scope}, SignedHeaders={names}, Signature={signature}"
         );
-        let headers: [(&[u8], &[u8]); 3] = [
-            (b"host", b"h"),
-            (b"date", date.as_bytes()),
-            (b"authorization", authorization.as_bytes()),
-        ];
+        let mut headers: Vec<(&[u8], &[u8])> =
+            vec![(b"host", b"h"), (b"authorization", authorization.as_bytes())];
+        headers.extend(dates.iter().map(|date| (&b"date"[..], date.as_bytes())));
         let head = Head::parse(b"GET", b"/", Headers::Pairs(&headers)).unwrap();
         verify_at(&Verifier::new(), head, b"", &keys(), now()).map_err(|error| error.refusal())
     };
-    assert!(verify("date;host").is_ok());
-    assert_eq!(verify("host"), Err(Refusal::Malformed));
+    assert!(verify("date;host", &[date]).is_ok());
+    assert_eq!(verify("host", &[date]), Err(Refusal::Malformed));
+    // Which of two tells the time, nobody should have to guess.
+    assert_eq!(verify("date;host", &["never", date]), Err(Refusal::Ambiguous));
+}
+
+#[test]
+fn of_two_dates_neither_counts_beside_an_amz_date() {
+    let mut request = http::Request::get("https://h/").body("").unwrap();
+    for date in ["Sun, 30 Aug 2015 12:36:00 GMT", "never"] {
+        request.headers_mut().append("date", date.parse().unwrap());
+    }
+    let signer = Signer::new("us-east-1", "service");
+    signer.sign(&mut request, Payload::EMPTY, &keys(), now()).unwrap();
+    assert!(request.headers()["authorization"].to_str().unwrap().contains("=date;host;"));
+    verify(&request).unwrap();
 }
 
 #[test]
@@ -509,6 +521,35 @@ fn a_token_added_behind_the_signature_is_accepted_under_that_rule_alone() {
         let lenient = Verifier::new().with_rules(rules);
         verify_at(&lenient, Head::from(&request), b"", &credentials, now()).unwrap();
         verify_at(&Verifier::new(), Head::from(&request), b"", &credentials, now()).unwrap_err();
+    }
+}
+
+#[test]
+fn a_token_in_the_other_form_is_signed_or_refused_also_under_that_rule() {
+    let rules = Rules::GENERAL.with_token_after_signing(true);
+    let signer = Signer::new("us-east-1", "service").with_rules(rules);
+    for (keys, token) in [(keys(), ""), (keys().with_session_token("token"), "token")] {
+        let mut header = http::Request::get("https://h/").body("").unwrap();
+        let mut query = header.clone();
+        signer.sign(&mut header, Payload::EMPTY, &keys, now()).unwrap();
+        let presign = Presign::expires_in(Duration::from_secs(60));
+        signer.presign(&mut query, presign, &keys, now()).unwrap();
+        let refusal = |request: &http::Request<&str>| {
+            let verifier = Verifier::new().with_rules(rules);
+            let verified = verify_at(&verifier, Head::from(request), b"", &keys, now());
+            verified.map(|_| ()).map_err(|error| error.refusal())
+        };
+        assert_eq!((refusal(&header), refusal(&query)), (Ok(()), Ok(())), "{token:?}");
+        for name in ["x-amz-security-token", "x-amz-s3session-token"] {
+            let mut query = query.clone();
+            set(&mut query, name, "evil");
+            assert_eq!(refusal(&query), Err(Refusal::UnsignedHeader), "{name}");
+        }
+        for name in ["X-Amz-Security-Token", "X-Amz-S3session-Token"] {
+            let mut header = header.clone();
+            set_query(&mut header, |query| format!("{query}&{name}=evil"));
+            assert_eq!(refusal(&header), Err(Refusal::SignatureDiffers), "{name}");
+        }
     }
 }
 

@@ -50,6 +50,8 @@ pub(super) fn write(
         None => out.push(b'/'),
         Some(b'/') if form == PathForm::Verbatim => out.extend_from_slice(path),
         Some(b'/') if rules.normalize_path && !is_normal(path) => {
+            // Also in a segment that goes.
+            check_escapes(path, rules)?;
             room(spare, path.len() + 1);
             normalize(path, spare);
             if form == PathForm::WithoutFinalSlash && spare.len() > 1 {
@@ -175,10 +177,13 @@ mod tests {
 
     #[test]
     fn a_malformed_escape_in_an_s3_path_is_an_error_that_says_where() {
-        for (path, at) in [("/100%", 4), ("/%4", 1), ("/a%41%zz", 5)] {
-            let error = canonical(path, Rules::S3).expect_err(path);
-            assert_eq!(error.kind(), ErrorKind::MalformedEscape);
-            assert!(error.to_string().contains(&format!("at byte {at} ")), "{error}");
+        let normalized = Rules::S3.with_normalize_path(true);
+        for (path, at) in [("/100%", 4), ("/%4", 1), ("/a%41%zz", 5), ("/%zz/..", 1)] {
+            for rules in [Rules::S3, normalized] {
+                let error = canonical(path, rules).expect_err(path);
+                assert_eq!(error.kind(), ErrorKind::MalformedEscape);
+                assert!(error.to_string().contains(&format!("at byte {at} ")), "{error}");
+            }
         }
     }
 }

@@ -121,9 +121,8 @@ impl KeyCache {
     /// # let _ = (s3, events);
     /// ```
     pub fn signer(&self, region_set: impl Into<Arc<str>>, service: impl Into<Arc<str>>) -> Signer {
-        let mut signer = Signer::new(region_set, service);
-        signer.asymmetric = Some(Arc::new(self.clone()));
-        signer
+        let asymmetric = Arc::new(self.clone());
+        Signer::with_asymmetric(region_set.into(), service.into(), Some(asymmetric))
     }
 }
 

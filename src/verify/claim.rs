@@ -331,8 +331,10 @@ impl<'a> Claim<'a> {
                 written.as_bytes()
             }
         };
-        let leave_out =
-            if self.rules.token_after_signing { is_signature_or_token } else { is_signature };
+        let leave_out = match place {
+            Place::Query if self.rules.token_after_signing => is_signature_or_token,
+            _ => is_signature,
+        };
         let mut request = canonical::Request {
             method: self.head.method,
             path: self.head.path,
@@ -402,10 +404,12 @@ impl<'a> Claim<'a> {
             }
         });
         lines.sort();
+        // Of the two forms of a token that is not signed, the one that is compared is exempt.
+        let token_is_exempt = self.rules.token_after_signing && self.place == Place::Header;
         let tolerated = |name: &[u8]| {
             let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
             let is_token = is("x-amz-security-token") || is("x-amz-s3session-token");
-            (self.rules.token_after_signing && is_token)
+            (token_is_exempt && is_token)
                 || self.verifier.tolerated_headers.iter().any(|other| is(other))
         };
         let mut unsigned = None;
@@ -471,8 +475,8 @@ impl<'a> Verified<'a> {
         self.at
     }
 
-    /// The moment from which a presigned URL is refused; `None` for a request signed in its headers, and for a
-    /// URL that holds longer than any clock can tell.
+    /// The last moment at which a presigned URL is accepted; `None` for a request signed in its headers, and for
+    /// a URL that holds longer than any clock can tell.
     pub fn expires_at(&self) -> Option<SystemTime> {
         self.expires_at
     }

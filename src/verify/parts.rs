@@ -45,6 +45,8 @@ pub(super) struct Found<'a> {
     pub(super) host: Option<&'a [u8]>,
     amz_date: Option<&'a [u8]>,
     date: Option<&'a [u8]>,
+    /// Whether there was more than one, which counts where it tells the time.
+    has_dates: bool,
     token: Option<&'a [u8]>,
     content_sha256: Option<&'a [u8]>,
     region_set: Option<&'a [u8]>,
@@ -80,8 +82,11 @@ impl<'a> Found<'a> {
                 check_value(name, value)?;
             }
             // An ordinary header that is repeated is joined; `host` says so itself below.
-            if slot.replace(value).is_some() && !is("date") {
-                twice = Some(name);
+            if slot.replace(value).is_some() {
+                match is("date") {
+                    true => found.has_dates = true,
+                    false => twice = Some(name),
+                }
             }
             Ok(())
         });
@@ -134,6 +139,10 @@ impl<'a> Parts<'a> {
         let signed = SignedNames::new(place, signed_headers)?;
         // A `date` header counts where there is no x-amz-date, if it is signed.
         let date = found.amz_date.or_else(|| found.date.filter(|_| signed.has_date));
+        if found.has_dates && found.amz_date.is_none() && signed.has_date {
+            let message = "the request has two `date` headers and no `x-amz-date`";
+            return Err(Error::new(Refusal::Ambiguous, place, message));
+        }
         let hash = found.content_sha256.filter(|_| signed.has_content_sha256);
         let region_set = found.region_set.filter(|_| signed.has(region_set::HEADER));
         Ok(Parts {

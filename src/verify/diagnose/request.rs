@@ -137,8 +137,9 @@ impl<'a> Received<'a> {
         };
         let parameters = pieces().filter(|piece| {
             let is_dropped = matches!(piece.first(), None | Some(b'='));
-            let is_token_behind =
-                rules.token_after_signing && is_named(piece, query::SECURITY_TOKEN);
+            let is_token_behind = rules.token_after_signing
+                && place == Place::Query
+                && is_named(piece, query::SECURITY_TOKEN);
             !is_dropped && !is_token_behind
         });
         let hash_header = || {
