@@ -324,7 +324,10 @@ fn trailers_are_exactly_those_that_are_declared() {
         format!("{crc}\r\nx-amz-meta-a:1\r\n\r\n"),
         format!("{crc}\r\nx-amz-trailer-signature:{}\r\n\r\n", "0".repeat(64)),
         format!("x-amz-meta-a:1\r\n{crc}\r\n\r\n"),
-        format!("{crc}\n\r\n"),
+        format!("{crc}\n\n"),
+        format!("{crc} \n\r\n"),
+        format!("{crc}\n\r\n\n\n"),
+        format!("{crc}\n\r\nx\r\n"),
         format!("{crc}\r\n\n"),
         format!("\r\n{crc}\r\n\r\n"),
         format!(" {crc}\r\n\r\n"),
@@ -344,6 +347,48 @@ fn trailers_are_exactly_those_that_are_declared() {
     // Nothing but the checksum could tell: the data were let through.
     assert_eq!((&data[..], error.refusal()), (&b"meow"[..], Refusal::ChecksumDiffers));
     assert_eq!((error.code(Dialect::S3), error.status(Dialect::S3)), ("BadDigest", 400));
+}
+
+/// MinIO's client for Go has it so.
+#[test]
+fn the_lines_of_trailers_may_end_in_lf_alone_with_an_empty_line_behind_them() {
+    for (payload, behind) in
+        [(Payload::StreamingTrailer, ""), (Payload::StreamingUnsignedTrailer, "\r\n")]
+    {
+        let stream = stream(payload);
+        let framed = stream.frame(&signing());
+        let (before, trailer) = framed.wire.split_at(framed.trailer);
+        let trailer = String::from_utf8(trailer.to_vec()).unwrap();
+        let (crc, rest) = trailer.split_once("\r\n").unwrap();
+        let empty = if behind.is_empty() { "\r\n" } else { "" };
+        let wire = |text: String| [before, text.as_bytes()].concat();
+        for loose in [format!("{crc}\n{empty}{rest}{behind}"), format!("{crc}\n{rest}")] {
+            let (data, verdict) = read(payload, &wire(loose.clone()));
+            assert_eq!((data, verdict.unwrap().is_empty()), (stream.data(), false), "{loose:?}");
+        }
+        let twice = format!("{crc}\n{empty}{rest}{behind}\r\n");
+        assert_eq!(refusal(payload, &wire(twice)), Refusal::IncompleteBody);
+        let cut = format!("{crc}\n{empty}{rest}{behind}");
+        let cut = cut.strip_suffix('\n').unwrap().to_owned();
+        assert_eq!(refusal(payload, &wire(cut)), Refusal::IncompleteBody);
+    }
+    let signed = stream(Payload::StreamingTrailer).frame(&signing());
+    let (before, trailer) = signed.wire.split_at(signed.trailer);
+    let trailer = String::from_utf8(trailer.to_vec()).unwrap();
+    let (crc, rest) = trailer.split_once("\r\n").unwrap();
+    for lines in [
+        format!("{crc}\n\r\n\r\n{rest}"),
+        format!("{crc}\n\r\n"),
+        format!("{crc}\r\n\r\n{rest}"),
+        format!("\r\n{crc}\n{rest}"),
+    ] {
+        let wire = [before, lines.as_bytes()].concat();
+        let expected = match lines.ends_with("\n\r\n") && !lines.contains("signature") {
+            true => Refusal::IncompleteBody,
+            false => Refusal::MalformedTrailer,
+        };
+        assert_eq!(refusal(Payload::StreamingTrailer, &wire), expected, "{lines:?}");
+    }
 }
 
 #[test]

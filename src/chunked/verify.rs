@@ -68,9 +68,10 @@ pub type Checksums = fn(&str) -> Option<Box<dyn Checksum>>;
 /// CRLF
 /// ```
 ///
-/// and nothing else: no other extension of a chunk, no bare LF, no empty line before the trailer's
-/// signature, no blanks but around the value of a trailer, nothing behind the end. A size has up to 16
-/// digits. The letter case of sizes and of trailers' names makes no difference, that of signatures does.
+/// and nothing else: no other extension of a chunk, no bare LF, no blanks but around the value of a trailer,
+/// nothing behind the end. But as MinIO's client for Go writes trailers, the line of one may end in LF alone;
+/// behind such lines there may be an empty one before the signature, or, where nothing is signed, a second one at
+/// the end. A size has up to 16 digits. The letter case of sizes and of trailers' names makes no difference, that of signatures does.
 /// A signature has 64 digits; one by SigV4A has as many `*` behind it as make 144 bytes.
 /// Unlike S3, this does not insist that all chunks but the last have 8 KiB.
 pub struct ChunkVerifier {
@@ -82,6 +83,8 @@ pub struct ChunkVerifier {
     /// By which the chunks are signed; `None` if they are not.
     algorithm: Option<Algorithm>,
     trailer: Option<Box<Declared>>,
+    /// Whether the line of a trailer ended in LF alone, and no empty one came behind it.
+    is_loose: bool,
     has_decoded_len: bool,
     decoded_len: u64,
     chunk_limit: usize,
@@ -115,6 +118,8 @@ enum State {
     Trailer,
     /// The empty line behind everything.
     End,
+    /// A second one, which may be there.
+    Leftover,
     Done,
 }
 
@@ -161,6 +166,7 @@ impl ChunkVerifier {
             chain: None,
             algorithm: None,
             trailer: None,
+            is_loose: false,
             has_decoded_len: false,
             decoded_len: 0,
             chunk_limit: CHUNK_LIMIT,
@@ -239,7 +245,11 @@ impl ChunkVerifier {
         if let Some(failure) = self.failure.take() {
             return Err(*failure);
         }
-        if self.state != State::Done {
+        let is_whole = match self.state {
+            State::Leftover => self.line.is_empty(),
+            state => state == State::Done,
+        };
+        if !is_whole {
             return Err(self.refuse(Refusal::IncompleteBody, "ends before it is whole"));
         }
         Ok(self.trailer.map(|trailer| trailer.into_trailers()).unwrap_or_default())
@@ -268,7 +278,7 @@ impl ChunkVerifier {
                     let error = Error::new(Refusal::IncompleteBody, self.place, message);
                     return Err(error.with_part(None, self.offset));
                 }
-                State::Size | State::DataEnd | State::Trailer | State::End => {
+                State::Size | State::DataEnd | State::Trailer | State::End | State::Leftover => {
                     if self.take_line(&mut piece)? {
                         let line = mem::take(&mut self.line);
                         self.act_on(&line, out)?;
@@ -327,9 +337,17 @@ impl ChunkVerifier {
             self.line.truncate(self.line.len() - 2);
             return Ok(true);
         }
+        if let (State::Trailer, [line @ .., last, b'\n']) = (self.state, &self.line[..])
+            && !matches!(last, b' ' | b'\t')
+        {
+            self.line.truncate(line.len() + 1);
+            self.is_loose = true;
+            return Ok(true);
+        }
         let message = match (self.state, end) {
             (State::DataEnd, _) => "is not followed by CRLF behind as many bytes as it says it has",
             (State::End, _) => "is not followed by an empty line",
+            (State::Leftover, _) => "is followed by more than empty lines",
             (_, Some(_)) => "holds a line that ends in LF without CR",
             (_, None) => "holds a line that is too long",
         };
@@ -346,7 +364,7 @@ impl ChunkVerifier {
                 self.start = self.offset;
                 Ok(())
             }
-            State::End | State::Data | State::Done => {
+            State::End | State::Leftover | State::Data | State::Done => {
                 self.state = State::Done;
                 Ok(())
             }
@@ -429,7 +447,11 @@ impl ChunkVerifier {
             let message = format!("lacks `{name}`, which x-amz-trailer names");
             return Err(self.malformed(message));
         }
-        self.state = State::Done;
+        let was_loose = mem::take(&mut self.is_loose);
+        if are_signed && was_loose && signature.is_none() {
+            return Ok(());
+        }
+        self.state = if was_loose { State::Leftover } else { State::Done };
         if are_signed {
             let Some(signature) = signature else {
                 return Err(self.malformed("lacks its signature"));
@@ -483,7 +505,8 @@ impl ChunkVerifier {
     }
 
     fn is_in_trailer(&self) -> bool {
-        let is_behind = matches!(self.state, State::Trailer | State::End | State::Done);
+        let is_behind =
+            matches!(self.state, State::Trailer | State::End | State::Leftover | State::Done);
         self.trailer.is_some() && is_behind
     }
 }
