@@ -16,7 +16,7 @@ use countersign::{
 };
 use futures_util::{StreamExt, stream};
 use http::{
-    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
     header::{CONNECTION, CONTENT_LENGTH, HOST, TRAILER, TRANSFER_ENCODING},
     request::Parts,
 };
@@ -137,7 +137,7 @@ impl Engine {
             received: 0,
             is_whole: false,
             room: None,
-            trace: ["traceparent", "tracestate"].map(|name| request.headers().get(name).cloned()),
+            trace: [TRACE_PARENT, TRACE_STATE].map(|name| request.headers().get(name).cloned()),
             metrics: Arc::clone(&self.metrics),
         };
         let mut wire = refuse::wire("", request.headers());
@@ -646,7 +646,7 @@ fn set_chunked(headers: &mut HeaderMap, length: Option<u64>) {
 
 /// What the client itself says of the body.
 fn said(headers: &HeaderMap) -> Option<Payload> {
-    Payload::from_line(headers.get("x-amz-content-sha256")?.to_str().ok()?)
+    Payload::from_line(headers.get(CONTENT_SHA256)?.to_str().ok()?)
 }
 
 /// Why there is no answer, as far as the client should know.
@@ -758,6 +758,11 @@ fn text(value: Option<&HeaderValue>) -> Option<&str> {
 fn milliseconds(length: Duration) -> u64 {
     u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
 }
+
+// Names that are made beforehand are not looked at byte by byte with each request.
+const CONTENT_SHA256: HeaderName = HeaderName::from_static("x-amz-content-sha256");
+const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACE_STATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// What others log for it.
 const CLIENT_GONE: u16 = 499;

@@ -162,8 +162,11 @@ fn remove_hop_by_hop(headers: &mut HeaderMap, named: Vec<HeaderName>) {
             headers.remove(name);
         }
     }
-    for name in &HOP_BY_HOP {
-        headers.remove(name);
+    // Most have none of them, and to take one out is to look for it.
+    if headers.keys().any(|name| HOP_BY_HOP.contains(name)) {
+        for name in &HOP_BY_HOP {
+            headers.remove(name);
+        }
     }
 }
 

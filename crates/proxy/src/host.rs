@@ -139,9 +139,11 @@ impl FromStr for Authority {
             true => uri::Authority::try_from(text.to_ascii_lowercase()),
         };
         let authority = authority.map_err(|_| refuse())?;
-        let has_port = authority.as_str().len() > authority.host().len();
-        let is_port = authority.port_u16().is_some();
-        if text.contains('@') || authority.host().is_empty() || has_port != is_port {
+        let host = authority.host();
+        let has_port = authority.as_str().len() > host.len();
+        let has_user = text.bytes().any(|byte| byte == b'@');
+        // Looked for only where there may be one, as with each request.
+        if has_user || host.is_empty() || (has_port && authority.port_u16().is_none()) {
             return Err(refuse());
         }
         Ok(Authority(authority))

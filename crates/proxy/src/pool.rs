@@ -3,7 +3,9 @@
 use std::{
     collections::HashMap,
     error::Error,
-    fmt, io,
+    fmt,
+    hash::{Hash, Hasher},
+    io,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
@@ -72,7 +74,28 @@ struct Home {
     place: Place,
 }
 
-type Place = (runtime::Id, Authority);
+/// A runtime, and the authority to which a connection leads, in the letters of the request.
+#[derive(Clone)]
+struct Place {
+    runtime: runtime::Id,
+    authority: Authority,
+}
+
+impl PartialEq for Place {
+    fn eq(&self, other: &Place) -> bool {
+        self.runtime == other.runtime && self.authority.as_str() == other.authority.as_str()
+    }
+}
+
+impl Eq for Place {}
+
+impl Hash for Place {
+    /// All letters at once: an [`Authority`] lowers and hashes one after the other.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.runtime.hash(state);
+        self.authority.as_str().hash(state);
+    }
+}
 
 /// A connection whose answer passes. Dropped before the end of that, it is closed.
 pub(crate) struct Lease {
@@ -146,7 +169,8 @@ impl Pool {
 
     fn home(self: &Arc<Pool>, uri: &Uri) -> Result<Home, NotSent> {
         let authority = uri.authority().ok_or_else(|| NotSent::connect("the URL has no host"))?;
-        let place = (runtime::Handle::current().id(), authority.clone());
+        let place =
+            Place { runtime: runtime::Handle::current().id(), authority: authority.clone() };
         Ok(Home { pool: Arc::downgrade(self), place })
     }
 

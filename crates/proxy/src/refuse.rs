@@ -173,7 +173,7 @@ impl Refusal {
 
 /// The form in which a client of this service reads errors.
 pub(crate) fn wire(service: &str, headers: &HeaderMap) -> Wire {
-    let is_json = headers.contains_key("x-amz-target")
+    let is_json = headers.contains_key(TARGET)
         || headers.get(header::CONTENT_TYPE).is_some_and(|value| {
             let kind = b"application/x-amz-json";
             let value = value.as_bytes();
@@ -185,6 +185,9 @@ pub(crate) fn wire(service: &str, headers: &HeaderMap) -> Wire {
         _ => Wire::QueryXml,
     }
 }
+
+// A name that is made beforehand is not looked at byte by byte with each request.
+const TARGET: HeaderName = HeaderName::from_static("x-amz-target");
 
 /// Gives each request an id that no other has, and that nobody can foresee.
 #[derive(Clone, Debug, Default)]

@@ -245,7 +245,7 @@ impl Route {
         let says_so =
             |value: &HeaderValue| matches!(value.as_bytes(), b"cross-site" | b"same-site");
         let is_cross_site = headers.get_all(ORIGIN).iter().any(is_foreign)
-            || headers.get_all("sec-fetch-site").iter().any(says_so);
+            || headers.get_all(FETCH_SITE).iter().any(says_so);
         if !is_cross_site {
             return Ok(());
         }
@@ -298,6 +298,8 @@ impl RouteConfig {
         if self.path.is_all() { "default".to_owned() } else { self.path.as_str().to_owned() }
     }
 }
+
+const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// What the proxy itself decides.
 const OURS: [&str; 9] = [
