@@ -27,6 +27,7 @@ pub fn by_name(name: &str) -> Option<Box<dyn Checksum>> {
         Crc64Nvme::NAME => Box::new(Crc64Nvme::new()),
         Sha1::NAME => Box::new(Sha1::new()),
         Sha256::NAME => Box::new(Sha256::new()),
+        Sha512::NAME => Box::new(Sha512::new()),
         _ => return None,
     })
 }
@@ -118,6 +119,12 @@ checksum! {
     sha2::Sha256, sha2::Sha256::new(), sha256
 }
 
+checksum! {
+    /// SHA-512.
+    Sha512, "x-amz-checksum-sha512", 64,
+    sha2::Sha512, sha2::Sha512::new(), sha512
+}
+
 fn four(crc: &crc_fast::Digest) -> [u8; 4] {
     (crc.finalize() as u32).to_be_bytes()
 }
@@ -131,6 +138,10 @@ fn sha1(hasher: &sha1::Sha1) -> [u8; 20] {
 }
 
 fn sha256(hasher: &sha2::Sha256) -> [u8; 32] {
+    hasher.clone().finalize().into()
+}
+
+fn sha512(hasher: &sha2::Sha512) -> [u8; 64] {
     hasher.clone().finalize().into()
 }
 
@@ -150,6 +161,12 @@ mod tests {
                 "x-amz-checksum-sha256",
                 "abc",
                 "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+            ),
+            (
+                "x-amz-checksum-sha512",
+                "abc",
+                "ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a\
+                 2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f",
             ),
         ] {
             let mut checksum = by_name(name).expect(name);

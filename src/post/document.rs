@@ -7,6 +7,7 @@ use serde::{
     de::{MapAccess, Visitor},
 };
 use serde_json::value::RawValue;
+use zeroize::Zeroizing;
 
 use super::Condition;
 use crate::Timestamp;
@@ -22,6 +23,8 @@ impl Document {
     /// Reads a policy; what is wrong with it, without a word of what it holds.
     pub(super) fn parse(json: &[u8]) -> Result<Document, String> {
         let json = str::from_utf8(json).map_err(|_| "the policy is not UTF-8".to_owned())?;
+        let unescaped = json.contains(ESCAPED_DOLLAR).then(|| without_escaped_dollars(json));
+        let json = unescaped.as_ref().map_or(json, |text| text);
         let no_json = |what: &str, error: serde_json::Error| {
             format!("{what}: line {}, column {} is not as it must be", error.line(), error.column())
         };
@@ -61,6 +64,23 @@ impl Document {
     }
 }
 
+/// An escape of S3's that JSON does not know.
+const ESCAPED_DOLLAR: &str = r"\$";
+
+fn without_escaped_dollars(json: &str) -> Zeroizing<String> {
+    let mut text = Zeroizing::new(String::with_capacity(json.len()));
+    let mut chars = json.chars();
+    while let Some(char) = chars.next() {
+        match (char, chars.clone().next()) {
+            ('\\', Some('$')) => {}
+            // A backslash that is escaped escapes nothing.
+            ('\\', Some(_)) => text.extend([char].into_iter().chain(chars.next())),
+            _ => text.push(char),
+        }
+    }
+    text
+}
+
 /// The members of an object, each as often as it stands there.
 pub(super) struct Members<'a>(pub(super) Vec<(String, &'a RawValue)>);
 
@@ -91,6 +111,26 @@ impl<'de> Deserialize<'de> for Members<'de> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_dollar_may_be_escaped_as_s3_has_it() {
+        let parse = |value: &str| {
+            let json = format!(
+                r#"{{"expiration":"2015-12-30T12:00:00.000Z","conditions":[{{"key":"{value}"}}]}}"#
+            );
+            let document = Document::parse(json.as_bytes()).ok()?;
+            document.conditions[0].value().map(str::to_owned)
+        };
+        for (value, expected) in [
+            (r"k\$x", Some("k$x")),
+            (r"k\\$x", Some(r"k\$x")),
+            (r#"k\\\$x\"\$"#, Some(r#"k\$x"$"#)),
+            (r"k$x", Some("k$x")),
+            (r"k\x\$", None),
+        ] {
+            assert_eq!(parse(value).as_deref(), expected, "{value}");
+        }
+    }
 
     #[test]
     fn a_moment_survives_being_written_into_a_policy() {

@@ -21,6 +21,7 @@ pub(crate) enum Checksum {
     Crc64nvme,
     Sha1,
     Sha256,
+    Sha512,
 }
 
 impl Checksum {
@@ -32,6 +33,7 @@ impl Checksum {
             Checksum::Crc64nvme => "x-amz-checksum-crc64nvme",
             Checksum::Sha1 => "x-amz-checksum-sha1",
             Checksum::Sha256 => "x-amz-checksum-sha256",
+            Checksum::Sha512 => "x-amz-checksum-sha512",
         }
     }
 

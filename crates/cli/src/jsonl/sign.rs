@@ -385,7 +385,7 @@ fn checksum(trailer: Option<&str>, payload: PayloadChoice) -> Result<Checksum, F
     Checksum::of_trailer(name).ok_or_else(|| {
         unsupported(&format!(
             "the trailer `{}` is not known: it is `x-amz-checksum-` and one of crc32, crc32c, \
-             crc64nvme, sha1, sha256",
+             crc64nvme, sha1, sha256, sha512",
             name.escape_debug()
         ))
     })
