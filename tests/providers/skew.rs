@@ -66,7 +66,6 @@ fn answers_that_tell_nothing_of_the_time_are_ignored() {
         "19941106T084937Z",
         "1994-11-06T08:49:37Z",
         "Sunday, 06-Nov-94 08:49:37 CET",
-        "Sun Nov  6 08:49:37 1994",
         "Sun, 06 Nov 1994 08:49:37 CET",
         "Sun, 06 Nov 1994 24:49:37 GMT",
         "Sun, 31 Nov 1994 08:49:37 GMT",
