@@ -7,7 +7,7 @@ use std::{
     path::PathBuf,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll},
@@ -15,11 +15,13 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use countersign::Payload;
+use countersign::{Payload, verify};
 use futures_util::TryStreamExt;
 use http::HeaderValue;
 use http_body::{Body as _, Frame, SizeHint};
-use http_body_util::{BodyExt, BodyStream, Full, StreamBody, combinators::UnsyncBoxBody};
+use http_body_util::{
+    BodyExt, BodyStream, Full, LengthLimitError, StreamBody, combinators::UnsyncBoxBody,
+};
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 use sha2::{Digest, Sha256};
@@ -155,7 +157,7 @@ impl Holding {
 
     /// Passes a body on as it comes, within the same limits.
     pub(crate) fn pass(&self, body: Incoming) -> Body {
-        let body = Timed::new(body, self.patience);
+        let body = Timed::new(body.map_err(Broken), self.patience);
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
         let body = http_body_util::Limited::new(body, limit);
         body.map_frame(|frame| match frame.into_trailers() {
@@ -181,9 +183,7 @@ impl Holding {
 
     async fn frame(&self, body: &mut Incoming) -> Result<Option<Frame<Bytes>>, Refusal> {
         match timeout(self.patience, body.frame()).await {
-            Ok(frame) => frame.transpose().map_err(|error| {
-                Refusal::new(Reason::BodyBroken, format!("the body cannot be read: {error}"))
-            }),
+            Ok(frame) => frame.transpose().map_err(|error| Broken(error).refusal()),
             Err(_) => {
                 let message = format!("nothing of the body came within {:?}", self.patience);
                 Err(Refusal::new(Reason::BodyTimeout, message))
@@ -340,7 +340,7 @@ impl<B: http_body::Body<Error: Into<BoxError>>> http_body::Body for Timed<B> {
 
 /// A piece of a body did not come in time.
 #[derive(Debug)]
-pub(crate) struct Late;
+struct Late;
 
 impl fmt::Display for Late {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -350,26 +350,77 @@ impl fmt::Display for Late {
 
 impl Error for Late {}
 
-/// When something last passed, such as a piece of a body that a service took.
+/// A client's body has no end: the client left, or framed it wrong.
+#[derive(Debug)]
+struct Broken(hyper::Error);
+
+impl Broken {
+    fn refusal(&self) -> Refusal {
+        Refusal::new(Reason::BodyBroken, self.to_string())
+    }
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the body cannot be read: {}", self.0)
+    }
+}
+
+impl Error for Broken {}
+
+/// Why a client's body did not come to its end, as far as the client should know.
+fn cut_short(error: &BoxError) -> Option<Refusal> {
+    let mut cause: &(dyn Error + 'static) = &**error;
+    loop {
+        if let Some(error) = cause.downcast_ref::<verify::Error>() {
+            return Some(Refusal::unverified(error));
+        }
+        if let Some(broken) = cause.downcast_ref::<Broken>() {
+            return Some(broken.refusal());
+        }
+        if cause.is::<LengthLimitError>() {
+            let message = "the body is longer than what is taken";
+            return Some(Refusal::new(Reason::BodyTooLong, message));
+        }
+        if cause.is::<Late>() {
+            let message = "the body did not arrive in time";
+            return Some(Refusal::new(Reason::BodyTimeout, message));
+        }
+        cause = cause.source()?;
+    }
+}
+
+/// When something last passed, such as a piece of a body that a service took, and why no more did.
 #[derive(Clone, Debug)]
 pub(crate) struct Progress {
     began: Instant,
-    /// In milliseconds since.
-    last: Arc<AtomicU64>,
-    bytes: Arc<AtomicU64>,
+    noted: Arc<Noted>,
+}
+
+#[derive(Debug, Default)]
+struct Noted {
+    /// In milliseconds since it began.
+    last: AtomicU64,
+    bytes: AtomicU64,
+    failed: OnceLock<Refusal>,
 }
 
 impl Progress {
     pub(crate) fn new() -> Progress {
-        Progress { began: Instant::now(), last: Arc::default(), bytes: Arc::default() }
+        Progress { began: Instant::now(), noted: Arc::default() }
     }
 
     pub(crate) fn last(&self) -> Instant {
-        self.began + Duration::from_millis(self.last.load(Ordering::Relaxed))
+        self.began + Duration::from_millis(self.noted.last.load(Ordering::Relaxed))
     }
 
     pub(crate) fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
+        self.noted.bytes.load(Ordering::Relaxed)
+    }
+
+    /// What was wrong with the body, if that is why it has no end.
+    pub(crate) fn failed(&self) -> Option<&Refusal> {
+        self.noted.failed.get()
     }
 
     /// The same body, which notes when somebody takes a piece of it.
@@ -379,8 +430,8 @@ impl Progress {
 
     pub(crate) fn note(&self, length: usize) {
         let now = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.last.store(now, Ordering::Relaxed);
-        self.bytes.fetch_add(length as u64, Ordering::Relaxed);
+        self.noted.last.store(now, Ordering::Relaxed);
+        self.noted.bytes.fetch_add(length as u64, Ordering::Relaxed);
     }
 }
 
@@ -408,6 +459,12 @@ impl http_body::Body for Watched {
             _ => 0,
         };
         this.progress.note(length);
+        if let Poll::Ready(Some(Err(error))) = &frame
+            && let Some(refusal) = cut_short(error)
+        {
+            // Over HTTP/2 the connection to the service does not pass it on.
+            let _ = this.progress.noted.failed.set(refusal);
+        }
         frame
     }
 

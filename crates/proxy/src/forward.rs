@@ -12,7 +12,7 @@ use bytes::Bytes;
 use countersign::{
     Credentials, Payload, Signer,
     body::ChunkedBody,
-    verify::{self, Dialect, Wire},
+    verify::{Dialect, Wire},
 };
 use futures_util::{StreamExt, stream};
 use http::{
@@ -21,7 +21,7 @@ use http::{
     request::Parts,
 };
 use http_body::{Body as _, Frame};
-use http_body_util::{BodyExt, BodyStream, LengthLimitError, StreamBody};
+use http_body_util::{BodyExt, BodyStream, StreamBody};
 use hyper::{body::Incoming, upgrade};
 use hyper_util::rt::TokioIo;
 use tokio::{
@@ -32,7 +32,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     Authority, PayloadMode, Timeouts,
-    body::{self, Answer, Body, Held, Holding, Late, Progress, Timed, Watch},
+    body::{self, Answer, Body, Held, Holding, Progress, Timed, Watch},
     carry::carry,
     connect::{self, Connecting},
     head, host,
@@ -455,13 +455,14 @@ impl Exchange<'_> {
         credentials: &mut Credentials,
     ) -> Result<(Response<Incoming>, Option<Lease>), Refusal> {
         let Connections { any, upgradable } = self.connections;
+        let why = |error: NotSent| not_sent(&error, self.progress);
         let line = match self.is_upgrade {
             true => upgradable.open(request.uri(), true).await,
             false => any.line(request.uri()).await,
         };
-        let line = line.map_err(|error| not_sent(&error))?;
+        let line = line.map_err(why)?;
         if !line.is_kept {
-            return line.send(request).await.map_err(|error| not_sent(&error));
+            return line.send(request).await.map_err(why);
         }
         let copy = self.again.copy(&request, self.progress);
         let mut failed = match line.send(request).await {
@@ -470,15 +471,15 @@ impl Exchange<'_> {
         };
         let unsent = failed.request.take().map(|request| *request);
         let Some(request) = unsent.or(copy).filter(|_| failed.is_end()) else {
-            return Err(not_sent(&failed));
+            return Err(why(failed));
         };
         let (mut parts, body) = request.into_parts();
         if let Some(payload) = self.again.payload {
             *credentials = self.signing.credentials().await?;
             self.signing.sign(self.signer, &mut parts, payload, credentials)?;
         }
-        let line = any.open(&parts.uri, false).await.map_err(|error| not_sent(&error))?;
-        line.send(Request::from_parts(parts, body)).await.map_err(|error| not_sent(&error))
+        let line = any.open(&parts.uri, false).await.map_err(why)?;
+        line.send(Request::from_parts(parts, body)).await.map_err(why)
     }
 }
 
@@ -650,18 +651,12 @@ fn said(headers: &HeaderMap) -> Option<Payload> {
 }
 
 /// Why there is no answer, as far as the client should know.
-fn not_sent(error: &NotSent) -> Refusal {
+fn not_sent(error: &NotSent, progress: &Progress) -> Refusal {
+    if let Some(refusal) = progress.failed() {
+        return refusal.clone();
+    }
     let mut cause: &dyn Error = error;
     loop {
-        if let Some(error) = cause.downcast_ref::<verify::Error>() {
-            return Refusal::unverified(error);
-        }
-        if cause.is::<LengthLimitError>() {
-            return Refusal::new(Reason::BodyTooLong, "the body is longer than what is taken");
-        }
-        if cause.is::<Late>() {
-            return Refusal::new(Reason::BodyTimeout, "the body did not arrive in time");
-        }
         if cause.is::<TimedOut>() {
             return Refusal::new(Reason::UpstreamTimeout, format!("the service: {cause}"));
         }

@@ -158,6 +158,21 @@ async fn a_client_that_goes_away_within_its_body_leaves_nothing_whole_behind() {
 }
 
 #[tokio::test]
+async fn a_client_that_breaks_off_its_body_is_to_blame_however_the_body_is_signed() {
+    for mode in [PayloadMode::Hash, PayloadMode::Chunks] {
+        let service = Service::start().await;
+        let mut route = s3(service.address);
+        route.payload = mode;
+        let proxy = Running::start(config(route)).await;
+        let head = "PUT /k HTTP/1.1\r\nhost: h\r\ncontent-length: 200000\r\n\r\n";
+        let answer = proxy.break_off([head.as_bytes(), &[b'a'; 150_000]].concat()).await;
+        assert!(answer.starts_with("HTTP/1.1 400"), "{mode:?}: {answer}");
+        assert!(answer.contains("x-countersign-refusal: body_broken"), "{mode:?}: {answer}");
+        assert_eq!(service.count(), 0);
+    }
+}
+
+#[tokio::test]
 async fn a_client_that_stalls_within_its_body_is_answered_with_408() {
     let service = Service::start().await;
     let mut config = config(s3(service.address));

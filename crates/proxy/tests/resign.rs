@@ -257,6 +257,16 @@ async fn bodies_in_chunks_are_verified_and_signed_anew() {
 }
 
 #[tokio::test]
+async fn a_client_that_leaves_within_its_chunks_is_to_blame() {
+    let (_keys, service, proxy) = start().await;
+    let put = wire(&in_chunks(Chunks::signed(200_000), &data(200_000)));
+    let answer = proxy.break_off(&put[..100_000]).await;
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    assert!(answer.contains("x-countersign-refusal: body_broken"), "{answer}");
+    assert_eq!(service.count(), 0);
+}
+
+#[tokio::test]
 async fn over_tls_what_s3_takes_unsigned_passes_as_it_comes() {
     let (port, ca, mut told) = verifying(&[]).await;
     let keys = KeysFile::with("services = [\"*\"]");

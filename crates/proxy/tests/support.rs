@@ -194,6 +194,21 @@ impl Running {
     pub(crate) async fn connect(&self) -> TcpStream {
         TcpStream::connect(self.address).await.unwrap()
     }
+
+    /// Sends bytes and nothing behind them, and reads until the proxy closes.
+    pub(crate) async fn break_off(&self, request: impl AsRef<[u8]>) -> String {
+        let mut client = self.connect().await;
+        client.write_all(request.as_ref()).await.unwrap();
+        client.shutdown().await.unwrap();
+        let mut answer = String::new();
+        let _ = client.read_to_string(&mut answer).await;
+        answer
+    }
+
+    /// What is counted by now.
+    pub(crate) async fn metrics(&self) -> String {
+        exchange(self.admin, "GET /metrics HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").await
+    }
 }
 
 pub(crate) async fn exchange(address: SocketAddr, request: impl AsRef<[u8]>) -> String {

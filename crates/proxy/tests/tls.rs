@@ -93,12 +93,14 @@ pub(crate) async fn verifying(
                 let tell = tell.clone();
                 async move {
                     let (parts, body) = request.into_parts();
-                    let body = body.collect().await.unwrap();
+                    let Ok(body) = body.collect().await else {
+                        return Ok::<_, Infallible>(Response::default());
+                    };
                     let trailers = body.trailers().cloned();
                     let seen = Seen { parts, body: body.to_bytes(), trailers };
                     let verdict = verify(&seen, &KeyCache::default());
                     tell.send((seen, verdict)).await.unwrap();
-                    Ok::<_, Infallible>(Response::new(Full::new(Bytes::from("meow"))))
+                    Ok(Response::new(Full::new(Bytes::from("meow"))))
                 }
             });
             tokio::spawn(async move {
@@ -200,6 +202,36 @@ async fn an_unsigned_body_of_unknown_length_goes_on_with_a_get() {
         let (seen, verdict) = told.recv().await.unwrap();
         assert_eq!(verdict, Ok(()));
         assert_eq!(seen.body, "meow", "{protocol}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_breaks_off_what_passes_is_to_blame_whatever_the_service_speaks() {
+    for protocol in ["http/1.1", "h2"] {
+        let (port, ca, mut told) = verifying(&[protocol]).await;
+        let mut trusting = config(route("localhost", port));
+        trusting.ca_file = Some(ca.path().to_owned());
+        trusting.routes[0].payload = PayloadMode::Unsigned;
+        let proxy = Running::start(trusting).await;
+        let bodies = [
+            "transfer-encoding: chunked\r\n\r\n4\r\nmeow\r\n",
+            "transfer-encoding: chunked\r\n\r\n4\r\nmeow\r\nno length\r\n",
+            "content-length: 9\r\n\r\nmeow",
+        ];
+        for body in bodies {
+            let request = format!("PUT / HTTP/1.1\r\nhost: h\r\n{body}");
+            let answer = proxy.break_off(request).await;
+            assert!(answer.starts_with("HTTP/1.1 400"), "{protocol}, {body}: {answer}");
+            assert!(answer.contains("x-countersign-refusal: body_broken"), "{answer}");
+        }
+        let metrics = proxy.metrics().await;
+        for line in [
+            "countersign_proxy_refusals_total{reason=\"body_broken\"} 3\n",
+            "countersign_proxy_requests_total{route=\"default\",status=\"4xx\"} 3\n",
+        ] {
+            assert!(metrics.contains(line), "{protocol}: {metrics}");
+        }
+        assert!(told.try_recv().is_err());
     }
 }
 
