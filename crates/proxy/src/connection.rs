@@ -3,6 +3,7 @@
 use std::{
     convert::Infallible,
     future::pending,
+    net::IpAddr,
     pin::{Pin, pin},
     sync::Arc,
     time::Duration,
@@ -26,7 +27,7 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::{either::Either, task::TaskTracker};
 
 use crate::{
-    Config, Limits, admin,
+    BoxError, Config, Limits, admin,
     body::{Answer, Body, Watch},
     connect,
     first::Begun,
@@ -34,6 +35,7 @@ use crate::{
     inbound::tls,
     listen::{Listener, Origin, Socket},
     metrics::Seat,
+    refuse::{Reason, Refusal},
     reload::{Handle, Serving},
     upstream::BUFFER,
     workers::Workers,
@@ -108,7 +110,8 @@ pub(crate) async fn accept_admin(listener: Listener, server: Server, room: Arc<S
                 async move { admin::answer(&engine, request).await }
             };
             let stream = limited(socket, &serving);
-            serve_connection(stream, &serving, server.stopped, answer).await;
+            // What is no request for metrics is no matter of theirs.
+            let _ = serve_connection(stream, &serving, server.stopped, answer).await;
             drop(permit);
         });
     }
@@ -171,7 +174,7 @@ async fn converse((socket, origin, permit): Accepted, server: Server) {
         }
     };
     let stopped = server.stopped.clone();
-    serve_connection(stream, &serving, stopped, move |request| {
+    let served = serve_connection(stream, &serving, stopped, move |request| {
         let (engine, peer) = (server.handle.engine(), peer.clone());
         let connecting = engine.connecting.as_ref().filter(|_| request.method() == Method::CONNECT);
         match connecting.map(Arc::clone) {
@@ -184,6 +187,17 @@ async fn converse((socket, origin, permit): Accepted, server: Server) {
         }
     })
     .await;
+    if let Err(refusal) = served {
+        tell(&refusal, &serving, origin.address);
+    }
+}
+
+/// Tells what was refused before it was a request, which nothing else does.
+pub(crate) fn tell(refusal: &Refusal, serving: &Serving, client: Option<IpAddr>) {
+    serving.engine.metrics.refused(refusal.reason);
+    let client = client.map(tracing::field::display);
+    let (refusal, why) = (refusal.reason.as_str(), &*refusal.message);
+    tracing::debug!(client, refusal, why, "no request");
 }
 
 /// The connection within TLS, and what the client's certificate calls it. A handshake that fails concerns nobody
@@ -224,12 +238,16 @@ pub(crate) async fn before_the_end<T>(
 }
 
 /// Serves a connection to its end. What goes wrong with it concerns nobody but its client.
+///
+/// # Errors
+/// Why its end is that of something that is no request: HTTP has answered it, or nobody has.
 pub(crate) async fn serve_connection<S, A, F>(
     stream: S,
     serving: &Serving,
     mut stopped: watch::Receiver<bool>,
     answer: A,
-) where
+) -> Result<(), Refusal>
+where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     A: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
@@ -269,34 +287,43 @@ pub(crate) async fn serve_connection<S, A, F>(
         }
     });
     let mut stream = Begun::new(stream);
+    let asking = stream.asking();
+    let late = || {
+        let message = format!("the head of a request did not come within {limit:?}");
+        Err(Refusal::new(Reason::HeadTimeout, message))
+    };
     let is_stopping = tokio::select! {
         // What has come is read before anything else is decided.
         biased;
         first = stream.wait() => match first {
             Ok(()) => false,
-            Err(_) => return,
+            Err(_) => return Ok(()),
         },
-        is_late = at_last.as_mut() => match is_late || stream.is_empty() {
-            true => return,
+        is_late = at_last.as_mut() => match is_late {
+            _ if stream.is_empty() => return Ok(()),
+            true => return late(),
             // What was begun may be ended.
             false => true,
         },
     };
+    // Of HTTP/2 there is more to say than requests.
+    let is_http_1 = !stream.is_http_2();
+    let is_slow = || is_http_1 && asking.is_so();
     let mut connection =
         pin!(serving.builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
     if !is_stopping {
         tokio::select! {
             biased;
-            _ = connection.as_mut() => return,
+            ended = connection.as_mut() => return refused(ended, is_slow),
             _ = requests.changed() => {}
             is_late = at_last => if is_late {
-                return;
+                return if is_slow() { late() } else { Ok(()) };
             }
         }
     }
     tokio::select! {
         biased;
-        _ = connection.as_mut() => return,
+        ended = connection.as_mut() => return refused(ended, is_slow),
         () = wanted(&mut stopped) => {}
         () = idle(&mut requests, limit) => {
             connection.as_mut().graceful_shutdown();
@@ -306,17 +333,32 @@ pub(crate) async fn serve_connection<S, A, F>(
                 () = idle(&mut requests, serving.engine.timeouts.body) => {}
                 () = serving.engine.cut.cancelled() => {}
             }
-            return;
+            return Ok(());
         }
     }
     // The next request may have come, and the system not have told so yet.
-    if timeout(NEXT, connection.as_mut()).await.is_err() {
-        connection.as_mut().graceful_shutdown();
-        tokio::select! {
-            _ = connection => {}
-            () = serving.engine.cut.cancelled() => {}
-        }
+    if let Ok(ended) = timeout(NEXT, connection.as_mut()).await {
+        return refused(ended, is_slow);
     }
+    connection.as_mut().graceful_shutdown();
+    tokio::select! {
+        ended = connection => refused(ended, is_slow),
+        () = serving.engine.cut.cancelled() => Ok(()),
+    }
+}
+
+/// What of a connection's end is a refusal: a client that leaves is none, and neither is one that has asked
+/// nothing for long.
+fn refused(ended: Result<(), BoxError>, is_slow: impl Fn() -> bool) -> Result<(), Refusal> {
+    let Err(error) = ended else { return Ok(()) };
+    let Some(error) = error.downcast_ref::<hyper::Error>() else { return Ok(()) };
+    let reason = match () {
+        () if error.is_parse_too_large() => Reason::HeadTooLong,
+        () if error.is_parse() => Reason::Malformed,
+        () if error.is_timeout() && is_slow() => Reason::HeadTimeout,
+        () => return Ok(()),
+    };
+    Err(Refusal::new(reason, error.to_string()))
 }
 
 /// Waits until no request has been under way for so long.

@@ -6,6 +6,10 @@
 use std::{
     io,
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
 };
 
@@ -16,11 +20,26 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 pub(crate) struct Begun<S> {
     first: BytesMut,
     stream: S,
+    is_asking: Asking,
+}
+
+/// Whether a client said something since it was last answered.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Asking(Arc<AtomicBool>);
+
+impl Asking {
+    pub(crate) fn is_so(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn set(&self, is_so: bool) {
+        self.0.store(is_so, Ordering::Relaxed);
+    }
 }
 
 impl<S: AsyncRead + Unpin> Begun<S> {
     pub(crate) fn new(stream: S) -> Begun<S> {
-        Begun { first: BytesMut::new(), stream }
+        Begun { first: BytesMut::new(), stream, is_asking: Asking::default() }
     }
 
     /// Waits for the end of the first head, or for as much as tells that it is none: whether it is one, is for others
@@ -39,6 +58,16 @@ impl<S: AsyncRead + Unpin> Begun<S> {
     /// Whether nothing has come.
     pub(crate) fn is_empty(&self) -> bool {
         self.first.is_empty()
+    }
+
+    /// Whether what has come begins HTTP/2.
+    pub(crate) fn is_http_2(&self) -> bool {
+        self.first.starts_with(b"PRI ")
+    }
+
+    /// Whether its client says something, as long as it is read and written.
+    pub(crate) fn asking(&self) -> Asking {
+        self.is_asking.clone()
     }
 }
 
@@ -70,8 +99,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for Begun<S> {
         to: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if self.first.is_empty() {
-            return Pin::new(&mut self.stream).poll_read(cx, to);
+            let before = to.filled().len();
+            let read = Pin::new(&mut self.stream).poll_read(cx, to);
+            if to.filled().len() > before {
+                self.is_asking.set(true);
+            }
+            return read;
         }
+        self.is_asking.set(true);
         let count = self.first.len().min(to.remaining());
         to.put_slice(&self.first[..count]);
         self.first.advance(count);
@@ -88,6 +123,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Begun<S> {
         cx: &mut Context<'_>,
         from: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.is_asking.set(false);
         Pin::new(&mut self.stream).poll_write(cx, from)
     }
 
@@ -96,6 +132,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Begun<S> {
         cx: &mut Context<'_>,
         from: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.is_asking.set(false);
         Pin::new(&mut self.stream).poll_write_vectored(cx, from)
     }
 

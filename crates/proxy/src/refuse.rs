@@ -59,6 +59,8 @@ pub(crate) enum Reason {
     BodyTooLong,
     Busy,
     CrossSite,
+    HeadTimeout,
+    HeadTooLong,
     KeyRefused,
     Malformed,
     MethodNotAllowed,
@@ -88,6 +90,9 @@ impl Reason {
             Reason::BodyTooLong => ("body_too_long", 413, "EntityTooLarge"),
             Reason::Busy => ("busy", 503, "SlowDown"),
             Reason::CrossSite => ("cross_site", 403, "AccessDenied"),
+            // HTTP answers these itself, if at all, before there is a request.
+            Reason::HeadTimeout => ("head_timeout", 408, "RequestTimeout"),
+            Reason::HeadTooLong => ("head_too_long", 431, "RequestHeaderSectionTooLarge"),
             Reason::KeyRefused => ("key_refused", 502, "BadGateway"),
             Reason::Malformed => ("malformed", 400, "InvalidRequest"),
             Reason::MethodNotAllowed => ("method_not_allowed", 405, "MethodNotAllowed"),

@@ -1,13 +1,17 @@
 //! Requests that two parsers could understand in two ways.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
+use bytes::Bytes;
+use http_body_util::Empty;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
 
-use crate::support::{Running, Service, config, s3};
+use crate::support::{Logged, Running, Service, config, read_until, s3};
 
 #[tokio::test]
 async fn what_is_framed_in_two_ways_is_refused_or_reaches_the_service_in_one() {
@@ -124,6 +128,83 @@ async fn a_head_that_is_too_long_is_answered_with_431() {
     let answer = proxy.exchange(format!("GET / HTTP/1.1\r\nhost: h\r\n{many}\r\n")).await;
     assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
     assert_eq!(service.count(), 0);
+}
+
+#[tokio::test]
+async fn what_is_no_request_is_counted_and_logged_though_nobody_answers_it_here() {
+    let logged = Logged::begin();
+    let service = Service::start().await;
+    let proxy = Running::start(config(s3(service.address))).await;
+    let head = "PUT /k HTTP/1.1\r\nhost: h\r\n";
+    let many: String = (0..120).map(|at| format!("x-{at}: 1\r\n")).collect();
+    for (request, status, refusal) in [
+        (format!("{head}content-length: 4\r\ncontent-length: 5\r\n\r\nmeow!"), 400, "malformed"),
+        (format!("{head}x-a: b\r\n folded\r\n\r\n"), 400, "malformed"),
+        (format!("{head}x-a: b\rc\r\n\r\n"), 400, "malformed"),
+        (format!("{head}transfer-encoding: xchunked\r\n\r\n0\r\n\r\n"), 400, "malformed"),
+        ("\x16\x03\x01 is no HTTP\r\n\r\n".to_owned(), 400, "malformed"),
+        (format!("{head}x: {}\r\n\r\n", "a".repeat(40_000)), 431, "head_too_long"),
+        (format!("{head}{many}\r\n"), 431, "head_too_long"),
+    ] {
+        let before = count(&proxy, refusal).await;
+        let answer = proxy.exchange(&request).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{request:?}: {answer}");
+        assert!(!answer.contains("x-countersign-refusal") && answer.ends_with("\r\n\r\n"));
+        assert_eq!(count(&proxy, refusal).await, before + 1, "{request:?}");
+        let lines = logged.lines_with("message=no request");
+        let last = lines.last().unwrap();
+        assert!(last.starts_with("DEBUG") && last.contains("client=127.0.0.1"), "{last}");
+        assert!(last.contains(&format!("refusal=\"{refusal}\"")), "{last}");
+    }
+    assert_eq!(logged.lines_with("message=no request").len(), 7);
+    // A client that leaves within a head is refused nothing.
+    assert_eq!(proxy.break_off("GET / HTTP/1.1\r\nhost: h\r\n").await, "");
+    assert_eq!(logged.lines_with("message=no request").len(), 7);
+    assert_eq!(service.count(), 0);
+}
+
+#[tokio::test]
+async fn a_head_that_is_slow_is_counted_and_a_connection_on_which_nothing_is_asked_is_not() {
+    let service = Service::start().await;
+    let mut config = config(s3(service.address));
+    config.timeouts.head = Duration::from_millis(200);
+    let proxy = Running::start(config).await;
+    let get = "GET / HTTP/1.1\r\nhost: h\r\n\r\n";
+    let long = format!("GET / HTTP/1.1\r\nx: {}", "a".repeat(10_000));
+    for (asked, slow, expected) in [
+        ("", "", 0),
+        (get, "", 0),
+        ("", "P", 1),
+        ("", "GET / HTTP/1.1\r\nhost: h\r\n", 1),
+        ("", &long, 1),
+        (get, "GET / HTTP/1.1\r\nhost: h\r\n", 1),
+    ] {
+        let before = count(&proxy, "head_timeout").await;
+        let mut client = proxy.connect().await;
+        client.write_all(asked.as_bytes()).await.unwrap();
+        read_until(&mut client, if asked.is_empty() { "" } else { "meow" }).await;
+        client.write_all(slow.as_bytes()).await.unwrap();
+        let mut rest = String::new();
+        let _ = client.read_to_string(&mut rest).await;
+        assert_eq!(rest, "", "{asked:?}, {slow:?}");
+        let counted = count(&proxy, "head_timeout").await - before;
+        assert_eq!(counted, expected, "{asked:?}, {slow:?}");
+    }
+    let before = count(&proxy, "head_timeout").await;
+    let stream = TokioIo::new(proxy.connect().await);
+    let (sender, connection) =
+        http2::handshake::<_, _, Empty<Bytes>>(TokioExecutor::new(), stream).await.unwrap();
+    let _ = connection.await;
+    drop(sender);
+    assert_eq!(count(&proxy, "head_timeout").await, before);
+}
+
+/// How often this was refused.
+async fn count(proxy: &Running, reason: &str) -> u64 {
+    let metrics = proxy.metrics().await;
+    let name = format!("countersign_proxy_refusals_total{{reason=\"{reason}\"}} ");
+    let line = metrics.lines().find_map(|line| line.strip_prefix(&name));
+    line.map_or(0, |count| count.parse().unwrap())
 }
 
 #[tokio::test]

@@ -27,7 +27,7 @@ use crate::{
     body::{self, Body},
     ca::{self, Ca},
     carry::carry,
-    connection::{Server, before_the_end, serve_connection},
+    connection::{Server, before_the_end, serve_connection, tell},
     forward::{Engine, Peer},
     refuse::{self, Reason, Refusal},
     route::Route,
@@ -206,11 +206,15 @@ impl Tunnel {
         };
         let tunnel = Some(Arc::new(self.target.authority));
         let peer = Peer { https: true, tunnel, ..self.peer };
+        let client = peer.address;
         let Server { handle, stopped, .. } = self.server;
-        serve_connection(stream, &serving, stopped, move |request| {
+        let served = serve_connection(stream, &serving, stopped, move |request| {
             handle.engine().answer(request, peer.clone())
         })
         .await;
+        if let Err(refusal) = served {
+            tell(&refusal, &serving, client);
+        }
     }
 
     fn failed(&self, reason: &'static str, error: &str) {
