@@ -1,13 +1,14 @@
 //! What a verifier accepts and refuses.
 
 use std::{
+    borrow::Cow,
     fs,
     time::{Duration, SystemTime},
 };
 
 use countersign::{
     Credentials, Head, Headers, Payload, Presign, Rules, Scratch, Signer, SigningKey, Timestamp,
-    verify::{Dialect, Error, Known, Place, Refusal, Verified, Verifier},
+    verify::{Dialect, Error, Known, Place, Refusal, Verified, Verifier, claimed_credential},
 };
 
 use crate::support::{Case, external_data};
@@ -164,6 +165,31 @@ fn an_authorization_header_that_cannot_be_read_is_malformed() {
     let mut spaced = good.clone();
     set(&mut spaced, "authorization", &authorization.replace(", ", ","));
     verify(&spaced).unwrap();
+}
+
+#[test]
+fn who_a_request_says_that_it_is_from_can_be_told_though_it_is_refused() {
+    const SCOPE: &str = "20150830/us-east-1/s3/aws4_request";
+    let of_header = |value: &str| {
+        let headers = [(&b"authorization"[..], value.as_bytes())];
+        let head = Head::parse(b"GET", b"/", Headers::Pairs(&headers)).unwrap();
+        claimed_credential(head).map(Cow::into_owned)
+    };
+    let whole = Some(format!("AKID/{SCOPE}"));
+    assert_eq!(of_header(&format!("AWS4-HMAC-SHA256 Credential=AKID/{SCOPE}, what")), whole);
+    assert_eq!(of_header(&format!("AWS5 SignedHeaders=,Credential=AKID/{SCOPE}")), whole);
+    assert_eq!(of_header("AWS4-HMAC-SHA256 Credential=AKID").as_deref(), Some("AKID"));
+    assert_eq!(of_header("AWS AKID:signature"), None);
+    let elsewhere = Verifier::new().with_region("eu-west-1").with_services(["sqs"]);
+    for request in
+        [signed("s3", "https://example.com/", "meow"), presigned("s3", "https://example.com/?a=b")]
+    {
+        let head = Head::from(&request);
+        assert!(elsewhere.claim(head, now()).is_err());
+        assert_eq!(claimed_credential(head), Some(format!("AKIDEXAMPLE/{SCOPE}").into()));
+    }
+    let none = http::Request::get("https://example.com/").body("").unwrap();
+    assert_eq!(claimed_credential(Head::from(&none)), None);
 }
 
 #[test]

@@ -325,6 +325,26 @@ impl Default for Verifier {
     }
 }
 
+/// The Credential that a request names, its access key id before the first slash and its scope behind it, however
+/// malformed the rest of it is.
+///
+/// To say in a log whose request [`Verifier::claim`] refused; it is not to be believed.
+///
+/// ```
+/// use countersign::{Head, Headers, verify::claimed_credential};
+///
+/// let query = b"X-Amz-Credential=AKID%2F20150830%2Fus-east-1%2Fs3%2Faws4_request&X-Amz-Date=what";
+/// let target = [b"/key?", &query[..]].concat();
+/// let head = Head::parse(b"GET", &target, Headers::Pairs(&[]))?;
+/// let credential = claimed_credential(head).expect("the query holds one");
+/// let (access_key_id, scope) = credential.split_once('/').expect("it has a scope");
+/// assert_eq!((access_key_id, scope), ("AKID", "20150830/us-east-1/s3/aws4_request"));
+/// # Ok::<(), countersign::Error>(())
+/// ```
+pub fn claimed_credential(head: Head<'_>) -> Option<Cow<'_, str>> {
+    parts::claimed_credential(head)
+}
+
 /// The service that a request names in its scope, however malformed the rest of it is.
 ///
 /// To choose by it how to answer, or which rules to verify by; it is not to be believed.

@@ -592,9 +592,8 @@ impl<'a> Parameters<'a> {
     }
 }
 
-/// The service that a request names in its scope, however malformed the rest is: to choose a dialect
-/// or rules by, and not to be believed.
-pub(super) fn claimed_service(head: Head<'_>) -> Option<Cow<'_, str>> {
+/// The Credential that a request names, however malformed the rest is: not to be believed.
+pub(super) fn claimed_credential(head: Head<'_>) -> Option<Cow<'_, str>> {
     let mut authorization = None;
     // A header that cannot be read ends the search, and what was found counts.
     let _ = head.headers.for_each(|name, value| {
@@ -615,7 +614,12 @@ pub(super) fn claimed_service(head: Head<'_>) -> Option<Cow<'_, str>> {
             Value::encoded(raw)
         }
     };
-    match credential.text()? {
+    credential.text()
+}
+
+/// The service in it: to choose a dialect or rules by.
+pub(super) fn claimed_service(head: Head<'_>) -> Option<Cow<'_, str>> {
+    match claimed_credential(head)? {
         Cow::Borrowed(text) => service_in(text).map(Cow::Borrowed),
         Cow::Owned(text) => service_in(&text).map(|service| Cow::Owned(service.to_owned())),
     }

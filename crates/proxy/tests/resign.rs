@@ -902,6 +902,30 @@ async fn each_decision_is_a_line_of_the_audit_log() {
     assert!(lines[3]["key"].is_null());
 }
 
+#[tokio::test]
+async fn the_audit_log_says_whose_request_was_refused_before_anything_was_compared() {
+    let (keys, service) = (KeysFile::with("services = [\"*\"]"), Service::start().await);
+    let mut config = keys.config(&service);
+    config.routes[0].region = Some("us-east-1".to_owned());
+    let proxy = Running::start(config).await;
+    let mut url = request("GET", "/bucket/k");
+    url.headers_mut().remove("connection");
+    let life = Presign::expires_in(Duration::from_secs(60));
+    let signer = Signer::new("eu-west-1", "s3");
+    signer.presign(&mut url, life, &placeholder(), SystemTime::now()).unwrap();
+    url.headers_mut().insert("connection", "close".parse().unwrap());
+    for request in [sign(request("GET", "/bucket/k")), url] {
+        proxy.exchange(wire(&request)).await;
+    }
+    for line in audit_of(&keys, proxy).await {
+        assert!(line["reason"].as_str().unwrap().contains("of another region"), "{line}");
+        assert_eq!(line["key"], "CSPXAAAAAAAAAAAAAAAA");
+        assert!(line["scope"].as_str().unwrap().ends_with("/eu-west-1/s3/aws4_request"), "{line}");
+        assert!(line["name"].is_null());
+    }
+    assert_eq!(service.count(), 0);
+}
+
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn nothing_is_let_through_while_the_audit_log_cannot_be_written() {

@@ -13,7 +13,7 @@ use std::{path::Path, sync::Arc};
 
 use countersign::{
     Credentials, Head, KeyCache, Scratch, Signer, checksums,
-    verify::{BodyCheck, Known, Verified, Verifier, Wire, claimed_service},
+    verify::{BodyCheck, Known, Verified, Verifier, Wire, claimed_credential, claimed_service},
 };
 use http::{
     Uri,
@@ -103,8 +103,14 @@ impl Resign {
             let message = "Signature Version 2 is not taken: have the client use AWS4-HMAC-SHA256";
             return Err(Refusal::coded(Codes::of_all(400, "InvalidRequest"), message));
         }
-        let claim = self.verifier.claim(Head::from(parts), signing.clock());
-        let claim = claim.map_err(|error| Refusal::unverified(&error))?;
+        let claim = self.verifier.claim(Head::from(parts), signing.clock()).map_err(|error| {
+            // Who was refused is of more interest than who was let through.
+            let credential = claimed_credential(Head::from(parts)).unwrap_or_default();
+            if let Some((id, scope)) = credential.split_once('/') {
+                decision.claims(id, scope);
+            }
+            Refusal::unverified(&error)
+        })?;
         decision.claims(claim.access_key_id(), &claim.scope().to_string());
         let key = self.keys.keys().find(claim.access_key_id());
         // A signature over the whole body that does not name its hash. Nothing is held for a stranger: that the
