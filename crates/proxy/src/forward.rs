@@ -65,7 +65,7 @@ pub(crate) struct Engine {
     /// Connections that were made WebSockets or tunnels, which outlive their request.
     pub(crate) upgraded: TaskTracker,
     /// Ends what is still in flight when there is no more time for it.
-    pub(crate) cut: CancellationToken,
+    pub(crate) cut: Arc<CancellationToken>,
     /// What is done with tunnels, unless they are refused.
     pub(crate) connecting: Option<Arc<Connecting>>,
 }
@@ -110,6 +110,7 @@ struct Record {
     /// What of the client's this is a part of, as it said.
     trace: [Option<HeaderValue>; 2],
     metrics: Arc<Metrics>,
+    cut: Arc<CancellationToken>,
 }
 
 impl Engine {
@@ -139,6 +140,7 @@ impl Engine {
             room: None,
             trace: [TRACE_PARENT, TRACE_STATE].map(|name| request.headers().get(name).cloned()),
             metrics: Arc::clone(&self.metrics),
+            cut: Arc::clone(&self.cut),
         };
         let mut wire = refuse::wire("", request.headers());
         let client = upgrade::on(&mut request);
@@ -295,7 +297,8 @@ impl Engine {
             let service = upgrade::on(&mut response);
             let (limit, seat) = (self.timeouts.websocket, Arc::clone(&record.peer.seat));
             let carrying = tunnel(client, service, limit, seat);
-            self.upgraded.spawn(self.cut.clone().run_until_cancelled_owned(carrying));
+            let cut = CancellationToken::clone(&self.cut);
+            self.upgraded.spawn(cut.run_until_cancelled_owned(carrying));
         }
         let mut response = self.pass(response);
         if let Some(look_out) = &mut look_out {
@@ -714,8 +717,13 @@ impl Watch for Passing {
 impl Drop for Record {
     fn drop(&mut self) {
         self.metrics.in_flight.dec();
-        // The client went away before there was an answer.
-        let status = if self.status == 0 { CLIENT_GONE } else { self.status };
+        let status = match self.status {
+            // There was no more time for an answer.
+            0 if self.cut.is_cancelled() => StatusCode::SERVICE_UNAVAILABLE.as_u16(),
+            // The client went away before there was one.
+            0 => CLIENT_GONE,
+            status => status,
+        };
         let took = self.began.elapsed();
         let sent = self.sent.as_ref().map_or(0, Progress::bytes);
         match &self.counts {

@@ -8,7 +8,7 @@ use std::{
 use arc_swap::ArcSwap;
 use hyper_util::{rt::TokioExecutor, server::conn::auto};
 use rustls::ServerConfig;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::task::TaskTracker;
 
 use crate::{
     Config, ConfigError, Limits, Outside,
@@ -222,7 +222,7 @@ impl Serving {
             ids: last.map_or_else(Ids::default, |last| last.ids.clone()),
             nowhere: Arc::from(""),
             upgraded: last.map_or_else(TaskTracker::new, |last| last.upgraded.clone()),
-            cut: last.map_or_else(CancellationToken::new, |last| last.cut.clone()),
+            cut: last.map_or_else(Arc::default, |last| Arc::clone(&last.cut)),
             connecting: connecting.transpose()?.map(Arc::new),
         };
         Ok(Serving {

@@ -8,7 +8,7 @@ use tokio::{
     time::Instant,
 };
 
-use crate::support::{Running, config, raw, read_until, s3};
+use crate::support::{Logged, Running, config, raw, read_until, s3};
 
 #[tokio::test]
 async fn a_proxy_that_is_told_to_stop_answers_what_is_in_flight_and_takes_nothing_new() {
@@ -91,6 +91,7 @@ async fn a_next_request_that_was_sent_before_the_stop_is_answered_though_nobody_
 async fn what_does_not_end_in_time_is_cut_off() {
     const AGREED: &str = "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\n\
                           connection: upgrade\r\n\r\n";
+    let logged = Logged::begin();
     for upgrade in ["", "upgrade: websocket\r\nconnection: upgrade\r\n"] {
         let (saw, mut seen) = mpsc::channel(1);
         let service = raw(move |mut stream| {
@@ -127,5 +128,9 @@ async fn what_does_not_end_in_time_is_cut_off() {
         assert_eq!(rest, "");
         let took = began.elapsed().as_secs();
         assert!(took < 40, "the client was let go after {took} s");
+        // The client was still there.
+        let status = if upgrade.is_empty() { " status=503 " } else { " status=101 " };
+        let lines = logged.lines_with("message=request");
+        assert!(lines.last().unwrap().contains(status), "{lines:?}");
     }
 }
