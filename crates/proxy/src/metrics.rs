@@ -81,7 +81,7 @@ impl Metrics {
         registry.register_with_unit("request_duration", help, Unit::Seconds, duration.clone());
         registry.register("refusals", "Requests that the proxy answered itself", refusals.clone());
         registry.register_with_unit("sent", "Of bodies, to services", Unit::Bytes, sent.clone());
-        let help = "Of bodies, from services";
+        let help = "Of bodies, to clients: of services' answers and of the proxy's own";
         registry.register_with_unit("received", help, Unit::Bytes, received.clone());
         registry.register("requests_in_flight", "Requests under way", in_flight.clone());
         registry.register("connections", "Open connections of clients", connections.clone());

@@ -60,6 +60,22 @@ async fn metrics_count_requests_bytes_and_refusals() {
 }
 
 #[tokio::test]
+async fn what_clients_received_are_bodies_of_the_proxys_own_as_well_and_its_help_says_so() {
+    let service = Service::start().await;
+    let proxy = Running::start(config(s3(service.address))).await;
+    *proxy.world.0.has.lock().unwrap() = None;
+    let refused = proxy.exchange(get("/")).await;
+    assert!(refused.starts_with("HTTP/1.1 503"), "{refused}");
+    let metrics = proxy.metrics().await;
+    let length = body(&refused).len();
+    let line = format!("countersign_proxy_received_bytes_total{{route=\"default\"}} {length}\n");
+    assert!(length > 0 && metrics.contains(&line), "{line}: {metrics}");
+    let help = metrics.lines().find(|line| line.starts_with("# HELP countersign_proxy_received_"));
+    let help = help.unwrap();
+    assert!(help.contains("to clients") && help.contains("the proxy's own"), "{help}");
+}
+
+#[tokio::test]
 async fn refusals_have_the_form_of_the_service() {
     let service = Service::start().await;
     for (name, header, expected, kind) in [
