@@ -390,6 +390,15 @@ fn cut_short(error: &BoxError) -> Option<Refusal> {
     }
 }
 
+/// The same body, that does not say how long it is, or that it has ended. Of one that does, HTTP/1.1 lets a 304 not
+/// say how long the body of a 200 would be.
+pub(crate) fn untold<B>(body: B) -> Body
+where
+    B: http_body::Body<Data = Bytes, Error = BoxError> + Send + 'static,
+{
+    StreamBody::new(BodyStream::new(body)).boxed_unsync()
+}
+
 /// When something last passed, such as a piece of a body that a service took, and why no more did.
 #[derive(Clone, Debug)]
 pub(crate) struct Progress {

@@ -161,8 +161,14 @@ impl Engine {
                 (response, None, None)
             });
             record.status = response.status().as_u16();
+            let says_length = is_http_1
+                && response.status() == StatusCode::NOT_MODIFIED
+                && head::has_length(response.headers());
             let passing = Passing { record, look_out, lease };
-            response.map(|body| Answer::new(body, passing).boxed_unsync())
+            response.map(|body| {
+                let answer = Answer::new(body, passing);
+                if says_length { body::untold(answer) } else { answer.boxed_unsync() }
+            })
         }
     }
 
@@ -240,7 +246,8 @@ impl Engine {
         let has_length = parts.headers.contains_key(CONTENT_LENGTH);
         let is_upgrade = head::leave_client(&mut parts.headers)
             .map_err(|what| Refusal::new(Reason::Malformed, what))?
-            && parts.version == Version::HTTP_11;
+            // With another method it is no WebSocket, whoever asks for one (RFC 6455, §4.1).
+            && (parts.version, &parts.method) == (Version::HTTP_11, &Method::GET);
         route.edit(&mut parts.headers, record.peer.address, &asked, record.peer.https);
         let value = HeaderValue::from_str(host.as_str())
             .map_err(|_| Refusal::new(Reason::Malformed, "the host cannot be forwarded"))?;

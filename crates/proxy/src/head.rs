@@ -73,6 +73,13 @@ pub(crate) fn leave_service(headers: &mut HeaderMap) {
     remove_hop_by_hop(headers, named);
 }
 
+/// Whether one length is said, and it is one.
+pub(crate) fn has_length(headers: &HeaderMap) -> bool {
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter().map(HeaderValue::as_bytes);
+    let is_number = |it: &[u8]| it.iter().all(u8::is_ascii_digit) && (1..19).contains(&it.len());
+    lengths.next().is_some_and(is_number) && lengths.next().is_none()
+}
+
 /// Asks for a WebSocket, or agrees to one.
 pub(crate) fn set_upgrade(headers: &mut HeaderMap) {
     headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));

@@ -52,6 +52,8 @@ async fn odd_targets_pass_byte_for_byte_and_signed() {
         "/?a=%2f&a=&=b&&c=d%20e+f",
         "/k?versions&prefix=a/b%2Fc&X=1",
         "/a|b^{c}",
+        // A fragment is no part of what is asked for.
+        "/a?b#c",
     ] {
         let answer = proxy
             .exchange(format!("GET {target} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n"));
@@ -62,7 +64,7 @@ async fn odd_targets_pass_byte_for_byte_and_signed() {
             continue;
         }
         assert!(answer.starts_with("HTTP/1.1 200"), "{target}: {answer}");
-        assert_eq!(service.only().target(), target);
+        assert_eq!(service.only().target(), target.split('#').next().unwrap());
     }
 }
 
@@ -214,6 +216,39 @@ async fn answers_without_a_body_keep_their_headers() {
 }
 
 #[tokio::test]
+async fn an_answer_that_nothing_was_modified_says_how_long_the_other_would_be() {
+    for (said, expected) in [
+        ("content-length: 5\r\n", Some("content-length: 5\r\n")),
+        ("", None),
+        // What is no length, or two, is nobody's.
+        ("content-length: +5\r\n", None),
+        ("content-length: 5\r\ncontent-length: 6\r\n", None),
+    ] {
+        let service = raw(move |mut stream| async move {
+            // Both requests come on one connection.
+            for _ in 0..2 {
+                read_until(&mut stream, "\r\n\r\n").await;
+                let answer = format!("HTTP/1.1 304 Not Modified\r\netag: \"a\"\r\n{said}\r\n");
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        })
+        .await;
+        let proxy = Running::start(config(s3(service))).await;
+        let mut client = proxy.connect().await;
+        for _ in 0..2 {
+            client.write_all(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n").await.unwrap();
+            let answer = read_until(&mut client, "\r\n\r\n").await;
+            assert!(
+                answer.starts_with("HTTP/1.1 304") && answer.contains("etag: \"a\""),
+                "{answer}"
+            );
+            let length = answer.split_inclusive('\n').find(|it| it.starts_with("content-length"));
+            assert_eq!(length, expected, "{answer}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn redirects_are_passed_on_and_not_followed() {
     let service = Service::start_with(|_| {
         let mut response = status(307);
@@ -337,6 +372,21 @@ async fn a_websocket_is_signed_and_then_carries_bytes_both_ways() {
     let mut rest = String::new();
     client.read_to_string(&mut rest).await.unwrap();
     assert_eq!(rest, "PING");
+}
+
+#[tokio::test]
+async fn only_a_get_can_become_a_websocket() {
+    let service = Service::start().await;
+    let proxy = Running::start(config(s3(service.address))).await;
+    for method in ["POST", "PUT", "HEAD"] {
+        let request = format!(
+            "{method} / HTTP/1.1\r\nhost: h\r\nupgrade: websocket\r\nconnection: upgrade, close\r\n\r\n"
+        );
+        let answer = proxy.exchange(request).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{method}: {answer}");
+        let seen = service.only();
+        assert_eq!((seen.header("upgrade"), seen.header("connection")), (None, None), "{method}");
+    }
 }
 
 #[tokio::test]
