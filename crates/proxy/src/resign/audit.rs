@@ -25,7 +25,7 @@ use crate::{
 
 /// The audit log. A thread of its own writes it, so that no request waits for a disk.
 ///
-/// It fails closed: while a line could not be written, or more wait than are kept, nothing is let through.
+/// It fails closed: once a line could not be written, or while more wait than are kept, nothing is let through.
 #[derive(Clone)]
 pub(crate) struct Audit {
     lines: SyncSender<Message>,
