@@ -139,7 +139,8 @@ impl Pool {
             Sender::Http2(sender)
         } else {
             let mut builder = http1::Builder::new();
-            builder.max_buf_size(BUFFER);
+            // Room for them is taken anew with each answer, which costs some 35 ns however many they are.
+            builder.max_buf_size(BUFFER).max_headers(MOST_HEADERS);
             let (sender, connection) = builder.handshake(stream).await.map_err(NotSent::connect)?;
             match upgrades {
                 true => drop(tokio::spawn(connection.with_upgrades())),
@@ -272,6 +273,7 @@ fn http_2() -> http2::Builder<TokioExecutor> {
         .keep_alive_interval(Some(PING))
         .keep_alive_timeout(PING)
         .max_send_buf_size(BUFFER)
+        .max_header_list_size(LONGEST_HEAD)
         // A service has one connection, on which all answers come: only an answer may wait for its reader,
         // never the connection.
         .initial_stream_window_size(WINDOW)
@@ -335,6 +337,10 @@ const ENDS: [io::ErrorKind; 4] = [
     io::ErrorKind::ConnectionReset,
     io::ErrorKind::NotConnected,
 ];
+/// Of an answer over HTTP/1.1: as many as S3 can make of an object's own metadata, and more.
+const MOST_HEADERS: usize = 1024;
+/// Of an answer over HTTP/2, which counts 32 bytes for each header beside its own.
+const LONGEST_HEAD: u32 = 64 << 10;
 const PING: Duration = Duration::from_secs(30);
 /// So much of an answer over HTTP/2 comes before it is asked for.
 const WINDOW: u32 = 1 << 20;

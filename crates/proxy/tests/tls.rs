@@ -12,7 +12,7 @@ use bytes::Bytes;
 use countersign::KeyCache;
 use countersign_proxy::{PayloadMode, RouteConfig};
 use futures_util::stream::{self, StreamExt};
-use http::{Request, Response, Version};
+use http::{HeaderName, HeaderValue, Request, Response, Version};
 use http_body::Frame;
 use http_body_util::{BodyExt, Empty, Full, StreamBody};
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
@@ -249,6 +249,40 @@ async fn http_2_is_spoken_to_services_that_offer_it() {
         assert_eq!(verdict, Ok(()));
         assert_eq!((seen.parts.version, &seen.body[..]), (Version::HTTP_2, &b"meow"[..]));
         assert_eq!(seen.parts.uri.authority().unwrap().as_str(), format!("localhost:{port}"));
+    }
+}
+
+#[tokio::test]
+async fn an_answer_has_as_many_headers_as_an_object_has_metadata() {
+    for protocol in ["http/1.1", "h2"] {
+        for (count, expected) in [(100, "200"), (1000, "200"), (2000, "502")] {
+            let (acceptor, ca) = acceptor(&[protocol]);
+            let listener = TcpListener::bind(loopback()).await.unwrap();
+            let mut trusting = config(route("localhost", listener.local_addr().unwrap().port()));
+            trusting.ca_file = Some(ca.path().to_owned());
+            let proxy = Running::start(trusting).await;
+            tokio::spawn(async move {
+                let (stream, _) = listener.accept().await.unwrap();
+                let stream = TokioIo::new(acceptor.accept(stream).await.unwrap());
+                let answer = service_fn(move |_: Request<Incoming>| async move {
+                    let mut response = Response::new(Full::new(Bytes::from("meow")));
+                    for at in 0..count {
+                        let name: HeaderName = format!("x-amz-meta-{at}").parse().unwrap();
+                        response.headers_mut().insert(name, HeaderValue::from_static("1"));
+                    }
+                    Ok::<_, Infallible>(response)
+                });
+                auto::Builder::new(TokioExecutor::new()).serve_connection(stream, answer).await
+            });
+            let get = "GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n";
+            let answer = proxy.exchange(get).await;
+            assert!(
+                answer.starts_with(&format!("HTTP/1.1 {expected}")),
+                "{protocol}, {count}: {answer}"
+            );
+            let passed = answer.matches("x-amz-meta-").count();
+            assert_eq!(passed, if expected == "200" { count } else { 0 }, "{protocol}");
+        }
     }
 }
 
