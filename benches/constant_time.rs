@@ -137,7 +137,7 @@ fn early_end() -> impl FnMut(usize) -> u64 {
 
 /// Times of both classes, so many of each on average, in random order.
 fn measured(count: usize, mut time: impl FnMut(usize) -> u64) -> [Vec<u64>; 2] {
-    (0..count / 10).for_each(|n| drop(black_box(time(n % 2))));
+    (0..count / 10).for_each(|n| _ = black_box(time(n % 2)));
     let random = RandomState::new();
     let mut times = [Vec::with_capacity(count), Vec::with_capacity(count)];
     for n in 0..2 * count {
