@@ -101,6 +101,9 @@ impl error::Error for ProviderError {
 
 /// The sort of thing that kept a provider from giving credentials.
 ///
+/// A [`Cached`](super::Cached) provider goes on with credentials that are better than none through errors of
+/// every kind but [`Refused`](ProviderErrorKind::Refused), which it passes on at once.
+///
 /// ```
 /// use countersign::providers::ProviderErrorKind;
 ///
@@ -115,8 +118,9 @@ pub enum ProviderErrorKind {
     InvalidConfiguration,
     /// A profile was named that is in neither file.
     MissingProfile,
-    /// Whoever was asked refused, and would refuse again: a role that may not be assumed, a session
-    /// that has ended.
+    /// Whoever was asked refused, and would refuse again until a person acts: a role that may not be
+    /// assumed, an identity that is not believed, a session that has ended. No less certain no is of
+    /// this kind, for it takes even credentials that still work.
     Refused,
     /// The configuration asks for something that this version does not do.
     Unsupported,

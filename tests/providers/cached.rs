@@ -238,6 +238,47 @@ fn a_refusal_is_said_again_for_some_seconds_and_never_for_ever() {
 }
 
 #[test]
+fn nothing_but_a_refusal_takes_credentials_away_that_are_better_than_none() {
+    use ProviderErrorKind::{Failed, InvalidConfiguration, MissingProfile, Refused, Unsupported};
+
+    for kind in [Failed, InvalidConfiguration, MissingProfile, Refused, Unsupported] {
+        let world = World::new();
+        world.load(2 * HOUR);
+        world.hands.advance(3 * HOUR);
+        world.source.say(Err(ProviderError::new("test", kind, "half of a file")));
+        let next = match world.provide() {
+            Ok(kept) => {
+                assert_eq!(kept.unwrap().access_key_id(), "AKID", "{kind}");
+                5 * MINUTE
+            }
+            Err(error) => {
+                assert_eq!(error.kind(), Refused);
+                Duration::from_secs(1)
+            }
+        };
+        assert_eq!(kind == Refused, next < MINUTE, "{kind}");
+        assert_eq!(world.cached.next_refresh(), Some(world.hands.now() + next), "{kind}");
+    }
+}
+
+#[test]
+fn without_credentials_that_are_better_than_none_only_a_failure_is_not_kept() {
+    use ProviderErrorKind::{Failed, InvalidConfiguration, MissingProfile, Refused, Unsupported};
+
+    for kind in [Failed, InvalidConfiguration, MissingProfile, Refused, Unsupported] {
+        let world = World::new();
+        world.source.say(Ok(Some(world.living("AKID", HOUR).with_static_stability(false))));
+        assert_eq!(world.id(), "AKID");
+        world.hands.advance(HOUR);
+        world.source.say(Err(ProviderError::new("test", kind, "half of a file")));
+        assert_eq!(world.provide().unwrap_err().kind(), kind);
+        let pause = Duration::from_secs(if kind == Failed { 0 } else { 1 });
+        let next = world.cached.next_refresh().unwrap();
+        assert_eq!(next.max(world.hands.now()), world.hands.now() + pause, "{kind}");
+    }
+}
+
+#[test]
 fn a_source_that_is_gone_is_one_that_fails() {
     let world = World::new();
     world.load(2 * HOUR);
@@ -903,6 +944,10 @@ pub(super) fn failed() -> ProviderError {
 
 pub(super) fn refusal() -> ProviderError {
     ProviderError::new("test", ProviderErrorKind::Refused, "never")
+}
+
+pub(super) fn wrong() -> ProviderError {
+    ProviderError::new("test", ProviderErrorKind::InvalidConfiguration, "half of a file")
 }
 
 /// Chance that runs through all numbers in big steps.

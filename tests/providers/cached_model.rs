@@ -10,7 +10,7 @@ use countersign::{
 use proptest::{collection, prelude::*};
 
 use super::{
-    cached::{Scripted, failed, poll, refusal, stable},
+    cached::{Scripted, failed, poll, refusal, stable, wrong},
     world::Hands,
 };
 use crate::support::at;
@@ -50,6 +50,7 @@ enum Reply {
     Nothing,
     Failed,
     Refused,
+    Wrong,
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -61,6 +62,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Reply::Nothing),
         3 => Just(Reply::Failed),
         1 => Just(Reply::Refused),
+        1 => Just(Reply::Wrong),
     ];
     prop_oneof![
         3 => prop_oneof![0_u64..12, 0_u64..700, 0_u64..9000].prop_map(Event::Advance),
@@ -158,8 +160,13 @@ impl Model {
         }
         self.request = None;
         let kept = self.held.clone().filter(|held| held.is_stable);
+        let is_final = match reply {
+            Reply::Refused => true,
+            Reply::Wrong => kept.is_none(),
+            _ => false,
+        };
         let installed = match reply {
-            Reply::Refused => {
+            _ if is_final => {
                 self.pause_from = self.now;
                 self.refused_until = self.now + 3;
                 self.backoff_until = 0;
@@ -305,6 +312,7 @@ impl Run {
             Reply::Nothing => Ok(None),
             Reply::Failed => Err(failed()),
             Reply::Refused => Err(refusal()),
+            Reply::Wrong => Err(wrong()),
         }
     }
 }

@@ -31,13 +31,15 @@ use super::{BoxFuture, Ports, ProvideCredentials};
 /// |---|---|---|
 /// | Advisory window | 5 minutes before expiry if they live for up to 20 minutes, 15 if for less than 90, else 60: the first caller asks for new ones, the others get those at hand | – |
 /// | Mandatory window | from the last minute on all wait for the one who asks | the last 10 seconds, the same |
-/// | The provider fails | those at hand are kept, even past their expiry, and it is asked again after 5 to 10 minutes | the error |
-/// | It gives expired ones | as if it failed | they are passed on |
-/// | It [refuses][kind] | the error, for 1 to 5 seconds, then it is asked again | the same |
+/// | The provider [fails][failed] | those at hand are kept, even past their expiry, and it is asked again after 5 to 10 minutes | the error |
+/// | It gives expired ones, or none | as if it failed | they are passed on |
+/// | Its configuration is wrong by now, or anything else is but what follows | as if it failed | the error, for 1 to 5 seconds, then it is asked again |
+/// | It [refuses][refused] | the error, for 1 to 5 seconds, then it is asked again | the same |
 ///
 /// A window is at most three quarters of the life that is left when credentials come: that concerns
-/// lives below 7 minutes, which would else be asked for at each call. The first load has everybody wait, and its failure is not kept unless it is a refusal. However many callers wait, the
-/// provider is asked once, and the caller who happens to drive that can go away: another drives on. A
+/// lives below 7 minutes, which would else be asked for at each call. The first load has everybody wait,
+/// and its error is kept, for 1 to 5 seconds, unless it may [pass][transient]. However many callers wait,
+/// the provider is asked once, and the caller who happens to drive that can go away: another drives on. A
 /// refresh that was left alone and then fails is tried once more, for what it waited for may be gone.
 ///
 /// A provider that panics counts as one that failed.
@@ -65,7 +67,9 @@ use super::{BoxFuture, Ports, ProvideCredentials};
 /// ```
 ///
 /// [stable]: crate::Credentials::with_static_stability
-/// [kind]: super::ProviderErrorKind::is_transient
+/// [failed]: super::ProviderErrorKind::Failed
+/// [refused]: super::ProviderErrorKind::Refused
+/// [transient]: super::ProviderErrorKind::is_transient
 #[derive(Clone)]
 pub struct Cached(Arc<Inner>);
 

@@ -132,7 +132,13 @@ impl State {
             Err(error) => error,
         };
         let held = self.held.clone();
-        if !error.kind().is_transient() {
+        // Credentials that work outlive whatever else goes wrong, but for a refusal that stays one: a file
+        // that somebody edits just now, say.
+        let is_final = match stable {
+            Some(_) => error.kind() == ProviderErrorKind::Refused,
+            None => !error.kind().is_transient(),
+        };
+        if is_final {
             let pause = Pause::new(moment, REFUSED, Some(error.clone()));
             let state = State { held, pause: Some(pause) };
             return Settled { state, answer: Err(error), kept: None };
@@ -239,7 +245,7 @@ const MANDATORY: Duration = minutes(1);
 /// The same for credentials that cannot be used past their expiry, which have no other window.
 const BUFFER: Duration = Duration::from_secs(10);
 
-/// How long a provider that failed is left alone while there are credentials to go on with.
+/// How long a provider that fails is left alone while there are credentials to go on with.
 pub(super) const BACKOFF: (Duration, Duration) = (minutes(5), minutes(10));
 
 /// How long a provider that refused is not asked again.
