@@ -331,8 +331,13 @@ impl Source {
         if failure.is_one_of(&STALE) {
             self.base.invalidate(base.access_key_id());
         }
-        let is_final = failure.is_one_of(&FINAL);
-        let kind = if is_final { ProviderErrorKind::Refused } else { ProviderErrorKind::Failed };
+        let kind = if failure.is_one_of(&[DENIED]) {
+            ProviderErrorKind::Refused
+        } else if failure.is_one_of(&WRONG) {
+            ProviderErrorKind::InvalidConfiguration
+        } else {
+            ProviderErrorKind::Failed
+        };
         let text = failure.message_without(|text| gives_away(base, text));
         let message = format!("{ACTION} for {host} failed: {}: {text}", failure.name());
         ProviderError::new(NAME, kind, message)
@@ -436,10 +441,11 @@ fn lock(table: &Mutex<Table>) -> MutexGuard<'_, Table> {
     table.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Codes of errors that asking again does not mend.
-const FINAL: [&str; 7] = [
-    "AccessDenied",
-    "AllAccessDisabled",
+/// The code by which S3 says that the base's credentials may not have a session.
+const DENIED: &str = "AccessDenied";
+
+/// Codes of errors that another bucket, region or key would mend, and asking again does not.
+const WRONG: [&str; 5] = [
     "InvalidAccessKeyId",
     "InvalidBucketName",
     "NoSuchBucket",

@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    error::Error,
     fmt, io, mem,
     path::PathBuf,
     sync::{Mutex, MutexGuard, PoisonError},
@@ -97,7 +98,7 @@ impl SessionFile {
         };
         // Of two processes that ask with one refresh token, the second may be refused.
         match self.look::<S>() {
-            Err(gone) if gone.kind() == GONE => return Err(gone),
+            Err(gone) if is_gone(&gone) => return Err(gone),
             Ok((other, held)) if other != document && held.is_fresh(self.now()) => {
                 return Ok(held.given);
             }
@@ -135,7 +136,7 @@ impl SessionFile {
     ) -> Result<Held<S::Given>, ProviderError> {
         let in_file = match self.read() {
             Ok(in_file) => in_file,
-            Err(gone) if gone.kind() == GONE => return Err(gone),
+            Err(gone) if is_gone(&gone) => return Err(gone),
             Err(error) => {
                 tracing::warn!(%error, "the renewed session takes the place of what cannot be read");
                 match &*self.unsaved() {
@@ -177,12 +178,12 @@ impl SessionFile {
 
     fn read(&self) -> Result<Document, ProviderError> {
         let bytes = self.ports.files().read(&self.path).map(Zeroizing::new).map_err(|error| {
-            let kind = match error.kind() {
-                io::ErrorKind::NotFound => GONE,
-                _ => ProviderErrorKind::Failed,
-            };
             let message = format!("failed to read `{}`: {error}", self.path.display());
-            ProviderError::new(self.provider, kind, message)
+            let failed = ProviderError::new(self.provider, ProviderErrorKind::Failed, message);
+            match error.kind() {
+                io::ErrorKind::NotFound => failed.with_source(Gone),
+                _ => failed,
+            }
         })?;
         // Another program may be writing it in its place, and be done the next time.
         Document::parse(&bytes).map_err(|seen| self.no_session(ProviderErrorKind::Failed, &seen))
@@ -211,8 +212,22 @@ impl fmt::Debug for SessionFile {
 /// How long before its end a session is renewed.
 const EARLY: Duration = Duration::from_secs(5 * 60);
 
-/// What it means that there is no file: somebody ended the session.
-const GONE: ProviderErrorKind = ProviderErrorKind::Refused;
+/// Marks an error by which there is no file. That ends a session, but not the credentials that it gave: no
+/// service refused them.
+#[derive(Debug)]
+struct Gone;
+
+impl fmt::Display for Gone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("nobody signed in, or somebody signed out")
+    }
+}
+
+impl Error for Gone {}
+
+fn is_gone(error: &ProviderError) -> bool {
+    error.source().is_some_and(<dyn Error>::is::<Gone>)
+}
 
 /// A JSON object that may hold secrets: it is wiped when it is dropped, and never shown.
 #[derive(Clone, Default, PartialEq)]

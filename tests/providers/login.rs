@@ -155,7 +155,7 @@ fn what_is_missing_is_named_and_nothing_else_shown() {
     let world = World::holding(Value::Null);
     world.disk.remove(FILE);
     let error = run(world.provider().provide()).unwrap_err();
-    assert_eq!(error.kind(), ProviderErrorKind::Refused);
+    assert_eq!(error.kind(), ProviderErrorKind::Failed);
     assert!(error.to_string().contains(&format!("failed to read `{FILE}`")), "{error}");
 }
 

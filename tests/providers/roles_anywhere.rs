@@ -224,13 +224,18 @@ fn a_certificate_that_has_expired_may_be_replaced_soon() {
 
 #[test]
 fn what_may_pass_is_asked_three_times_and_the_rest_once() {
-    use ProviderErrorKind::{Failed, Refused};
+    use ProviderErrorKind::{Failed, InvalidConfiguration, Refused};
     for (failure, kind, count, expected) in [
         (failure(403, "AccessDeniedException", "no"), Refused, 1, "AccessDeniedException: no"),
-        (failure(400, "ValidationException:http://x/", "a"), Refused, 1, "ValidationException: a"),
+        (
+            failure(400, "ValidationException:http://x/", "a"),
+            InvalidConfiguration,
+            1,
+            "ValidationException: a",
+        ),
         (
             failure(404, "x#ResourceNotFoundException", "b"),
-            Refused,
+            InvalidConfiguration,
             1,
             "ResourceNotFoundException: b",
         ),

@@ -56,7 +56,7 @@ fn who_is_refused_by_the_portal_is_told_to_sign_in() {
         (
             403,
             r#"{"__type": "com.amazonaws.sso#ForbiddenException:http://x", "message": "No access"}"#,
-            ProviderErrorKind::Refused,
+            ProviderErrorKind::InvalidConfiguration,
             "failed: ForbiddenException: No access",
         ),
         (
@@ -140,8 +140,12 @@ fn the_file_is_named_by_the_session_or_else_by_the_start_url() {
         [(settings(), FILE), (SsoSettings::new("eu-west-1", START), LEGACY_FILE)]
     {
         let error = run(SsoTokenProvider::new(&world.ports, settings).provide_token()).unwrap_err();
-        assert_eq!(error.kind(), ProviderErrorKind::Refused);
+        assert_eq!(error.kind(), ProviderErrorKind::Failed);
         assert!(error.to_string().contains(&format!("failed to read `{name}`: ")), "{error}");
+        assert!(
+            chain_of(&error).ends_with(": nobody signed in, or somebody signed out"),
+            "{error}"
+        );
     }
 }
 
@@ -436,7 +440,7 @@ fn a_session_that_is_ended_meanwhile_is_not_begun_again() {
         granted(request)
     });
     let error = run(world.tokens().provide_token()).unwrap_err();
-    assert_eq!(error.kind(), ProviderErrorKind::Refused);
+    assert_eq!(error.kind(), ProviderErrorKind::Failed);
     assert!(error.to_string().contains("failed to read"), "{error}");
 }
 

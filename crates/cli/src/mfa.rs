@@ -24,11 +24,9 @@ pub(crate) fn prompt() -> MfaPrompt {
             Err(error) => Err(error),
         };
         match answer {
-            Ok(code) if code.is_empty() => Err(error("no code was entered", &serial)),
+            Ok(code) if code.is_empty() => Err(nothing_entered(&serial)),
             Ok(code) => Ok(code),
-            Err(cause) => {
-                Err(error("there is no terminal to ask for it at", &serial).with_source(cause))
-            }
+            Err(cause) => Err(no_terminal(&serial, cause)),
         }
     })
 }
@@ -46,12 +44,23 @@ fn ask(from: impl Read, mut to: impl Write, serial: &str) -> io::Result<String> 
     Ok(line.trim().to_owned())
 }
 
-fn error(seen: &str, serial: &str) -> ProviderError {
+/// Whoever was asked may answer the next time.
+fn nothing_entered(serial: &str) -> ProviderError {
+    error(ProviderErrorKind::Failed, "no code was entered", serial)
+}
+
+/// A program in the background has nobody to ask, and none of that says no.
+fn no_terminal(serial: &str, cause: io::Error) -> ProviderError {
+    let seen = "there is no terminal to ask for it at";
+    error(ProviderErrorKind::Unsupported, seen, serial).with_source(cause)
+}
+
+fn error(kind: ProviderErrorKind, seen: &str, serial: &str) -> ProviderError {
     let message = format!(
         "Cannot refresh credentials: MFA token required, a code of {}, and {seen}",
         serial.escape_debug()
     );
-    ProviderError::new("terminal", ProviderErrorKind::Refused, message)
+    ProviderError::new("terminal", kind, message)
 }
 
 /// A code has six digits.
@@ -86,7 +95,9 @@ mod tests {
     }
 
     #[test]
-    fn where_there_is_no_terminal_opening_fails() {
-        assert!(open("/nonexistent/tty", "/nonexistent/tty").is_err());
+    fn where_there_is_no_terminal_nobody_refuses() {
+        let cause = open("/nonexistent/tty", "/nonexistent/tty").expect_err("there is none");
+        assert_eq!(no_terminal("d", cause).kind(), ProviderErrorKind::Unsupported);
+        assert_eq!(nothing_entered("d").kind(), ProviderErrorKind::Failed);
     }
 }

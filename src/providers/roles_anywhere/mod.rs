@@ -357,7 +357,13 @@ impl RolesAnywhereProvider {
             || refusal.is_one_of(&PASSING)
             || !status.is_client_error()
             || status == StatusCode::REQUEST_TIMEOUT;
-        let kind = if passes { ProviderErrorKind::Failed } else { ProviderErrorKind::Refused };
+        let kind = if passes {
+            ProviderErrorKind::Failed
+        } else if refusal.is_one_of(&[DENIED]) {
+            ProviderErrorKind::Refused
+        } else {
+            ProviderErrorKind::InvalidConfiguration
+        };
         ProviderError::new(NAME, kind, refusal.text)
     }
 }
@@ -409,6 +415,9 @@ fn shown(text: &str) -> String {
 fn invalid(message: String) -> ProviderError {
     ProviderError::new(NAME, ProviderErrorKind::InvalidConfiguration, message)
 }
+
+/// The code by which the service says that the certificate may not have the role.
+const DENIED: &str = "AccessDeniedException";
 
 /// Codes of errors that may be over soon, whatever the status.
 const PASSING: [&str; 4] = [

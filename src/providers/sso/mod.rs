@@ -134,7 +134,8 @@ impl SsoProvider {
             return ProviderError::new(NAME, ProviderErrorKind::Refused, message);
         }
         let kind = match refusal.status {
-            StatusCode::FORBIDDEN => ProviderErrorKind::Refused,
+            // An account or a role that is not theirs.
+            StatusCode::FORBIDDEN => ProviderErrorKind::InvalidConfiguration,
             _ => ProviderErrorKind::Failed,
         };
         ProviderError::new(NAME, kind, format!("{lead}: {}", refusal.text))
