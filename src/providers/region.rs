@@ -90,6 +90,19 @@ impl RegionChain {
         }
     }
 
+    /// The first region that is named, for who cannot do without one: a metadata service that answers, and
+    /// not well, is an error then. It may do better the next time, and that no region is known would be
+    /// said of the configuration.
+    pub(super) async fn needed(&self) -> Result<Option<String>, ProviderError> {
+        if let Some(region) = self.find()? {
+            return Ok(Some(region));
+        }
+        self.instance.region().await.map_err(|error| {
+            let message = "no region is named, and the metadata service does not tell its own";
+            ProviderError::new(NAME, error.kind(), message).with_source(error)
+        })
+    }
+
     fn find(&self) -> Result<Option<String>, ProviderError> {
         if let Some(region) = self.before_profiles()? {
             return Ok(Some(region));
@@ -105,10 +118,12 @@ impl RegionChain {
             return Ok(Some(region.clone()));
         }
         for name in ["AWS_REGION", "AWS_DEFAULT_REGION"] {
-            if let Some(region) = self.ports.text("region", name)? {
+            if let Some(region) = self.ports.text(NAME, name)? {
                 return Ok(Some(region));
             }
         }
         Ok(None)
     }
 }
+
+const NAME: &str = "region";

@@ -12,8 +12,9 @@ use bytes::Bytes;
 use countersign::{
     Credentials,
     providers::{
-        Cached, EndpointMode, HttpError, HttpErrorKind, HttpLimits, InstanceProvider, Platform,
-        Ports, ProfileProvider, ProvideCredentials, ProviderError, ProviderErrorKind, RegionChain,
+        AssumeRole, AssumeRoleProvider, Cached, EndpointMode, HttpError, HttpErrorKind, HttpLimits,
+        InstanceProvider, Platform, Ports, ProfileProvider, ProvideCredentials, ProviderError,
+        ProviderErrorKind, RegionChain,
     },
 };
 use http::{Method, Request, Response};
@@ -592,6 +593,30 @@ fn a_service_that_cannot_tell_the_region_stops_nobody() {
         assert_eq!(run(chain.provide()).unwrap(), None, "{status} {body}");
         let direct = run(world.provider().region());
         assert_eq!(direct.is_err(), status != 404, "{status} {body}");
+    }
+}
+
+#[test]
+fn a_role_says_that_the_service_fails_to_tell_the_region() {
+    let config = "[default]\nrole_arn = arn:aws:iam::123456789012:role/audit\nsource_profile = default\n\
+                  aws_access_key_id = AKID\naws_secret_access_key = hush\n";
+    let files = HashMap::from([(PathBuf::from("/home/cat/.aws/config"), config)]);
+    let world = World::new(|request| match request.method() {
+        &Method::PUT => token("TOKEN"),
+        _ => answer(500, ""),
+    });
+    let ports = world.ports(&[("HOME", "/home/cat")]).with_files(files);
+    let ports = ports.with_platform(Platform::Unix);
+    let own = Credentials::new("AKID", "hush");
+    let role = AssumeRole::new("arn:aws:iam::123456789012:role/audit");
+    let of_code = AssumeRoleProvider::new(&ports, own, role);
+    let of_profile = ProfileProvider::new(&ports);
+    for provider in [&of_code as &dyn ProvideCredentials, &of_profile] {
+        let error = run(provider.provide()).unwrap_err();
+        assert_eq!(error.kind(), ProviderErrorKind::Failed, "{error}");
+        let expected = "the metadata service does not tell its own: instance: the metadata service \
+                        answered 500";
+        assert!(chain_of(&error).contains(expected), "{}", chain_of(&error));
     }
 }
 

@@ -95,10 +95,16 @@ fn the_region_and_the_endpoint_are_those_that_were_said() {
     let elsewhere = Endpoints::new(&world.ports).with_url("http://localhost:4566/signin/");
     run(world.provider().with_endpoints(elsewhere).provide()).unwrap();
     assert_eq!(world.servers.asked(), ["POST http://localhost:4566/signin/v1/token"]);
-    let world = World::holding(session(Duration::ZERO));
-    let provider = LoginProvider::new(&world.ports, SESSION).unwrap();
-    let message = run(provider.provide()).unwrap_err().to_string();
-    assert!(message.contains("Missing Region"), "{message}");
+    for (of_instance, kind, expected) in [
+        (refused as fn() -> Answer, ProviderErrorKind::InvalidConfiguration, "Missing Region"),
+        (granted, ProviderErrorKind::Failed, "the metadata service does not tell its own"),
+    ] {
+        let world = World::new(session(Duration::ZERO), move |_| of_instance());
+        let provider = LoginProvider::new(&world.ports, SESSION).unwrap();
+        let error = run(provider.provide()).unwrap_err();
+        assert_eq!(error.kind(), kind, "{error}");
+        assert!(error.to_string().contains(expected), "{error}");
+    }
 }
 
 #[test]

@@ -697,6 +697,13 @@ fn a_web_identity_needs_a_file_and_then_a_role() {
     assert_eq!(error.kind(), ProviderErrorKind::Failed);
     let message = chain_of(&error);
     assert!(message.contains("/token.jwt could not be read"), "{message}");
+    for blank in ["", "\n", " \r\n"] {
+        let files = HashMap::from([(PathBuf::from("/token.jwt"), blank)]);
+        let ports = super::world::ports(&both).with_files(files);
+        let error = run(WebIdentityProvider::new(&ports).provide()).unwrap_err();
+        assert_eq!(error.kind(), ProviderErrorKind::Failed, "{error}");
+        assert!(error.to_string().contains("/token.jwt is empty"), "{error}");
+    }
     let files = HashMap::from([(PathBuf::from("/token.jwt"), b"hush\xff".to_vec())]);
     let ports = super::world::ports(&both).with_files(files);
     let message = run(WebIdentityProvider::new(&ports).provide()).unwrap_err().to_string();

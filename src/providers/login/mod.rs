@@ -118,7 +118,9 @@ impl LoginProvider {
     async fn endpoint(&self) -> Result<Endpoint, ProviderError> {
         let region = match &self.region {
             Some(region) => Some(region.clone()),
-            None => RegionChain::standard(&self.ports).provide().await?,
+            // Nothing is signed for a region: where the service is known, nobody needs to know of one.
+            None if self.endpoints.named(EndpointService::Signin.id())?.is_some() => None,
+            None => RegionChain::standard(&self.ports).needed().await?,
         };
         self.endpoints.find(EndpointService::Signin, region.as_deref())
     }

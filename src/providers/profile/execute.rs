@@ -162,7 +162,7 @@ impl ProfileProvider {
         if let Some(region) = around.of_instance.get() {
             return Ok(region.clone());
         }
-        let region = RegionChain::of_profile(&self.ports, self.clone()).provide().await?;
+        let region = RegionChain::of_profile(&self.ports, self.clone()).needed().await?;
         Ok(around.of_instance.get_or_init(|| region).clone())
     }
 }

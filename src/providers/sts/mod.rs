@@ -296,7 +296,7 @@ impl Sts {
             Some(region) => Some(region.clone()),
             // Where it is known, and nothing is signed, nobody needs to know of a region.
             None if !signs && endpoints.named("sts")?.is_some() => None,
-            None => RegionChain::of_profile(&self.ports, profile.clone()).provide().await?,
+            None => RegionChain::of_profile(&self.ports, profile.clone()).needed().await?,
         };
         endpoints.find(EndpointService::Sts, region.as_deref())
     }

@@ -190,7 +190,11 @@ impl WebIdentityProvider {
         let bytes = Zeroizing::new(bytes);
         let text = str::from_utf8(&bytes).map_err(|_| failed("is not valid UTF-8"))?;
         // No token ends in white space, and many an editor adds a line's end.
-        Ok(Zeroizing::new(text.trim_ascii_end().to_owned()))
+        match text.trim_ascii_end() {
+            // Whoever replaces it may be about to write.
+            "" => Err(failed("is empty")),
+            token => Ok(Zeroizing::new(token.to_owned())),
+        }
     }
 }
 
