@@ -19,7 +19,7 @@ use crate::endpoint::Partition;
 /// 6. the service's own, by region, partition, FIPS and dual stack.
 ///
 /// `AWS_IGNORE_CONFIGURED_ENDPOINT_URLS=true`, or `ignore_configured_endpoint_urls` in the profile,
-/// leaves out 2 to 5. The other settings are, in the environment or the profile:
+/// leaves out 2 to 5. The other settings are, in code, the environment or the profile:
 ///
 /// | Variable | Profile | |
 /// |---|---|---|
@@ -39,26 +39,39 @@ use crate::endpoint::Partition;
 pub struct Endpoints {
     ports: Ports,
     url: Option<String>,
-    ignores_configured: bool,
     of_profile: Option<String>,
     of_services: BTreeMap<String, String>,
-    fips: bool,
-    dual_stack: bool,
-    legacy_sts: bool,
+    /// What was said; where nothing was, the environment is asked each time.
+    ignores_configured: Option<bool>,
+    fips: Option<bool>,
+    dual_stack: Option<bool>,
+    legacy_sts: Option<bool>,
 }
 
 impl Endpoints {
-    /// What follows from the region alone, but for the URLs that the environment names.
+    /// What the environment configures, and what follows from the region. The environment is looked at when
+    /// an endpoint is wanted.
+    ///
+    /// ```
+    /// # use std::collections::HashMap;
+    /// use countersign::providers::{EndpointService, Endpoints, Ports};
+    ///
+    /// let env = HashMap::from([("AWS_USE_FIPS_ENDPOINT", "true")]);
+    /// let endpoints = Endpoints::new(&Ports::empty().with_env(env));
+    /// let endpoint = endpoints.find(EndpointService::Sts, Some("us-east-1"))?;
+    /// assert_eq!(endpoint.url(), "https://sts-fips.us-east-1.amazonaws.com");
+    /// # Ok::<(), countersign::providers::ProviderError>(())
+    /// ```
     pub fn new(ports: &Ports) -> Endpoints {
         Endpoints {
             ports: ports.clone(),
             url: None,
-            ignores_configured: false,
             of_profile: None,
             of_services: BTreeMap::new(),
-            fips: false,
-            dual_stack: false,
-            legacy_sts: false,
+            ignores_configured: None,
+            fips: None,
+            dual_stack: None,
+            legacy_sts: None,
         }
     }
 
@@ -86,29 +99,10 @@ impl Endpoints {
         profile: &str,
     ) -> Result<Endpoints, ProviderError> {
         let section = profiles.profile(profile);
-        let setting = |variable: &str, property: &str, words: [&str; 2]| {
-            let (place, value) = match ports.text(NAME, variable)? {
-                Some(value) => (variable.to_owned(), value),
-                None => match filled(section, property) {
-                    Some(value) => {
-                        (format!("{property} of the profile `{profile}`"), value.to_owned())
-                    }
-                    None => return Ok(false),
-                },
-            };
-            let value = value.trim();
-            match words.map(|word| value.eq_ignore_ascii_case(word)) {
-                [true, _] => Ok(true),
-                [_, true] => Ok(false),
-                _ => Err(invalid(format!(
-                    "{place} is `{}`, and must be {} or {}",
-                    value.escape_debug(),
-                    words[0],
-                    words[1]
-                ))),
-            }
+        let setting = |setting: &Setting| match setting.of_environment(ports)? {
+            Some(yes) => Ok(Some(yes)),
+            None => setting.of_profile(section, profile),
         };
-        let yes_or_no = ["true", "false"];
         let named = filled(section, "services").and_then(|name| profiles.services(name));
         let of_services = named.into_iter().flat_map(|section| {
             section.properties().filter_map(|(service, _)| {
@@ -117,20 +111,12 @@ impl Endpoints {
             })
         });
         Ok(Endpoints {
-            ignores_configured: setting(
-                "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
-                "ignore_configured_endpoint_urls",
-                yes_or_no,
-            )?,
             of_profile: filled(section, ENDPOINT_URL).map(str::to_owned),
             of_services: of_services.collect(),
-            fips: setting("AWS_USE_FIPS_ENDPOINT", "use_fips_endpoint", yes_or_no)?,
-            dual_stack: setting("AWS_USE_DUALSTACK_ENDPOINT", "use_dualstack_endpoint", yes_or_no)?,
-            legacy_sts: setting(
-                "AWS_STS_REGIONAL_ENDPOINTS",
-                "sts_regional_endpoints",
-                ["legacy", "regional"],
-            )?,
+            ignores_configured: setting(&IGNORE_CONFIGURED)?,
+            fips: setting(&FIPS)?,
+            dual_stack: setting(&DUAL_STACK)?,
+            legacy_sts: setting(&LEGACY)?,
             ..Endpoints::new(ports)
         })
     }
@@ -144,28 +130,28 @@ impl Endpoints {
     /// The same without the URLs that are configured, if `yes`.
     #[must_use]
     pub fn with_configured_ignored(self, yes: bool) -> Endpoints {
-        Endpoints { ignores_configured: yes, ..self }
+        Endpoints { ignores_configured: Some(yes), ..self }
     }
 
     /// The same with endpoints whose cryptography follows FIPS 140, if `yes`.
     #[must_use]
     pub fn with_fips(self, yes: bool) -> Endpoints {
-        Endpoints { fips: yes, ..self }
+        Endpoints { fips: Some(yes), ..self }
     }
 
     /// The same with endpoints that also have IPv6 addresses, if `yes`.
     #[must_use]
     pub fn with_dual_stack(self, yes: bool) -> Endpoints {
-        Endpoints { dual_stack: yes, ..self }
+        Endpoints { dual_stack: Some(yes), ..self }
     }
 
     /// The same with `sts.amazonaws.com` for the regions that once had no STS of their own, if `yes`.
     #[must_use]
     pub fn with_legacy_sts(self, yes: bool) -> Endpoints {
-        Endpoints { legacy_sts: yes, ..self }
+        Endpoints { legacy_sts: Some(yes), ..self }
     }
 
-    /// Whether both were told the same; the environment is looked at anew each time.
+    /// Whether both were told the same; the environment's URLs are looked at anew each time.
     pub(super) fn is_same(&self, other: &Endpoints) -> bool {
         let said =
             |all: &Endpoints| (all.ignores_configured, all.fips, all.dual_stack, all.legacy_sts);
@@ -180,7 +166,7 @@ impl Endpoints {
     /// A service is named as in the variable, whatever the case: `sts`, `sso_oidc`, `dynamodb`.
     ///
     /// # Errors
-    /// A variable that is no text.
+    /// A variable that is no text, or none of what it may be.
     ///
     /// ```
     /// # use std::collections::HashMap;
@@ -193,7 +179,7 @@ impl Endpoints {
     /// # Ok::<(), countersign::providers::ProviderError>(())
     /// ```
     pub fn named(&self, service: &str) -> Result<Option<String>, ProviderError> {
-        if self.url.is_some() || self.ignores_configured {
+        if self.url.is_some() || IGNORE_CONFIGURED.is_on(self.ignores_configured, &self.ports)? {
             return Ok(self.url.clone());
         }
         let variable = format!("AWS_ENDPOINT_URL_{}", service.to_ascii_uppercase());
@@ -210,7 +196,8 @@ impl Endpoints {
     ///
     /// # Errors
     /// A region that is needed and not known, or cannot be one; a URL that cannot be one; a URL together
-    /// with FIPS or dual stack, for then nobody can tell what it was meant to be.
+    /// with FIPS or dual stack, for then nobody can tell what it was meant to be; a variable that is no text,
+    /// or none of what it may be.
     pub fn find(
         &self,
         service: EndpointService,
@@ -219,6 +206,8 @@ impl Endpoints {
         if let Some(region) = region.filter(|region| !is_region(region)) {
             return Err(invalid(format!("`{}` can be no region", region.escape_debug())));
         }
+        let fips = FIPS.is_on(self.fips, &self.ports)?;
+        let dual_stack = DUAL_STACK.is_on(self.dual_stack, &self.ports)?;
         if let Some(url) = self.named(service.id())? {
             // What stands before an `@` in a URL would be sent to whoever is behind it, and may be secret.
             if url.contains('@') {
@@ -234,9 +223,9 @@ impl Endpoints {
                     url.escape_debug()
                 ))
             };
-            return match self {
-                Endpoints { fips: true, .. } => Err(both("FIPS")),
-                Endpoints { dual_stack: true, .. } => Err(both("Dualstack")),
+            return match (fips, dual_stack) {
+                (true, _) => Err(both("FIPS")),
+                (_, true) => Err(both("Dualstack")),
                 _ => Endpoint::parse(url, region),
             };
         }
@@ -247,13 +236,14 @@ impl Endpoints {
                 service.id()
             ))
         })?;
-        if service == EndpointService::Sts && !self.fips && !self.dual_stack {
+        if service == EndpointService::Sts && !fips && !dual_stack {
             let is_global = region == "aws-global";
-            if is_global || self.legacy_sts && LEGACY_STS.contains(&region) {
+            let is_legacy = LEGACY.is_on(self.legacy_sts, &self.ports)?;
+            if is_global || is_legacy && LEGACY_STS.contains(&region) {
                 return Endpoint::parse("https://sts.amazonaws.com".to_owned(), Some("us-east-1"));
             }
         }
-        let host = service.host(partition_of(region), region, self.fips, self.dual_stack);
+        let host = service.host(partition_of(region), region, fips, dual_stack);
         Endpoint::parse(format!("https://{host}"), Some(region))
     }
 }
@@ -413,6 +403,53 @@ fn partition_of(region: &str) -> Partition {
     global.unwrap_or_else(|| Partition::of_region(region))
 }
 
+/// A setting that is one of two words, in the environment or a profile.
+struct Setting {
+    variable: &'static str,
+    property: &'static str,
+    /// For yes and for no, in any case.
+    words: [&'static str; 2],
+}
+
+impl Setting {
+    /// What was said, else what the environment says; no, where that says nothing.
+    fn is_on(&self, said: Option<bool>, ports: &Ports) -> Result<bool, ProviderError> {
+        match said {
+            Some(yes) => Ok(yes),
+            None => Ok(self.of_environment(ports)?.unwrap_or(false)),
+        }
+    }
+
+    fn of_environment(&self, ports: &Ports) -> Result<Option<bool>, ProviderError> {
+        let value = ports.text(NAME, self.variable)?;
+        value.map(|value| self.read(self.variable, &value)).transpose()
+    }
+
+    fn of_profile(
+        &self,
+        section: Option<&Section>,
+        profile: &str,
+    ) -> Result<Option<bool>, ProviderError> {
+        let value = filled(section, self.property);
+        let place = || format!("{} of the profile `{}`", self.property, profile.escape_debug());
+        value.map(|value| self.read(&place(), value)).transpose()
+    }
+
+    fn read(&self, place: &str, value: &str) -> Result<bool, ProviderError> {
+        let value = value.trim();
+        match self.words.map(|word| value.eq_ignore_ascii_case(word)) {
+            [true, _] => Ok(true),
+            [_, true] => Ok(false),
+            _ => Err(invalid(format!(
+                "{place} is `{}`, and must be {} or {}",
+                value.escape_debug(),
+                self.words[0],
+                self.words[1]
+            ))),
+        }
+    }
+}
+
 /// The value of a property that is there and says something.
 fn filled<'s>(section: Option<&'s Section>, name: &str) -> Option<&'s str> {
     section?.get(name).filter(|value| !value.trim().is_empty())
@@ -433,6 +470,28 @@ fn invalid(message: String) -> ProviderError {
 
 const NAME: &str = "endpoint";
 const ENDPOINT_URL: &str = "endpoint_url";
+const YES_OR_NO: [&str; 2] = ["true", "false"];
+
+const DUAL_STACK: Setting = Setting {
+    variable: "AWS_USE_DUALSTACK_ENDPOINT",
+    property: "use_dualstack_endpoint",
+    words: YES_OR_NO,
+};
+
+const FIPS: Setting =
+    Setting { variable: "AWS_USE_FIPS_ENDPOINT", property: "use_fips_endpoint", words: YES_OR_NO };
+
+const IGNORE_CONFIGURED: Setting = Setting {
+    variable: "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
+    property: "ignore_configured_endpoint_urls",
+    words: YES_OR_NO,
+};
+
+const LEGACY: Setting = Setting {
+    variable: "AWS_STS_REGIONAL_ENDPOINTS",
+    property: "sts_regional_endpoints",
+    words: ["legacy", "regional"],
+};
 
 /// In the regions of the US government the ordinary hosts follow FIPS 140 already.
 const STS: Rule = Rule {

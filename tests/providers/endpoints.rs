@@ -192,6 +192,37 @@ fn a_setting_that_is_none_of_what_it_may_be_is_an_error() {
 }
 
 #[test]
+fn endpoints_of_code_heed_the_environment_each_time_unless_code_says_otherwise() {
+    let url = ("AWS_ENDPOINT_URL_SSO", "http://localhost:4566");
+    let otherwise = |endpoints: Endpoints| {
+        endpoints.with_fips(false).with_dual_stack(false).with_configured_ignored(false)
+    };
+    for (variable, word, expected) in [
+        ("AWS_USE_FIPS_ENDPOINT", "true", "https://portal.sso-fips.us-east-1.amazonaws.com"),
+        ("AWS_USE_DUALSTACK_ENDPOINT", "TRUE", "https://portal.sso.us-east-1.api.aws"),
+        ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true", PORTAL),
+    ] {
+        let is_about_urls = variable == "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS";
+        let env = [(variable, word)].into_iter().chain(is_about_urls.then_some(url));
+        let endpoints = Endpoints::new(&ports(&env.collect::<Vec<_>>()));
+        let found = |endpoints: &Endpoints| {
+            let endpoint = endpoints.find(EndpointService::Sso, Some("us-east-1")).unwrap();
+            endpoint.url().to_owned()
+        };
+        assert_eq!(found(&endpoints), expected);
+        let expected = if is_about_urls { url.1 } else { PORTAL };
+        assert_eq!(found(&otherwise(endpoints)), expected, "{variable}");
+        let wrong = Endpoints::new(&ports(&[(variable, "yes")]));
+        let error = wrong.find(EndpointService::Sso, Some("us-east-1")).unwrap_err();
+        assert_eq!(error.kind(), ProviderErrorKind::InvalidConfiguration);
+        assert!(error.to_string().contains(&format!("{variable} is `yes`")), "{error}");
+    }
+    let legacy = Endpoints::new(&ports(&[("AWS_STS_REGIONAL_ENDPOINTS", "legacy")]));
+    let endpoint = legacy.find(EndpointService::Sts, Some("us-east-1")).unwrap();
+    assert_eq!(endpoint.url(), "https://sts.amazonaws.com");
+}
+
+#[test]
 fn a_region_cannot_make_a_host_of_somebody_else() {
     let endpoints = Endpoints::new(&Ports::empty());
     for region in
@@ -216,6 +247,8 @@ fn a_url_that_cannot_be_an_endpoint_is_an_error() {
         assert!(!format!("{endpoints:?}{error:?}{error}").contains("hush"), "{error}");
     }
 }
+
+const PORTAL: &str = "https://portal.sso.us-east-1.amazonaws.com";
 
 fn sts(config: &str, variables: &[(&str, &str)], profile: &str) -> Result<String, ProviderError> {
     let variables = [variables, &[("HOME", "/home/cat")]].concat();

@@ -1,6 +1,7 @@
 //! Login sessions: which file, how they are renewed, and what proves who asks.
 
 use std::{
+    collections::HashMap,
     sync::Mutex,
     time::{Duration, SystemTime},
 };
@@ -105,6 +106,15 @@ fn the_region_and_the_endpoint_are_those_that_were_said() {
         assert_eq!(error.kind(), kind, "{error}");
         assert!(error.to_string().contains(expected), "{error}");
     }
+}
+
+#[test]
+fn a_provider_made_in_code_asks_where_the_environment_says() {
+    let world = World::holding(session(Duration::ZERO));
+    let env = HashMap::from([("HOME", "/home/cat"), ("AWS_USE_FIPS_ENDPOINT", "true")]);
+    run(at_home(&world.ports.clone().with_env(env)).provide()).unwrap();
+    let asked = ["POST https://signin-fips.eu-west-1.amazonaws.com/v1/token"];
+    assert_eq!(world.servers.asked(), asked);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Sessions of IAM Identity Center: which file, when they are renewed, and who else renews them.
 
 use std::{
+    collections::HashMap,
     sync::{Arc, Mutex},
     time::{Duration, SystemTime},
 };
@@ -111,7 +112,7 @@ fn a_portal_that_does_not_answer_is_a_failure_and_no_client_is_unsupported() {
     assert_eq!(error.kind(), ProviderErrorKind::Failed);
     assert!(chain_of(&error).contains("connection refused"));
     let without = Ports::empty()
-        .with_env(std::collections::HashMap::from([("HOME", "/home/cat")]))
+        .with_env(HashMap::from([("HOME", "/home/cat")]))
         .with_files(world.disk.clone())
         .with_clock(now())
         .with_platform(Platform::Unix);
@@ -127,6 +128,20 @@ fn settings_without_a_role_are_about_tokens() {
     let expected = "selected profile will resolve an access token instead of credentials";
     assert!(error.to_string().contains(expected), "{error}");
     assert_eq!(world.servers.asked(), [""; 0]);
+}
+
+#[test]
+fn a_provider_made_in_code_asks_where_the_environment_says() {
+    let world = World::new(session(MINUTE), granted);
+    let env = HashMap::from([("HOME", "/home/cat"), ("AWS_USE_FIPS_ENDPOINT", "true")]);
+    let ports = world.ports.clone().with_env(env);
+    run(SsoProvider::new(&ports, settings()).provide()).unwrap();
+    let asked = world.servers.asked();
+    assert_eq!(asked[0], "POST https://oidc-fips.eu-west-1.amazonaws.com/token");
+    assert!(
+        asked[1].starts_with("GET https://portal.sso-fips.eu-west-1.amazonaws.com/"),
+        "{asked:?}"
+    );
 }
 
 // The file.
