@@ -40,7 +40,8 @@ pub struct Endpoints {
     ports: Ports,
     url: Option<String>,
     of_profile: Option<String>,
-    of_services: BTreeMap<String, String>,
+    /// What the section that the profile names says; why that is nothing, if there is no such section.
+    of_services: Result<BTreeMap<String, String>, String>,
     /// What was said; where nothing was, the environment is asked each time.
     ignores_configured: Option<bool>,
     fips: Option<bool>,
@@ -67,7 +68,7 @@ impl Endpoints {
             ports: ports.clone(),
             url: None,
             of_profile: None,
-            of_services: BTreeMap::new(),
+            of_services: Ok(BTreeMap::new()),
             ignores_configured: None,
             fips: None,
             dual_stack: None,
@@ -103,16 +104,16 @@ impl Endpoints {
             Some(yes) => Ok(Some(yes)),
             None => setting.of_profile(section, profile),
         };
-        let named = filled(section, "services").and_then(|name| profiles.services(name));
-        let of_services = named.into_iter().flat_map(|section| {
-            section.properties().filter_map(|(service, _)| {
-                let url = section.nested(service, ENDPOINT_URL)?;
-                (!url.is_empty()).then(|| (service.to_owned(), url.to_owned()))
-            })
-        });
+        let of_services = match filled(section, "services") {
+            Some(name) => profiles.services(name).map(urls).ok_or_else(|| {
+                let (profile, name) = (profile.escape_debug(), name.escape_debug());
+                format!("the profile `{profile}` names the services `{name}`, and there is no [services {name}]")
+            }),
+            None => Ok(BTreeMap::new()),
+        };
         Ok(Endpoints {
             of_profile: filled(section, ENDPOINT_URL).map(str::to_owned),
-            of_services: of_services.collect(),
+            of_services,
             ignores_configured: setting(&IGNORE_CONFIGURED)?,
             fips: setting(&FIPS)?,
             dual_stack: setting(&DUAL_STACK)?,
@@ -166,7 +167,8 @@ impl Endpoints {
     /// A service is named as in the variable, whatever the case: `sts`, `sso_oidc`, `dynamodb`.
     ///
     /// # Errors
-    /// A variable that is no text, or none of what it may be.
+    /// A variable that is no text, or none of what it may be; a `[services]` section that the profile names
+    /// and that is not there, unless something before it names the URL.
     ///
     /// ```
     /// # use std::collections::HashMap;
@@ -188,16 +190,16 @@ impl Endpoints {
                 return Ok(Some(url));
             }
         }
-        let of_services = self.of_services.get(&service.to_ascii_lowercase());
-        Ok(of_services.or(self.of_profile.as_ref()).cloned())
+        let of_services = self.of_services.as_ref().map_err(|seen| invalid(seen.clone()))?;
+        let of_service = of_services.get(&service.to_ascii_lowercase());
+        Ok(of_service.or(self.of_profile.as_ref()).cloned())
     }
 
     /// The endpoint of a service in a region.
     ///
     /// # Errors
-    /// A region that is needed and not known, or cannot be one; a URL that cannot be one; a URL together
-    /// with FIPS or dual stack, for then nobody can tell what it was meant to be; a variable that is no text,
-    /// or none of what it may be.
+    /// As [`Endpoints::named`]; a region that is needed and not known, or cannot be one; a URL that cannot be
+    /// one; a URL together with FIPS or dual stack, for then nobody can tell what it was meant to be.
     pub fn find(
         &self,
         service: EndpointService,
@@ -448,6 +450,15 @@ impl Setting {
             ))),
         }
     }
+}
+
+/// The URL of each service that a `[services]` section names one for.
+fn urls(section: &Section) -> BTreeMap<String, String> {
+    let urls = section.properties().filter_map(|(service, _)| {
+        let url = section.nested(service, ENDPOINT_URL)?;
+        (!url.is_empty()).then(|| (service.to_owned(), url.to_owned()))
+    });
+    urls.collect()
 }
 
 /// The value of a property that is there and says something.

@@ -192,6 +192,22 @@ fn a_setting_that_is_none_of_what_it_may_be_is_an_error() {
 }
 
 #[test]
+fn services_that_are_not_there_are_an_error_where_their_urls_would_count() {
+    let config = "[default]\nservices = nope\nendpoint_url = http://localhost:4566\n\
+                  [services other]\n[profile ignoring]\nservices = nope\n\
+                  ignore_configured_endpoint_urls = true\n";
+    let error = sts(config, &[], "default").unwrap_err();
+    assert_eq!(error.kind(), ProviderErrorKind::InvalidConfiguration);
+    let expected =
+        "the profile `default` names the services `nope`, and there is no [services nope]";
+    assert!(error.to_string().contains(expected), "{error}");
+    let named = [("AWS_ENDPOINT_URL_STS", "http://localhost:1")];
+    assert_eq!(sts(config, &named, "default").unwrap(), "http://localhost:1");
+    assert_eq!(sts(config, &[], "ignoring").unwrap(), "https://sts.us-east-1.amazonaws.com");
+    assert!(sts(&config.replace("other", "nope"), &[], "default").is_ok());
+}
+
+#[test]
 fn endpoints_of_code_heed_the_environment_each_time_unless_code_says_otherwise() {
     let url = ("AWS_ENDPOINT_URL_SSO", "http://localhost:4566");
     let otherwise = |endpoints: Endpoints| {
