@@ -241,6 +241,37 @@ fn half_a_key_pair_in_a_profile_names_the_missing_half() {
 }
 
 #[test]
+fn an_indented_comment_is_no_part_of_a_key() {
+    let lines = [
+        ("aws_access_key_id", "aws_access_key_id = AKIDHUSH\n"),
+        ("aws_secret_access_key", "aws_secret_access_key = hush\n"),
+        ("aws_session_token", "aws_session_token = whisper\n"),
+    ];
+    for (name, _) in lines {
+        for below in ["  # of the cat\n", "\tfurther\n"] {
+            let lines = lines.iter().map(|(its, line)| match *its == name {
+                true => format!("{line}{below}"),
+                false => (*line).to_owned(),
+            });
+            let keys = format!("[default]\n{}", lines.collect::<String>());
+            let error = profile(&Home::default().credentials(&keys).ports()).unwrap_err();
+            assert_eq!(error.kind(), ProviderErrorKind::InvalidConfiguration);
+            let text = error.to_string();
+            assert!(
+                text.contains(&format!("the profile `default` is wrong: {name} holds")),
+                "{text}"
+            );
+            assert!(text.contains("a comment begins in the first column"), "{text}");
+            for secret in ["AKIDHUSH", "hush", "whisper", "of the cat", "further"] {
+                assert!(!format!("{error:?}{error}").contains(secret), "{text}");
+            }
+        }
+    }
+    let keys = "[default]\naws_access_key_id = AKID\naws_secret_access_key = hu\x07sh\n";
+    assert!(profile(&Home::default().credentials(keys).ports()).is_err());
+}
+
+#[test]
 fn keys_may_be_spread_over_both_files() {
     let home = Home::default()
         .config("[profile work]\naws_access_key_id = AKID\naws_secret_access_key = stale")

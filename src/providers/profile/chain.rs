@@ -47,7 +47,7 @@ impl ProfileChain {
     ///
     /// # Errors
     /// A profile that is not there, or that contradicts itself: half a key pair, two sources or none, a
-    /// circle.
+    /// circle. Static keys that hold a control character, as an indented comment below them makes.
     pub fn resolve(
         profiles: &ProfileSet,
         profile: &str,
@@ -501,6 +501,18 @@ impl ProfileRole {
 /// The static keys of a profile, if it has any.
 fn static_keys(section: &Section) -> Result<Option<Credentials>, ProviderError> {
     let filled = |name| filled(section, name);
+    let all = [ACCESS_KEY_ID, SECRET_ACCESS_KEY, SESSION_TOKEN];
+    let is_broken = |value: &str| value.contains(char::is_control);
+    if let Some(name) = all.into_iter().find(|name| filled(name).is_some_and(is_broken)) {
+        // No key has one, and a service would say no more than that the signature is wrong.
+        return Err(wrong(
+            section,
+            &format!(
+                "{name} holds a line break or another control character. An indented line goes on with the \
+                 value above it: a comment begins in the first column"
+            ),
+        ));
+    }
     let missing = |setting: &str| {
         wrong(section, &format!("it holds half of the static keys: profile missing {setting}"))
     };
