@@ -177,10 +177,13 @@ fn a_profile_that_is_its_own_source_may_use_whatever_else_it_says() {
 
 #[test]
 fn a_duration_that_is_no_number_is_an_error() {
-    let config = "[default]\nrole_arn = x\nsource_profile = default\nduration_seconds = long";
-    let profiles = ProfileSet::load(&home(config)).unwrap();
-    let message = ProfileChain::resolve(&profiles, "default").unwrap_err().to_string();
-    assert!(message.contains("duration_seconds is `long`"), "{message}");
+    for source in ["source_profile = default", "web_identity_token_file = /token.jwt"] {
+        let config = format!("[default]\nrole_arn = x\n{source}\nduration_seconds = long");
+        let profiles = ProfileSet::load(&home(&config)).unwrap();
+        let error = ProfileChain::resolve(&profiles, "default").unwrap_err();
+        assert_eq!(error.kind(), ProviderErrorKind::InvalidConfiguration);
+        assert!(error.to_string().contains("duration_seconds is `long`"), "{error}");
+    }
 }
 
 #[test]
@@ -301,7 +304,8 @@ fn a_role_by_the_environment_needs_keys_there_and_nothing_stands_in() {
 #[test]
 fn a_profile_may_be_the_role_of_a_web_identity() {
     let config = "[default]\nregion = eu-west-1\nweb_identity_token_file = /token.jwt\n\
-                  role_session_name = cat\nrole_arn = arn:aws:iam::111111111111:role/pod\n";
+                  role_session_name = cat\nrole_arn = arn:aws:iam::111111111111:role/pod\n\
+                  duration_seconds = 900\n";
     let world = World::of(config, &[]);
     let files = HashMap::from([
         (PathBuf::from("/home/cat/.aws/config"), config),
@@ -312,7 +316,7 @@ fn a_profile_may_be_the_role_of_a_web_identity() {
     let [request] = &world.requests()[..] else { panic!() };
     let body = "Action=AssumeRoleWithWebIdentity&Version=2011-06-15\
                 &RoleArn=arn%3Aaws%3Aiam%3A%3A111111111111%3Arole%2Fpod\
-                &RoleSessionName=cat&WebIdentityToken=ey.J.x";
+                &RoleSessionName=cat&WebIdentityToken=ey.J.x&DurationSeconds=900";
     assert_eq!(request.body(), body);
     assert_eq!(request.uri(), "https://sts.eu-west-1.amazonaws.com/");
 }

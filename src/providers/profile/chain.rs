@@ -160,6 +160,8 @@ pub enum ProfileBase {
         token_file: PathBuf,
         /// The session's name, if there is one.
         session_name: Option<String>,
+        /// How long the credentials are to live, if that is said.
+        duration: Option<Duration>,
     },
 }
 
@@ -186,6 +188,7 @@ impl ProfileBase {
                 role_arn,
                 token_file: token_file.into(),
                 session_name: owned(SESSION_NAME),
+                duration: duration(section)?,
             }));
         }
         if let Some(settings) = SsoSettings::of(profiles, section)? {
@@ -457,12 +460,8 @@ impl ProfileRole {
         if let Some(serial) = filled(section, MFA_SERIAL) {
             request = request.with_mfa_serial(serial);
         }
-        if let Some(seconds) = filled(section, DURATION) {
-            let seconds = seconds.trim().parse().map_err(|_| {
-                let shown = seconds.escape_debug();
-                wrong(section, &format!("{DURATION} is `{shown}`, and must be a whole number"))
-            })?;
-            request = request.with_duration(Duration::from_secs(seconds));
+        if let Some(duration) = duration(section)? {
+            request = request.with_duration(duration);
         }
         Ok(ProfileRole { profile: section.name().to_owned(), request })
     }
@@ -496,6 +495,16 @@ impl ProfileRole {
     pub fn request(&self) -> &AssumeRole {
         &self.request
     }
+}
+
+/// How long the credentials of a profile's role are to live, if it says so.
+fn duration(section: &Section) -> Result<Option<Duration>, ProviderError> {
+    let Some(seconds) = filled(section, DURATION) else { return Ok(None) };
+    let seconds = seconds.trim().parse().map_err(|_| {
+        let shown = seconds.escape_debug();
+        wrong(section, &format!("{DURATION} is `{shown}`, and must be a whole number"))
+    })?;
+    Ok(Some(Duration::from_secs(seconds)))
 }
 
 /// The static keys of a profile, if it has any.

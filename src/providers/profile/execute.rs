@@ -78,13 +78,16 @@ impl ProfileProvider {
         let ports = &self.ports;
         Ok(match base {
             ProfileBase::Static(credentials) => Arc::new(credentials.clone()),
-            ProfileBase::WebIdentity { profile, role_arn, token_file, session_name } => {
-                let provider = WebIdentityProvider::of_file(ports, role_arn, token_file)
+            ProfileBase::WebIdentity { profile, role_arn, token_file, session_name, duration } => {
+                let mut provider = WebIdentityProvider::of_file(ports, role_arn, token_file)
                     .with_sts(self.sts(around, profile, false).await);
-                Arc::new(match session_name {
-                    Some(name) => provider.with_session_name(name),
-                    None => provider,
-                })
+                if let Some(name) = session_name {
+                    provider = provider.with_session_name(name);
+                }
+                if let Some(duration) = duration {
+                    provider = provider.with_duration(*duration);
+                }
+                Arc::new(provider)
             }
             ProfileBase::Source { source: CredentialSource::Environment, .. } => {
                 Arc::new(EnvironmentProvider::new(ports))

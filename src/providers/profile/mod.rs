@@ -38,8 +38,8 @@ pub use set::{ProfileSet, Section, Warning};
 /// A profile that begins with a login session takes feature `login`; without it that is an error of kind
 /// [`Unsupported`](ProviderErrorKind::Unsupported).
 ///
-/// A role may also have `role_session_name`, `external_id`, `duration_seconds` and `mfa_serial`; who
-/// [can be asked](ProfileProvider::with_mfa) for the code of that device must be said. STS is asked in the
+/// A role may also have `role_session_name`, `duration_seconds` and, but for one by a token, `external_id` and
+/// `mfa_serial`; who [can be asked](ProfileProvider::with_mfa) for the code of that device must be said. STS is asked in the
 /// region that the environment names, else in that of the role's profile, and at the endpoint that the
 /// selected profile [configures](super::Endpoints).
 ///

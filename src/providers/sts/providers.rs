@@ -4,6 +4,7 @@ use std::{
     fmt,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use zeroize::Zeroizing;
@@ -131,6 +132,7 @@ struct Settings {
     role_arn: String,
     token_file: PathBuf,
     session_name: Option<String>,
+    duration: Option<Duration>,
 }
 
 impl WebIdentityProvider {
@@ -146,7 +148,7 @@ impl WebIdentityProvider {
         token_file: impl Into<PathBuf>,
     ) -> WebIdentityProvider {
         let (role_arn, token_file) = (role_arn.into(), token_file.into());
-        let settings = Some(Settings { role_arn, token_file, session_name: None });
+        let settings = Some(Settings { role_arn, token_file, session_name: None, duration: None });
         WebIdentityProvider { settings, ..WebIdentityProvider::new(ports) }
     }
 
@@ -155,6 +157,24 @@ impl WebIdentityProvider {
     pub fn with_session_name(self, name: impl Into<String>) -> WebIdentityProvider {
         let named = |settings| Settings { session_name: Some(name.into()), ..settings };
         WebIdentityProvider { settings: self.settings.map(named), ..self }
+    }
+
+    /// The same provider with credentials that are to live this long, if the environment is not asked: whole
+    /// seconds, from 15 minutes to 12 hours.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use countersign::providers::{Ports, WebIdentityProvider};
+    ///
+    /// let role = "arn:aws:iam::123456789012:role/pod";
+    /// let provider = WebIdentityProvider::of_file(&Ports::system(), role, "/var/run/secrets/token")
+    ///     .with_duration(Duration::from_secs(15 * 60));
+    /// # let _ = provider;
+    /// ```
+    #[must_use]
+    pub fn with_duration(self, duration: Duration) -> WebIdentityProvider {
+        let lasting = |settings| Settings { duration: Some(duration), ..settings };
+        WebIdentityProvider { settings: self.settings.map(lasting), ..self }
     }
 
     /// The same provider with another client of STS.
@@ -177,7 +197,8 @@ impl WebIdentityProvider {
             ProviderError::new(WEB_IDENTITY, ProviderErrorKind::InvalidConfiguration, message)
         })?;
         let session_name = text("AWS_ROLE_SESSION_NAME")?;
-        Ok(Some(Settings { role_arn, token_file: token_file.into(), session_name }))
+        let token_file = token_file.into();
+        Ok(Some(Settings { role_arn, token_file, session_name, duration: None }))
     }
 
     fn token(&self, path: &Path) -> Result<Zeroizing<String>, ProviderError> {
@@ -208,6 +229,9 @@ impl ProvideCredentials for WebIdentityProvider {
             let mut request = AssumeRoleWithWebIdentity::new(settings.role_arn, &**token);
             if let Some(name) = settings.session_name {
                 request = request.with_session_name(name);
+            }
+            if let Some(duration) = settings.duration {
+                request = request.with_duration(duration);
             }
             self.sts.assume_role_with_web_identity(&request).await.map(Some)
         })
