@@ -318,7 +318,7 @@ fn a_failed_refresh_warns_without_telling_secrets() {
         world.source.say(Err(failed().with_source(cause)));
         assert_eq!(world.id(), "AKID");
     });
-    let lines = log.0.lock().unwrap().join("\n");
+    let lines = log.lines().join("\n");
     let warning = "WARN Credential refresh failed: test: no answer: connection refused. The SDK will \
                    continue using cached credentials. A refresh of these credentials will be \
                    attempted again after 420 seconds.";
@@ -903,7 +903,13 @@ impl Clock for Time {
 
 /// What was logged, a line for each event.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<String>>>);
+pub(super) struct Log(Arc<Mutex<Vec<String>>>);
+
+impl Log {
+    pub(super) fn lines(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+}
 
 impl tracing::Subscriber for Log {
     fn enabled(&self, _: &Metadata<'_>) -> bool {

@@ -22,7 +22,10 @@ use countersign::{
 use proptest::{collection, prelude::*};
 use serde_json::Value;
 
-use super::world::chain_of;
+use super::{
+    cached::Log,
+    world::{Disk, chain_of},
+};
 use crate::support::external_data;
 
 // The environment.
@@ -309,6 +312,31 @@ fn a_missing_default_file_is_empty_and_a_missing_named_one_is_warned_of() {
     assert_eq!(warning.path(), Path::new("/nowhere"));
     let text = warning.to_string();
     assert!(text.contains("AWS_SHARED_CREDENTIALS_FILE"), "{text}");
+}
+
+#[test]
+fn a_file_that_does_not_count_is_a_warning_in_the_log() {
+    let [missing, locked, broken] = ["/missing", "/locked", "/broken"];
+    let disk = Disk::default();
+    disk.put(broken, b"[default]\xff");
+    for (file, expected) in [
+        (missing, "there is no such file, though AWS_CONFIG_FILE names it"),
+        (broken, "it is not valid UTF-8"),
+        (locked, "permission denied"),
+    ] {
+        disk.is_locked(file == locked);
+        let ports = Home::default().env("AWS_CONFIG_FILE", file).ports().with_files(disk.clone());
+        let log = Log::default();
+        tracing::subscriber::with_default(log.clone(), || profile(&ports).unwrap());
+        let warning = log.lines().into_iter().find(|line| line.contains(file)).unwrap();
+        assert!(warning.starts_with("WARN"), "{warning}");
+        assert!(warning.contains(expected), "{warning}");
+    }
+    let log = Log::default();
+    let home = Home::default().config("[typo work]\n");
+    tracing::subscriber::with_default(log.clone(), || profile(&home.ports()).unwrap());
+    let lines = log.lines().join("\n");
+    assert!(lines.contains("DEBUG") && !lines.contains("WARN"), "{lines}");
 }
 
 #[test]

@@ -43,7 +43,8 @@ pub use set::{ProfileSet, Section, Warning};
 /// region that the environment names, else in that of the role's profile, and at the endpoint that the
 /// selected profile [configures](super::Endpoints).
 ///
-/// The files are read anew each time.
+/// The files are read anew each time. One that the environment names and that is missing, and any that cannot
+/// be read or is not UTF-8, counts as empty, which is logged as a warning.
 ///
 /// ```
 /// use std::{collections::HashMap, path::PathBuf};
@@ -174,7 +175,11 @@ impl ProfileProvider {
         let name = self.selected()?;
         let profiles = self.load()?;
         for warning in profiles.warnings() {
-            tracing::debug!(%warning, "a part of the shared files does not count");
+            // Somebody meant the whole file; of its parts some may be for other programs.
+            match warning.line() {
+                None => tracing::warn!(%warning, "a shared file does not count"),
+                Some(_) => tracing::debug!(%warning, "a part of the shared files does not count"),
+            }
         }
         if profiles.profile(&name).is_none() {
             return if name == DEFAULT { Ok(None) } else { Err(self.missing(&name, &profiles)) };
