@@ -15,7 +15,7 @@ use crate::{Credentials, Timestamp};
 /// A JSON object with credentials, or with the reason why there are none.
 ///
 /// The case of its names does not count, unknown ones are passed over, and `null` is as good as nothing.
-/// What is secret is wiped.
+/// An account may be a number. What is secret is wiped.
 #[derive(Default)]
 pub(super) struct Document {
     version: Option<String>,
@@ -94,9 +94,8 @@ impl Document {
         Ok(credentials)
     }
 
-    fn field(&mut self, name: &str) -> Option<&mut Field> {
-        let is = |known: &&str| name.eq_ignore_ascii_case(known);
-        Some(match NAMES.iter().find(|(names, _)| names.iter().any(is))?.1 {
+    fn field(&mut self, name: Name) -> &mut Field {
+        match name {
             Name::AccessKeyId => &mut self.access_key_id,
             Name::AccountId => &mut self.account_id,
             Name::Code => &mut self.code,
@@ -104,7 +103,7 @@ impl Document {
             Name::Message => &mut self.message,
             Name::SecretAccessKey => &mut self.secret_access_key,
             Name::Token => &mut self.token,
-        })
+        }
     }
 }
 
@@ -141,24 +140,35 @@ impl<'de> Visitor<'de> for Object {
                 document.version = Some(shown(version.get().as_bytes(), 16));
                 continue;
             }
-            let Some(field) = document.field(&name) else {
+            let Some(name) = Name::of(&name) else {
                 members.next_value::<IgnoredAny>()?;
                 continue;
             };
-            let value = match members.next_value::<&RawValue>()?.get() {
-                "null" => None,
-                value => Some(json::text(value).ok_or_else(|| A::Error::custom("no text"))?),
+            let (value, field) = (members.next_value::<&RawValue>()?.get(), document.field(name));
+            // Words about a failure may be told twice, one time for people and one for programs.
+            let is_told = field.is_some() && matches!(name, Name::Code | Name::Message);
+            if value == "null" || is_told {
+                continue;
+            }
+            let value = match name {
+                Name::AccountId => account(value).or_else(|| json::text(value)),
+                _ => json::text(value),
             };
+            let value = value.ok_or_else(|| A::Error::custom("no text"))?;
             // The same under two names is how some agents please all.
-            if field.is_some() && value.is_some() && *field != value {
+            if field.as_ref().is_some_and(|before| *before != value) {
                 return Err(A::Error::custom("a member is there twice"));
             }
-            if value.is_some() {
-                *field = value;
-            }
+            *field = Some(value);
         }
         Ok(document)
     }
+}
+
+/// An account that is written as a number, which has no zeros in front: accounts have twelve digits.
+fn account(json: &str) -> Option<Zeroizing<String>> {
+    let is_whole = json.bytes().all(|byte| byte.is_ascii_digit());
+    is_whole.then(|| Zeroizing::new(format!("{json:0>12}")))
 }
 
 /// What is wrong with a document. Never quotes it.
@@ -204,6 +214,13 @@ enum Name {
     Message,
     SecretAccessKey,
     Token,
+}
+
+impl Name {
+    fn of(text: &str) -> Option<Name> {
+        let is = |known: &&str| text.eq_ignore_ascii_case(known);
+        Some(NAMES.iter().find(|(names, _)| names.iter().any(is))?.1)
+    }
 }
 
 const NAMES: [(&[&str], Name); 7] = [

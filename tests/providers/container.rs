@@ -251,6 +251,11 @@ fn what_an_agent_refuses_is_final() {
     for (status, body, part) in [
         (400, long.as_str(), start),
         (403, r#"{"Code": "Denied", "Message": "not you"}"#, "[Denied]: not you"),
+        (
+            403,
+            r#"{"code": "Denied", "Code": 7, "message": "not you", "MESSAGE": "nobody"}"#,
+            "[Denied]: not you",
+        ),
         (404, "hush", "status 404"),
         (429, "hush", "status 429"),
         (301, "hush", "status 301"),

@@ -52,6 +52,29 @@ fn the_account_of_the_profile_fills_in_for_one_that_is_missing() {
 }
 
 #[test]
+fn an_account_may_be_a_number_whose_first_zeros_are_lost() {
+    for (account, expected) in [
+        ("123456789012", Some("123456789012")),
+        ("23456789012", Some("023456789012")),
+        ("7", Some("000000000007")),
+        ("\"7\"", Some("7")),
+        ("7, \"ACCOUNTID\": \"000000000007\"", Some("000000000007")),
+        ("null", None),
+    ] {
+        let json = format!(
+            r#"{{"Version": 1, "AccessKeyId": "A", "SecretAccessKey": "s", "AccountId": {account}}}"#
+        );
+        assert_eq!(print(&json).unwrap().account_id(), expected, "{account}");
+    }
+    for account in ["-7", "7.0", "1e11", "[7]", "true", "7, \"ACCOUNTID\": 8"] {
+        let json = format!(
+            r#"{{"Version": 1, "AccessKeyId": "A", "SecretAccessKey": "s", "AccountId": {account}}}"#
+        );
+        assert!(print(&json).is_err(), "{account}");
+    }
+}
+
+#[test]
 fn what_is_printed_wrongly_is_refused_and_not_shown() {
     let parse = "Error retrieving credentials from external process, could not parse response: ";
     let no_json = format!("{parse}invalid JSON in response");
