@@ -17,7 +17,7 @@ use countersign::{
     providers::{ProvideCredentials, Skew},
     verify::Dialect,
 };
-use http::{HeaderMap, request::Parts};
+use http::{HeaderMap, HeaderName, request::Parts};
 
 use crate::{
     Authority, ConfigError, Outside, RouteConfig, SignedHeaders,
@@ -263,7 +263,7 @@ pub(crate) struct LookOut {
 
 impl LookOut {
     pub(crate) fn headers(&mut self, headers: &HeaderMap) {
-        if let Some(value) = headers.get("x-amzn-errortype") {
+        if let Some(value) = headers.get(ERROR_TYPE) {
             let code = value.as_bytes().split(|byte| *byte == b':').next().unwrap_or_default();
             self.tell_if(is_expired(code));
         }
@@ -279,8 +279,7 @@ impl LookOut {
             let Some(at) = find(&self.seen, opening) else { return false };
             let behind = &self.seen[at + opening.len()..];
             let end = behind.iter().position(|byte| byte == closing);
-            let code = end.map_or(&b""[..], |end| &behind[..end]);
-            is_expired(code) || opening == b"<Code>" && code == b"InvalidToken"
+            is_expired(end.map_or(&b""[..], |end| &behind[..end]))
         });
         self.tell_if(is_expired);
     }
@@ -330,13 +329,19 @@ fn find(text: &[u8], part: &[u8]) -> Option<usize> {
 /// Whether a code, perhaps behind its name space, says that other credentials would do.
 fn is_expired(code: &[u8]) -> bool {
     let code = code.rsplit(|byte| *byte == b'#').next().unwrap_or_default();
-    matches!(code, b"ExpiredToken" | b"ExpiredTokenException" | b"TokenRefreshRequired")
+    matches!(
+        code,
+        b"ExpiredToken" | b"ExpiredTokenException" | b"InvalidToken" | b"TokenRefreshRequired"
+    )
 }
 
 /// What stands before and behind the code of an error. Elsewhere in it a client's own words may stand,
 /// with these signs escaped.
 const CODES: [(&[u8], u8); 3] =
     [(b"<Code>", b'<'), (b"\"__type\":\"", b'"'), (b"\"code\":\"", b'"')];
+
+/// Where some services repeat the code, with the service's name space before it or a URL behind.
+const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 
 /// As long as the errors of services are.
 const MOST_SEEN: usize = 8 << 10;
@@ -368,6 +373,8 @@ mod tests {
             (&["<Error><Code>Expired", "Token</Code>", "<Code>ExpiredToken</Code>"][..], 1),
             (&["{\"__type\":\"com.amazon#ExpiredTokenException\"}"], 1),
             (&["<Error><Code>InvalidToken</Code>"], 1),
+            (&["{\"__type\":\"com.amazon#InvalidToken\"}"], 1),
+            (&["{\"message\":\"no\",\"code\":\"InvalidToken\"}"], 1),
             // What a client asked for is no code.
             (
                 &["<Error><Code>AccessDenied</Code><Message>no access to b/ExpiredToken</Message>"],
@@ -376,11 +383,7 @@ mod tests {
             (&["{\"__type\":\"AccessDenied\",\"message\":\"ExpiredToken\"}"], 0),
         ] {
             let told = Arc::new(Told::default());
-            let mut look_out = LookOut {
-                provider: told.clone(),
-                access_key_id: "AKID".to_owned(),
-                seen: Vec::new(),
-            };
+            let mut look_out = look_out(&told);
             for piece in pieces {
                 look_out.piece(piece.as_bytes());
             }
@@ -388,5 +391,25 @@ mod tests {
             assert_eq!(told.len(), expected, "{pieces:?}");
             assert!(told.iter().all(|id| id == "AKID"));
         }
+    }
+
+    #[test]
+    fn a_header_tells_of_a_token_that_is_no_longer_good() {
+        for (code, expected) in [
+            ("ExpiredToken", 1),
+            ("InvalidToken:http://internal.amazon.com/coral/", 1),
+            ("com.amazon#ExpiredTokenException", 1),
+            ("AccessDenied", 0),
+        ] {
+            let told = Arc::new(Told::default());
+            let value = code.parse().expect("a code is a header's value");
+            look_out(&told).headers(&HeaderMap::from_iter([(ERROR_TYPE, value)]));
+            assert_eq!(told.0.lock().expect("nobody panics here").len(), expected, "{code}");
+        }
+    }
+
+    fn look_out(told: &Arc<Told>) -> LookOut {
+        let provider = told.clone();
+        LookOut { provider, access_key_id: "AKID".to_owned(), seen: Vec::new() }
     }
 }
