@@ -50,15 +50,15 @@ impl RegionChain {
     /// The standard chain with the profile that this provider selects, of the files that it reads.
     pub(super) fn of_profile(ports: &Ports, profile: ProfileProvider) -> RegionChain {
         let instance = InstanceProvider::of_profile(ports, profile.clone());
+        let instance = instance.with_memory(profile.memory_of_instance());
         RegionChain { ports: ports.clone(), region: None, profile, instance }
     }
 
     /// The same places with the profile named here instead of `AWS_PROFILE`.
     #[must_use]
     pub fn with_profile(self, name: impl Into<String>) -> RegionChain {
-        let profile = self.profile.with_name(name);
-        let instance = InstanceProvider::of_profile(&self.ports, profile.clone());
-        RegionChain { profile, instance, ..self }
+        let RegionChain { ports, region, profile, .. } = self;
+        RegionChain { region, ..RegionChain::of_profile(&ports, profile.with_name(name)) }
     }
 
     /// The same places with a region that goes before all others.

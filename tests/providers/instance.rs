@@ -598,18 +598,12 @@ fn a_service_that_cannot_tell_the_region_stops_nobody() {
 
 #[test]
 fn a_role_says_that_the_service_fails_to_tell_the_region() {
-    let config = "[default]\nrole_arn = arn:aws:iam::123456789012:role/audit\nsource_profile = default\n\
-                  aws_access_key_id = AKID\naws_secret_access_key = hush\n";
-    let files = HashMap::from([(PathBuf::from("/home/cat/.aws/config"), config)]);
     let world = World::new(|request| match request.method() {
         &Method::PUT => token("TOKEN"),
         _ => answer(500, ""),
     });
-    let ports = world.ports(&[("HOME", "/home/cat")]).with_files(files);
-    let ports = ports.with_platform(Platform::Unix);
-    let own = Credentials::new("AKID", "hush");
-    let role = AssumeRole::new("arn:aws:iam::123456789012:role/audit");
-    let of_code = AssumeRoleProvider::new(&ports, own, role);
+    let ports = with_role(&world);
+    let of_code = AssumeRoleProvider::new(&ports, own(), AssumeRole::new(ROLE));
     let of_profile = ProfileProvider::new(&ports);
     for provider in [&of_code as &dyn ProvideCredentials, &of_profile] {
         let error = run(provider.provide()).unwrap_err();
@@ -618,6 +612,45 @@ fn a_role_says_that_the_service_fails_to_tell_the_region() {
                         answered 500";
         assert!(chain_of(&error).contains(expected), "{}", chain_of(&error));
     }
+}
+
+#[test]
+fn a_role_asks_for_the_region_of_the_instance_once() {
+    let world = World::new(|request| match request.uri().host() {
+        Some("169.254.169.254") => healthy(request),
+        _ => answer(200, GRANTED),
+    });
+    let ports = with_role(&world);
+    let of_code = AssumeRoleProvider::new(&ports, own(), AssumeRole::new(ROLE));
+    let of_profile = ProfileProvider::new(&ports);
+    for provider in [&of_code as &dyn ProvideCredentials, &of_profile] {
+        for _ in 0..2 {
+            assert_eq!(run(provider.provide()).unwrap().unwrap().access_key_id(), "ASIAROLE");
+        }
+        let sts = "POST https://sts.eu-central-1.amazonaws.com/";
+        let asked = [
+            "PUT http://169.254.169.254/latest/api/token",
+            "GET http://169.254.169.254/latest/meta-data/placement/region",
+            sts,
+            sts,
+        ];
+        assert_eq!(world.servers.asked(), asked);
+        world.servers.take();
+    }
+}
+
+/// The world with a profile that is a role by its own keys, and names no region.
+fn with_role(world: &World) -> Ports {
+    let config = format!(
+        "[default]\nrole_arn = {ROLE}\nsource_profile = default\n\
+         aws_access_key_id = AKID\naws_secret_access_key = hush\n"
+    );
+    let files = HashMap::from([(PathBuf::from("/home/cat/.aws/config"), config)]);
+    world.ports(&[("HOME", "/home/cat")]).with_files(files).with_platform(Platform::Unix)
+}
+
+fn own() -> Credentials {
+    Credentials::new("AKID", "hush")
 }
 
 /// A metadata service, and a clock.
@@ -682,3 +715,8 @@ const CREDENTIALS: &str = r#"{"Code": "Success", "LastUpdated": "2029-01-01T00:0
     "Type": "AWS-HMAC", "AccessKeyId": "ASIAINSTANCE", "SecretAccessKey": "hush",
     "Token": "whisper", "Expiration": "2030-01-01T00:00:00Z", "AccountId": "123456789012",
     "More": {"Version": [1, 2]}}"#;
+const ROLE: &str = "arn:aws:iam::123456789012:role/audit";
+const GRANTED: &str = "<AssumeRoleResponse><AssumeRoleResult><Credentials>\
+    <AccessKeyId>ASIAROLE</AccessKeyId><SecretAccessKey>hush</SecretAccessKey>\
+    <SessionToken>whisper</SessionToken><Expiration>2029-01-01T01:00:00Z</Expiration>\
+    </Credentials></AssumeRoleResult></AssumeRoleResponse>";

@@ -24,8 +24,8 @@ pub use settings::EndpointMode;
 ///
 /// Version 2 alone is spoken: a token first, and nothing without it. Where nobody answers, or the instance
 /// has no role, the answer is `Ok(None)`: this is then no place for such credentials. Off EC2 that takes
-/// two seconds at most. Its token and its role are remembered by all clones; the credentials are not, and
-/// an answer that has already expired is given out as it is: [`Cached`](super::Cached) knows what to do.
+/// two seconds at most. Its token, its role and its region are remembered by all clones; the credentials are
+/// not, and an answer that has already expired is given out as it is: [`Cached`](super::Cached) knows what to do.
 ///
 /// | Variable | In the selected profile | |
 /// |---|---|---|
@@ -64,7 +64,7 @@ pub struct InstanceProvider {
 
 /// What was learned of the service.
 #[derive(Default)]
-struct Memory {
+pub(super) struct Memory {
     token: Mutex<Option<Token>>,
     learned: Mutex<Learned>,
 }
@@ -77,6 +77,15 @@ struct Learned {
     role: Option<String>,
     /// Why there was nothing.
     absence: Option<String>,
+    /// An endpoint, and the region that the service there said.
+    region: Option<(String, String)>,
+}
+
+impl fmt::Debug for Memory {
+    /// Without what it holds: a token is in it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Memory")
+    }
 }
 
 impl InstanceProvider {
@@ -89,6 +98,11 @@ impl InstanceProvider {
     pub(super) fn of_profile(ports: &Ports, profile: ProfileProvider) -> InstanceProvider {
         let ports = ports.clone();
         InstanceProvider::from(Given { ports, profile, endpoint: None, mode: None, role: None })
+    }
+
+    /// The same provider with what others learned of the service, and learn from now on.
+    pub(super) fn with_memory(self, memory: Arc<Memory>) -> InstanceProvider {
+        InstanceProvider { memory, ..self }
     }
 
     /// The same provider for a service at this URL, whatever anybody else says.
@@ -126,7 +140,7 @@ impl InstanceProvider {
     }
 
     /// The region that the instance is in; `Ok(None)` if nobody answers, the service does not say, or it
-    /// may not be asked.
+    /// may not be asked. One that was said once is remembered: an instance stays where it is.
     ///
     /// # Errors
     /// Settings that are wrong, and a service that answers otherwise.
@@ -136,13 +150,22 @@ impl InstanceProvider {
                 return Ok(None);
             }
             let settings = self.given.settle()?;
+            if let Some((endpoint, region)) = &self.learned().region
+                && *endpoint == settings.endpoint
+            {
+                return Ok(Some(region.clone()));
+            }
             let region = match self.client(&settings).get(REGION_PATH).await {
                 Ok(Some(region)) => region,
                 Ok(None) | Err(Trouble::Silence(_)) => return Ok(None),
                 Err(Trouble::Broken(error)) => return Err(error),
             };
             match str::from_utf8(region.trim_ascii()).ok().filter(|text| is_region(text)) {
-                Some(region) => Ok(Some(region.to_owned())),
+                Some(region) => {
+                    let region = region.to_owned();
+                    self.learned().region = Some((settings.endpoint, region.clone()));
+                    Ok(Some(region))
+                }
                 None => {
                     let length = region.len();
                     Err(failed(format!("the metadata service's region is none, {length} bytes")))

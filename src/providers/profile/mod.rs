@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{
     BoxFuture, Endpoints, MfaPrompt, Ports, ProvideCredentials, ProviderError, ProviderErrorKind,
+    instance::Memory,
 };
 use crate::Credentials;
 
@@ -80,6 +81,8 @@ pub struct ProfileProvider {
     mfa: Option<MfaPrompt>,
     /// Where the chain began the last time, and the provider of that.
     kept: Arc<Mutex<Option<Box<Kept>>>>,
+    /// What was learned of the instance when its region was needed.
+    of_instance: Arc<Memory>,
 }
 
 /// A provider that may remember something, and what it was made of.
@@ -100,13 +103,14 @@ impl ProfileProvider {
             files: None,
             mfa: None,
             kept: Arc::default(),
+            of_instance: Arc::default(),
         }
     }
 
     /// The same provider for the profile named here, whatever `AWS_PROFILE` says.
     #[must_use]
     pub fn with_name(self, name: impl Into<String>) -> ProfileProvider {
-        ProfileProvider { name: Some(name.into()), kept: Arc::default(), ..self }
+        ProfileProvider { name: Some(name.into()), ..self.without_memories() }
     }
 
     /// The same provider over these files, whatever the environment says.
@@ -121,7 +125,7 @@ impl ProfileProvider {
     /// ```
     #[must_use]
     pub fn with_files(self, files: ProfileFiles) -> ProfileProvider {
-        ProfileProvider { files: Some(files), kept: Arc::default(), ..self }
+        ProfileProvider { files: Some(files), ..self.without_memories() }
     }
 
     /// The same provider with somebody to ask for the codes of devices (`mfa_serial`).
@@ -208,6 +212,16 @@ impl ProfileProvider {
         };
         let message = format!("The config profile ({shown}) could not be found in {places}{by}");
         ProviderError::new(NAME, ProviderErrorKind::MissingProfile, message)
+    }
+
+    /// The same for other settings, which may mean other services.
+    fn without_memories(self) -> ProfileProvider {
+        ProfileProvider { kept: Arc::default(), of_instance: Arc::default(), ..self }
+    }
+
+    /// What is known of the instance, for whoever asks it for its region by this provider's settings.
+    pub(super) fn memory_of_instance(&self) -> Arc<Memory> {
+        self.of_instance.clone()
     }
 
     fn kept(&self) -> MutexGuard<'_, Option<Box<Kept>>> {
