@@ -34,9 +34,16 @@ mod signed;
 mod token;
 mod verify;
 
-use std::{env, ffi::OsString, process::ExitCode};
+use std::{
+    env,
+    ffi::OsString,
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::failure::Failure;
 
 /// Signs AWS requests (Signature Version 4) for curl and for anything else that speaks HTTP.
 #[derive(Parser)]
@@ -101,39 +108,47 @@ Exit codes: 0 done, 1 the answer is no, 2 bad input, 3 no credentials, 4 network
 fn main() -> ExitCode {
     let args: Vec<OsString> = env::args_os().collect();
     let usage = if curl::is_meant(&args) { curl::FAILED } else { 2 };
-    let cli = match Cli::try_parse_from(curl::arrange(args)) {
-        Ok(cli) => cli,
-        Err(error) => {
-            // Help goes to standard output and is no failure.
+    let result = match Cli::try_parse_from(curl::arrange(args)) {
+        Ok(cli) => cli.command.run(),
+        Err(error) if error.use_stderr() => {
             let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { usage } else { 0 });
+            return ExitCode::from(usage);
         }
-    };
-    let result = match cli.command {
-        Command::Curl(command) => command.run(),
-        Command::Sign(command) => command.run(),
-        Command::Presign(command) => command.run(),
-        Command::PostPolicy(command) => command.run(),
-        Command::Token(command) => command.run(),
-        Command::Verify(command) => command.run(),
-        Command::Listen(command) => command.run(),
-        Command::Proxy(command) => command.run(),
-        Command::Explain(command) => command.run(),
-        Command::Credentials(command) => command.run(),
-        Command::Endpoint(command) => command.run(),
-        Command::Demo(command) => command.run(),
-        Command::Completions { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "countersign", &mut script);
-            printed::print(script)
-        }
-        Command::Man(command) => command.run(Cli::command()),
+        // Help goes to standard output and is no failure.
+        Err(help) => printed::written(help.print().and_then(|()| io::stdout().flush()))
+            .map_err(|failure| failure.with_code(usage)),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            anstream::eprintln!("countersign: {failure}");
+            printed::tell(&failure);
             ExitCode::from(failure.code)
         }
     }
 }
+
+impl Command {
+    fn run(self) -> Result<(), Failure> {
+        match self {
+            Command::Curl(command) => command.run(),
+            Command::Sign(command) => command.run(),
+            Command::Presign(command) => command.run(),
+            Command::PostPolicy(command) => command.run(),
+            Command::Token(command) => command.run(),
+            Command::Verify(command) => command.run(),
+            Command::Listen(command) => command.run(),
+            Command::Proxy(command) => command.run(),
+            Command::Explain(command) => command.run(),
+            Command::Credentials(command) => command.run(),
+            Command::Endpoint(command) => command.run(),
+            Command::Demo(command) => command.run(),
+            Command::Completions { shell } => {
+                let mut script = Vec::new();
+                clap_complete::generate(shell, &mut Cli::command(), "countersign", &mut script);
+                printed::print(script)
+            }
+            Command::Man(command) => command.run(Cli::command()),
+        }
+    }
+}
+

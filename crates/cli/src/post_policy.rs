@@ -21,7 +21,7 @@ use crate::{
     host::Target,
     options::{Ambient, Given, SigningOptions},
     presign::{Expires, time_text},
-    printed::print,
+    printed::{print, tell},
     sign::STDIN_TWICE,
 };
 
@@ -134,12 +134,12 @@ impl PostPolicyCommand {
         let url = self.url(&policy, &signer);
         let form = signer.post(&url, &policy, &ambient.credentials()?, options.at())?;
         if let Some(at) = form.life().cut_short_at() {
-            anstream::eprintln!(
-                "countersign: note: the credentials expire at {}, and the form with them, before the {} \
+            tell(format_args!(
+                "note: the credentials expire at {}, and the form with them, before the {} \
                  that was asked for",
                 time_text(at),
                 time_text(form.life().expires_at()),
-            );
+            ));
         }
         if self.html {
             return print(html(&form));
@@ -149,10 +149,10 @@ impl PostPolicyCommand {
                 "" => String::new(),
                 prefix => format!(" that begins with `{}`", prefix.escape_debug()),
             };
-            anstream::eprintln!(
-                "countersign: note: the form needs a field `{}`{beginning}, which whoever uploads fills in",
+            tell(format_args!(
+                "note: the form needs a field `{}`{beginning}, which whoever uploads fills in",
                 name.escape_debug(),
-            );
+            ));
         }
         let fields = form.fields().map(|(name, value)| (name.to_owned(), value.into()));
         let fields: Map<String, Value> = fields.collect();

@@ -13,7 +13,7 @@ use crate::{
     failure::Failure,
     options::SigningOptions,
     presign_many,
-    printed::print,
+    printed::{print, tell},
     raw_http::RawRequest,
     sign::{RequestArgs, STDIN_TWICE},
     signed::Signature,
@@ -64,7 +64,7 @@ impl PresignCommand {
                 Ok((Signature::from(signed), signed.life()))
             })?;
         if let Some(note) = note_of(life) {
-            anstream::eprintln!("{note}");
+            tell(note);
         }
         let mut url = signature.url(&request);
         url.push(b'\n');
@@ -76,7 +76,7 @@ impl PresignCommand {
 pub(crate) fn note_of(life: Life) -> Option<String> {
     life.cut_short_at().map(|at| {
         format!(
-            "countersign: note: the credentials expire at {}, and the URL with them, before the {} \
+            "note: the credentials expire at {}, and the URL with them, before the {} \
              that was asked for",
             time_text(at),
             time_text(life.expires_at()),

@@ -16,7 +16,7 @@ use crate::{
     lines::{Line, read_line},
     options::{Ambient, Given, Names, Signing, SigningOptions},
     presign::note_of,
-    printed::written,
+    printed::{self, written},
     request::Request,
     signed::Signature,
 };
@@ -169,7 +169,7 @@ impl Lines<'_> {
     fn note(&mut self, life: Life) {
         if let Some(note) = note_of(life).filter(|_| !self.noted) {
             self.noted = true;
-            anstream::eprintln!("{note}");
+            printed::tell(note);
         }
     }
 }
@@ -191,7 +191,7 @@ fn open(path: &Path) -> Result<(Box<dyn Read>, Option<ProgressBar>), Failure> {
 
 /// Says what is wrong with a line, and leaves the bar whole.
 fn tell(bar: Option<&ProgressBar>, failure: &Failure) {
-    let tell = || anstream::eprintln!("countersign: {failure}");
+    let tell = || printed::tell(failure);
     match bar {
         Some(bar) => bar.suspend(tell),
         None => tell(),

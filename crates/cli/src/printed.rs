@@ -1,6 +1,9 @@
-//! What is printed on standard output.
+//! What is printed on standard output, and said on standard error.
 
-use std::io::{self, Write};
+use std::{
+    fmt,
+    io::{self, Write},
+};
 
 use serde::Serialize;
 use zeroize::Zeroizing;
@@ -11,6 +14,18 @@ use crate::failure::Failure;
 pub(crate) fn print(text: impl AsRef<[u8]>) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     written(out.write_all(text.as_ref()).and_then(|()| out.flush()))
+}
+
+/// Writes a line to standard output, without its colours where none belong.
+pub(crate) fn print_line(line: impl fmt::Display) -> Result<(), Failure> {
+    let mut out = anstream::stdout().lock();
+    written(writeln!(out, "{line}").and_then(|()| out.flush()))
+}
+
+/// Says on standard error what is no failure, or is one that does not end the program. Where that cannot
+/// be written, there is nobody to tell.
+pub(crate) fn tell(text: impl fmt::Display) {
+    let _ = writeln!(anstream::stderr().lock(), "countersign: {text}");
 }
 
 /// A value as JSON on lines of its own, in a buffer that is wiped: what it holds is as good as credentials.

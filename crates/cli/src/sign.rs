@@ -15,7 +15,7 @@ use crate::{
     failure::Failure,
     jsonl,
     options::SigningOptions,
-    printed::print,
+    printed::{print, tell},
     raw_http::{self, RawRequest},
     request::Request,
     signed::Signature,
@@ -97,11 +97,11 @@ impl Sign {
         let signature =
             raw.request.sign(&self.signing, &signing, |signed| Ok(Signature::from(signed)))?;
         if signature.changes_url() && matches!(self.output, Output::CurlConfig | Output::Headers) {
-            anstream::eprintln!(
-                "countersign: note: an earlier signature was taken out of the query; send the request \
+            tell(format_args!(
+                "note: an earlier signature was taken out of the query; send the request \
                  to {}",
                 signature.url(&raw.request).escape_ascii()
-            );
+            ));
         }
         match self.output {
             Output::CurlConfig => print(curl_config(&signature)),

@@ -25,7 +25,7 @@ use crate::{
     jsonl,
     keys::{Derived, KeyOfClaim, Keys},
     options::{Ambient, RuleSwitch, SigningOptions},
-    printed::print,
+    printed::{print, print_line},
     raw_http::RawRequest,
     sign::{RequestArgs, STDIN_TWICE},
 };
@@ -143,7 +143,7 @@ impl VerifyCommand {
                 }));
                 print(format!("{:#}\n", Value::Object(object)))?;
             }
-            Output::Text => outcome.show(diagnosis.as_ref()),
+            Output::Text => outcome.show(diagnosis.as_ref())?,
         }
         match outcome {
             Outcome::Accepted(_) => Ok(()),
@@ -384,15 +384,15 @@ impl Outcome {
         fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
-    fn show(&self, diagnosis: Option<&Diagnosis>) {
+    fn show(&self, diagnosis: Option<&Diagnosis>) -> Result<(), Failure> {
         let Outcome::Accepted(accepted) = self else {
             if let Some(diagnosis) = diagnosis.filter(|diagnosis| !diagnosis.is_right()) {
-                show_diagnosis(diagnosis);
+                show_diagnosis(diagnosis)?;
             }
-            return;
+            return Ok(());
         };
         let good = Style::new().bold().fg_color(Some(AnsiColor::Green.into()));
-        anstream::println!("{good}accepted{good:#}");
+        print_line(format_args!("{good}accepted{good:#}"))?;
         let payload = match accepted.lacks_body {
             true => format!("{}; no body was given, so none was verified", accepted.payload),
             false => accepted.payload.to_owned(),
@@ -403,22 +403,23 @@ impl Outcome {
             ("signed headers", &accepted.signed_headers),
             ("payload", &payload),
         ] {
-            anstream::println!("  {label:<14}  {value}");
+            print_line(format_args!("  {label:<14}  {value}"))?;
         }
         if let Some(region_set) = &accepted.region_set {
-            anstream::println!("  {:<14}  {}", "regions", printable(region_set));
+            print_line(format_args!("  {:<14}  {}", "regions", printable(region_set)))?;
         }
         if let Some(at) = &accepted.expires_at {
-            anstream::println!("  {:<14}  {at}", "expires at");
+            print_line(format_args!("  {:<14}  {at}", "expires at"))?;
         }
+        Ok(())
     }
 }
 
 /// The cause in a sentence, and the lines in which the two sides differ.
-fn show_diagnosis(diagnosis: &Diagnosis) {
+fn show_diagnosis(diagnosis: &Diagnosis) -> Result<(), Failure> {
     // A cause to a line.
     for line in diagnosis.to_string().lines() {
-        anstream::println!("{}", printable(line));
+        print_line(printable(line))?;
     }
     for difference in diagnosis.differences() {
         let sides = [("  client signed", difference.client()), ("  received", difference.server())];
@@ -427,9 +428,10 @@ fn show_diagnosis(diagnosis: &Diagnosis) {
             let mark = Style::new().bold().underline();
             let (before, differing, behind) =
                 (printable(before), printable(differing), printable(behind));
-            anstream::println!("{label:<16}  {before}{mark}{differing}{mark:#}{behind}");
+            print_line(format_args!("{label:<16}  {before}{mark}{differing}{mark:#}{behind}"))?;
         }
     }
+    Ok(())
 }
 
 /// What the signature says of the body, as JSON Lines call it.

@@ -129,6 +129,68 @@ fn the_demonstration_accepts_what_is_right_and_refuses_what_was_altered() {
     assert_eq!(said.matches("refused (403): SignatureDoesNotMatch").count(), 1, "{said}");
 }
 
+/// A device that takes nothing.
+#[cfg(target_os = "linux")]
+#[test]
+fn output_that_cannot_be_written_is_said_in_a_sentence() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let url = "https://sqs.eu-west-1.amazonaws.com/";
+    let signed = run(countersign(&["sign", url, "--output", "http"]), b"").stdout;
+    let right = file("right", &signed);
+    let wrong = String::from_utf8(signed).unwrap().replace("/eu-west-1/", "/eu-west-2/");
+    let wrong = file("wrong", wrong.as_bytes());
+    let settings =
+        "[[route]]\nupstream = \"http://127.0.0.1:1\"\nservice = \"s3\"\nregion = \"r\"\n";
+    let settings = file("proxy.toml", settings.as_bytes());
+    let ca = folder.path().join("ca");
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    for (args, code) in [
+        (&["sign", url][..], 2),
+        (&["verify", "--http", &right], 2),
+        (&["verify", "--http", &wrong], 2),
+        (&["proxy", "--config", &settings, "--check"], 2),
+        (&["proxy", "--config", &settings, "--listen", "0", "--log", "off"], 2),
+        (&["proxy", "ca", ca.to_str().unwrap()], 2),
+        (&["listen", "0", "--json"], 2),
+        (&["--help"], 2),
+        (&["--version"], 2),
+        (&["sign", "--help"], 2),
+        (&["curl", "--help"], 125),
+    ] {
+        let mut command = countersign(args);
+        let output = command.stdout(full()).stderr(std::process::Stdio::piped()).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {said}");
+        assert!(
+            said.starts_with("countersign: cannot write to standard output: "),
+            "{args:?}: {said}"
+        );
+        assert_eq!(said.lines().count(), 1, "{args:?}: {said}");
+    }
+    // Nor does it matter that nobody can be told.
+    let mut command = countersign(&["sign", "a/b", "--region", "r", "--service", "s"]);
+    assert_eq!(command.stderr(full()).status().unwrap().code(), Some(2));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    for args in [&["--help"][..], &["--version"]] {
+        let mut command = countersign(args);
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), &*said), (Some(0), ""), "{args:?}");
+    }
+}
+
 #[test]
 fn completions_and_manual_pages_are_made_for_every_command() {
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {

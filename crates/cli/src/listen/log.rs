@@ -7,6 +7,7 @@ use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::{record::Record, terminal};
+use crate::printed;
 
 /// Where records go.
 pub(super) struct Log {
@@ -29,9 +30,11 @@ impl Log {
         thread::spawn(move || {
             let mut out = out();
             while let Some((line, _room)) = waiting.blocking_recv() {
-                if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
-                    // Whoever read went away.
-                    process::exit(0);
+                // Nothing is verified that nobody could see.
+                let put = writeln!(out, "{line}").and_then(|()| out.flush());
+                if let Err(failure) = printed::written(put) {
+                    printed::tell(&failure);
+                    process::exit(failure.code.into());
                 }
             }
             let _ = done.send(());

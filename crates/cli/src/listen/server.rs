@@ -28,7 +28,7 @@ use super::{
     received::Received,
     record::Record,
 };
-use crate::{descriptors, failure::Failure, signals::Signals};
+use crate::{descriptors, failure::Failure, printed::tell, signals::Signals};
 
 /// What all connections share.
 pub(super) struct Shared {
@@ -86,7 +86,7 @@ impl Shared {
 
     /// Says on stderr what concerns no request.
     pub(super) fn note(&self, text: &str) {
-        anstream::eprintln!("countersign: {text}");
+        tell(text);
     }
 
     async fn tell(&self, record: &Record) {
@@ -129,10 +129,10 @@ pub(super) async fn run(
         .map_err(|error| Failure::network(format_args!("cannot wait for signals: {error}")))?;
     let (listener, bound) = bind(address).await?;
     if !address.is_loopback() {
-        anstream::eprintln!(
-            "countersign: warning: {bound} can be reached from other machines; whoever sends a request \
+        tell(format_args!(
+            "warning: {bound} can be reached from other machines; whoever sends a request \
              there learns whether its signature holds, and of one that does not what was verified"
-        );
+        ));
     }
     let page = match ui {
         Some(address) => Some(bind(address).await?),

@@ -10,7 +10,7 @@ use std::{
 use clap::Args;
 use countersign_proxy::NewCa;
 
-use crate::failure::Failure;
+use crate::{failure::Failure, printed::print_line};
 
 /// Make a certificate authority, by which the proxy speaks for services to clients that trust it
 ///
@@ -77,14 +77,13 @@ impl CaCommand {
             None => "*.amazonaws.com".to_owned(),
         };
         let (certificate, key) = (certificate.display(), key.display());
-        anstream::println!(
+        print_line(format_args!(
             "made {certificate}, for clients to trust, and {key}, for the proxy alone\n\
              holds for {} days and vouches for names below: {names}\n\n  \
              countersign proxy --allow '{host}' --connect-ca {certificate} --connect-ca-key {key}\n  \
              HTTPS_PROXY=http://127.0.0.1:8080 AWS_CA_BUNDLE={certificate} aws --no-sign-request s3 ls",
             self.days
-        );
-        Ok(())
+        ))
     }
 
     /// Writes a whole file or none; never over one that is there, unless that is wanted.

@@ -13,6 +13,8 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
+use crate::printed::tell;
+
 /// How much is said.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(super) enum Log {
@@ -86,7 +88,7 @@ impl Drop for Logging {
     fn drop(&mut self) {
         let lost = self.lost.dropped_lines();
         if lost > 0 {
-            anstream::eprintln!("countersign: {lost} lines of the log are lost: nobody took them");
+            tell(format_args!("{lost} lines of the log are lost: nobody took them"));
         }
     }
 }

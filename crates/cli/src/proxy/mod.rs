@@ -10,7 +10,8 @@ mod workers;
 mod world;
 
 use std::{
-    fs,
+    fmt, fs,
+    io::{self, Write},
     net::{Ipv4Addr, SocketAddr},
     num::NonZeroU32,
     path::PathBuf,
@@ -33,6 +34,7 @@ use self::{
 use crate::{
     descriptors,
     failure::Failure,
+    printed::{print_line, tell, written},
     signals::{Order, Orders, Signals},
 };
 
@@ -254,14 +256,12 @@ impl ProxyCommand {
                 })?;
             }
             for line in summary::lines(&config) {
-                anstream::println!("{line}");
+                print_line(line)?;
             }
-            anstream::println!("the settings can be used");
-            return Ok(());
+            return print_line("the settings can be used");
         }
         descriptors::raise_limit();
-        let no_start =
-            |error: std::io::Error| Failure::network(format_args!("cannot start: {error}"));
+        let no_start = |error: io::Error| Failure::network(format_args!("cannot start: {error}"));
         // Accepts connections, answers for health and renews credentials.
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
         let runtime = runtime.worker_threads(1).enable_all().build().map_err(no_start)?;
@@ -375,11 +375,11 @@ async fn serve(
     let of_files = config.listen.iter().filter(|it| matches!(it, ListenAddress::Unix(_)));
     let addresses = bound.addresses().into_iter().map(ListenAddress::from);
     for address in addresses.chain(of_files.cloned()) {
-        anstream::println!("listening on {}", summary::shown(&address, config.tls.is_some()));
+        announce(format_args!("listening on {}", summary::shown(&address, config.tls.is_some())))?;
         warn_if_open(&address, &config);
     }
     if let Some(address) = bound.admin_address() {
-        anstream::println!("health and metrics on http://{address}");
+        announce(format_args!("health and metrics on http://{address}"))?;
     }
     for refresher in world.refreshers() {
         tokio::spawn(refresher);
@@ -390,6 +390,15 @@ async fn serve(
     Ok(())
 }
 
+/// Says where the proxy listens. Whoever has read enough of that may go: the proxy serves others.
+fn announce(line: fmt::Arguments<'_>) -> Result<(), Failure> {
+    let mut out = anstream::stdout().lock();
+    match writeln!(out, "{line}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => written(result),
+    }
+}
+
 /// Says who could be signed for that should not.
 fn warn_if_open(address: &ListenAddress, config: &Config) {
     let has_authority = config.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
@@ -397,13 +406,13 @@ fn warn_if_open(address: &ListenAddress, config: &Config) {
         return;
     }
     match (&config.auth, &config.tls) {
-        (None, _) if config.insecure_listen => anstream::eprintln!(
-            "countersign: warning: {address} can be reached from other machines, and whoever reaches it is \
+        (None, _) if config.insecure_listen => tell(format_args!(
+            "warning: {address} can be reached from other machines, and whoever reaches it is \
              signed for"
-        ),
-        (Some(_), None) => anstream::eprintln!(
-            "countersign: warning: clients send their secrets to {address} without TLS"
-        ),
+        )),
+        (Some(_), None) => {
+            tell(format_args!("warning: clients send their secrets to {address} without TLS"));
+        }
         _ => {}
     }
 }

@@ -35,7 +35,7 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-use crate::http_client;
+use crate::{http_client, printed::tell};
 
 /// What makes spans of requests, if `OTEL_EXPORTER_OTLP_ENDPOINT` (or the one for traces) says where they go.
 pub(super) fn begin<S: Subscriber + for<'l> LookupSpan<'l>>() -> Option<(impl Layer<S>, Exporting)>
@@ -48,7 +48,7 @@ pub(super) fn begin<S: Subscriber + for<'l> LookupSpan<'l>>() -> Option<(impl La
     let exporter = match exporter {
         Ok(exporter) => exporter,
         Err(error) => {
-            anstream::eprintln!("countersign: warning: no spans are exported: {error}");
+            tell(format_args!("warning: no spans are exported: {error}"));
             return None;
         }
     };
@@ -105,7 +105,7 @@ pub(super) struct Exporting(SdkTracerProvider);
 impl Drop for Exporting {
     fn drop(&mut self) {
         if let Err(error) = self.0.shutdown() {
-            anstream::eprintln!("countersign: warning: the last spans are not exported: {error}");
+            tell(format_args!("warning: the last spans are not exported: {error}"));
         }
     }
 }

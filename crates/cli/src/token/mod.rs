@@ -11,7 +11,11 @@ mod url;
 use clap::{Args, Subcommand};
 use countersign::{Life, tokens::Token};
 
-use crate::{failure::Failure, presign::time_text, printed::print};
+use crate::{
+    failure::Failure,
+    presign::time_text,
+    printed::{print, tell},
+};
 
 /// Print a token that is a signature in disguise: a password, a bearer token or a URL
 ///
@@ -84,11 +88,11 @@ fn print_line(text: &str) -> Result<(), Failure> {
 /// Says so if the credentials end before the token.
 fn warn(life: Life) {
     if let Some(at) = life.cut_short_at() {
-        anstream::eprintln!(
-            "countersign: note: the credentials expire at {}, and the token with them, before the {} that \
+        tell(format_args!(
+            "note: the credentials expire at {}, and the token with them, before the {} that \
              it would hold until",
             time_text(at),
             time_text(life.expires_at()),
-        );
+        ));
     }
 }
