@@ -125,8 +125,28 @@ fn the_demonstration_accepts_what_is_right_and_refuses_what_was_altered() {
     let output = run(countersign(&["demo"]), b"");
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{said}");
-    assert_eq!(said.matches("accepted (200)").count(), 6, "{said}");
+    assert_eq!(said.matches("accepted (200)").count(), 11, "{said}");
     assert_eq!(said.matches("refused (403): SignatureDoesNotMatch").count(), 1, "{said}");
+}
+
+#[test]
+fn the_demonstration_has_a_proxy_sign_for_a_client_without_credentials() {
+    let output = run(countersign(&["demo"]), b"");
+    let said = String::from_utf8(output.stdout).unwrap();
+    let (_, proxied) = said.split_once("A signing proxy listens on ").unwrap();
+    for service in ["monitoring", "ec2", "sts", "s3"] {
+        let host = format!("http://{service}.eu-central-1.amazonaws.com/");
+        let scope = format!("/eu-central-1/{service}/aws4_request");
+        assert!(proxied.contains(&host) && proxied.contains(&scope), "{service}: {proxied}");
+    }
+    let none = "authorization   none";
+    assert_eq!(proxied.matches(none).count(), 6, "{proxied}");
+    assert_eq!(proxied.matches("accepted (200)").count(), 5, "{proxied}");
+    assert_eq!(
+        proxied.matches("refused (403): MissingAuthenticationToken").count(),
+        1,
+        "{proxied}"
+    );
 }
 
 /// A device that takes nothing.
@@ -156,6 +176,7 @@ fn output_that_cannot_be_written_is_said_in_a_sentence() {
         (&["proxy", "--config", &settings, "--check"], 2),
         (&["proxy", "--config", &settings, "--listen", "0", "--log", "off"], 2),
         (&["proxy", "ca", ca.to_str().unwrap()], 2),
+        (&["demo"], 2),
         (&["listen", "0", "--json"], 2),
         (&["--help"], 2),
         (&["--version"], 2),
@@ -180,7 +201,7 @@ fn output_that_cannot_be_written_is_said_in_a_sentence() {
 #[cfg(unix)]
 #[test]
 fn a_reader_that_goes_away_is_no_failure() {
-    for args in [&["--help"][..], &["--version"]] {
+    for args in [&["demo"][..], &["--help"]] {
         let mut command = countersign(args);
         command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
         let mut child = command.spawn().unwrap();

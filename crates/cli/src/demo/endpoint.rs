@@ -14,7 +14,7 @@ use countersign::{
     Credentials, Head, KeyCache, Payload, Scratch,
     verify::{Dialect, Error, Known, Verified, Verifier},
 };
-use http::{Request, Response, StatusCode, request::Parts};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, request::Parts};
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
@@ -64,21 +64,19 @@ struct Endpoint {
 impl Endpoint {
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let (parts, body) = request.into_parts();
-        let (status, answer) = match body.collect().await {
-            Err(_) => {
-                (400, "<Error><Message>the body ended before its length</Message></Error>".into())
-            }
-            Ok(body) => {
-                let body = body.to_bytes();
-                match self.verify(&parts, &body) {
-                    Ok(verified) => (200, self.serve(&parts, body, &verified)),
-                    Err(error) => (error.status(Dialect::General), refusal(&error).into()),
-                }
-            }
+        let Ok(body) = body.collect().await else {
+            let why = "<Error><Message>the body ended before its length</Message></Error>";
+            return answer(400, why.into());
         };
-        let mut response = Response::new(Full::new(answer));
-        *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::FORBIDDEN);
-        response
+        let body = body.to_bytes();
+        match self.verify(&parts, &body) {
+            Ok(verified) => {
+                let mut answer = answer(200, self.serve(&parts, body, &verified));
+                answer.headers_mut().extend(seen(&verified));
+                answer
+            }
+            Err(error) => answer(error.status(Dialect::General), refusal(&error).into()),
+        }
     }
 
     fn verify<'a>(&'a self, parts: &'a Parts, body: &[u8]) -> Result<Verified<'a>, Error> {
@@ -110,6 +108,20 @@ impl Endpoint {
     }
 }
 
+fn answer(status: u16, body: Bytes) -> Response<Full<Bytes>> {
+    let mut answer = Response::new(Full::new(body));
+    *answer.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::FORBIDDEN);
+    answer
+}
+
+/// For what was signed, for whoever did not sign it.
+fn seen(verified: &Verified<'_>) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+    let signed = verified.signed_headers().collect::<Vec<_>>().join(";");
+    [(SCOPE, verified.scope().to_string()), (SIGNED, signed)]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, HeaderValue::try_from(value).ok()?)))
+}
+
 /// Why not, with what was compared.
 fn refusal(error: &Error) -> String {
     let escape = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
@@ -128,3 +140,8 @@ fn refusal(error: &Error) -> String {
     ]
     .concat()
 }
+
+/// The header of an answer that says for which scope the request was signed.
+pub(super) const SCOPE: HeaderName = HeaderName::from_static("x-demo-scope");
+/// The one that says which headers were.
+pub(super) const SIGNED: HeaderName = HeaderName::from_static("x-demo-signed-headers");
