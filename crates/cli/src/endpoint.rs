@@ -1,8 +1,7 @@
 //! `countersign endpoint`: what the endpoint table says of hosts.
 
-use std::io::{self, BufRead, Write};
+use std::{fmt, io};
 
-use anstream::eprintln;
 use clap::{Args, ValueEnum};
 use countersign::{
     Rules,
@@ -10,7 +9,12 @@ use countersign::{
 };
 use serde_json::{Value, json};
 
-use crate::{failure::Failure, host::Target, printed::written};
+use crate::{
+    failure::Failure,
+    host::Target,
+    lines::{LONGEST, Line, read_line},
+    printed::{print_line, tell},
+};
 
 /// Print the service, region and rules that a host says
 #[derive(Args)]
@@ -48,14 +52,7 @@ impl EndpointCommand {
                 report.add(host)?;
                 continue;
             }
-            for line in io::stdin().lock().lines() {
-                let line = line.map_err(|error| {
-                    Failure::input(format_args!("cannot read standard input: {error}"))
-                })?;
-                if !line.trim().is_empty() {
-                    report.add(line.trim())?;
-                }
-            }
+            report.add_lines()?;
         }
         report.failure.map_or(Ok(()), Err)
     }
@@ -80,6 +77,40 @@ struct Report {
 }
 
 impl Report {
+    /// Adds the hosts in the lines of standard input; a line that holds none is told, and the next are read.
+    fn add_lines(&mut self) -> Result<(), Failure> {
+        let mut input = io::stdin().lock();
+        let mut number: u64 = 0;
+        loop {
+            let mut line = Vec::new();
+            let read = read_line(&mut input, &mut line).map_err(|error| {
+                Failure::input(format_args!("cannot read standard input: {error}"))
+            })?;
+            number += 1;
+            match (read, str::from_utf8(&line)) {
+                (Line::End, _) => return Ok(()),
+                (Line::TooLong, _) => {
+                    let most = LONGEST >> 20;
+                    self.add_bad(&format!("line {number} is longer than {most} MiB"))?;
+                }
+                (Line::Whole, Err(_)) => {
+                    self.add_bad(&format!("line {number} is not UTF-8, as a host is"))?;
+                }
+                (Line::Whole, Ok(line)) if line.trim().is_empty() => {}
+                (Line::Whole, Ok(line)) => self.add(line.trim())?,
+            }
+        }
+    }
+
+    /// Adds what is no host, and not even text.
+    fn add_bad(&mut self, why: &str) -> Result<(), Failure> {
+        if self.output == Output::Json {
+            print_line(json!({ "host": null, "error": why, "candidates": [] }))?;
+        }
+        self.refuse(why, true);
+        Ok(())
+    }
+
     fn add(&mut self, host: &str) -> Result<(), Failure> {
         let answer = Target::parse(host).endpoint();
         let line = match (&answer, self.output) {
@@ -88,11 +119,10 @@ impl Report {
             (answer, Output::Json) => Some(object(host, answer).to_string()),
         };
         if let Some(line) = line {
-            let mut out = anstream::stdout().lock();
-            written(writeln!(out, "{line}").and_then(|()| out.flush()))?;
+            print_line(line)?;
         }
         if let Err(unknown) = answer {
-            self.refuse(&unknown);
+            self.refuse(&unknown, unknown.kind() == UnknownKind::InvalidHost);
         }
         Ok(())
     }
@@ -109,14 +139,13 @@ impl Report {
             .to_owned()
     }
 
-    fn refuse(&mut self, unknown: &Unknown) {
-        let is_bad = unknown.kind() == UnknownKind::InvalidHost;
+    fn refuse(&mut self, why: impl fmt::Display, is_bad: bool) {
         let code = if is_bad { 2 } else { 1 };
         let code = self.failure.as_ref().map_or(code, |failure| failure.code.max(code));
-        let failure = Failure::input(unknown).with_code(code);
+        let failure = Failure::input(why).with_code(code);
         // The last is printed at the end, as every command's failure is.
         if let Some(before) = self.failure.replace(failure) {
-            eprintln!("countersign: {before}");
+            tell(before);
         }
     }
 }

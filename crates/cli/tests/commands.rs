@@ -27,6 +27,28 @@ fn without_credentials_the_exit_code_is_3_and_each_provider_says_why() {
 }
 
 #[test]
+fn a_line_that_is_no_host_is_answered_and_the_next_are_read() {
+    let lines = b"sqs.eu-west-1.amazonaws.com\n\n\xff\xfe\niam.amazonaws.com\n";
+    let output = run(countersign(&["endpoint", "-", "--output", "json"]), lines);
+    let answers: Vec<serde_json::Value> = serde_json::Deserializer::from_slice(&output.stdout)
+        .into_iter()
+        .map(Result::unwrap)
+        .collect();
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(answers.len(), 3, "{answers:?}");
+    assert_eq!(answers[1]["error"], "line 3 is not UTF-8, as a host is");
+    assert_eq!(answers[2]["signing_name"], "iam");
+
+    let mut long = vec![b'a'; (64 << 20) + 1];
+    long.extend(b"\niam.amazonaws.com\n");
+    let output = run(countersign(&["endpoint", "-"]), &long);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8(output.stdout).unwrap().contains("iam"));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(said, "countersign: line 1 is longer than 64 MiB\n");
+}
+
+#[test]
 fn keys_of_the_profile_sign_and_its_region_counts() {
     let folder = std::env::temp_dir().join(format!("countersign-profile-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
