@@ -140,8 +140,6 @@ impl Lines<'_> {
 
     fn sign_url(&mut self, line: &[u8], out: &mut Vec<u8>) -> Result<(), Failure> {
         line.trim_ascii().clone_into(&mut self.pattern.url);
-        // What is no URL has no host to tell anything.
-        self.pattern.with_head(|_| Ok(()))?;
         let signing = self.signing(self.options.at())?;
         let (signature, life) =
             self.pattern.presign(self.options, &signing, self.expires, |signed| {
@@ -155,6 +153,7 @@ impl Lines<'_> {
 
     /// What signs for the pattern as it is now.
     fn signing(&mut self, at: SystemTime) -> Result<Signing, Failure> {
+        self.pattern.check_url()?;
         let names = self.ambient.scope(Given::default(), || self.pattern.target())?;
         let credentials = self.ambient.credentials()?;
         // The last one has the key at hand.

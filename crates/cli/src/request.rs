@@ -34,6 +34,14 @@ impl Request {
         }
     }
 
+    /// Refuses a URL that cannot be one, before anything is asked of its host.
+    pub(crate) fn check_url(&self) -> Result<(), Failure> {
+        match at_s3(&self.url) {
+            Some(failure) => Err(failure),
+            None => self.with_head(|_| Ok(())),
+        }
+    }
+
     /// Takes the URL apart and hands the head to `sign`.
     pub(crate) fn with_head<T>(
         &self,
@@ -120,6 +128,28 @@ impl Request {
     }
 }
 
+/// Where the object of an `s3://` URI is in HTTP.
+fn at_s3(uri: &[u8]) -> Option<Failure> {
+    let (scheme, rest) = uri.split_at_checked(5)?;
+    if !scheme.eq_ignore_ascii_case(b"s3://") {
+        return None;
+    }
+    // A query may hold what is secret.
+    let rest = rest.split(|byte| matches!(byte, b'?' | b'#')).next().unwrap_or_default();
+    let slash = rest.iter().position(|&byte| byte == b'/').unwrap_or(rest.len());
+    let (bucket, key) = (rest[..slash].escape_ascii(), rest[slash..].escape_ascii());
+    let key = if slash == rest.len() { "/".to_owned() } else { key.to_string() };
+    // A certificate vouches for one label.
+    let url = match rest[..slash].contains(&b'.') {
+        true => format!("https://s3.REGION.amazonaws.com/{bucket}{key}"),
+        false => format!("https://{bucket}.s3.REGION.amazonaws.com{key}"),
+    };
+    Some(Failure::input(format_args!(
+        "`s3://` is how other programs call an object, and no request goes there: give {url}, with the \
+         bucket's region"
+    )))
+}
+
 /// A URL with another query and without its fragment.
 pub(crate) fn url_with_query(url: &[u8], query: &[u8]) -> Vec<u8> {
     let url = without_fragment(url);
@@ -135,4 +165,30 @@ pub(crate) fn url_with_query(url: &[u8], query: &[u8]) -> Vec<u8> {
 /// A URL as it is sent.
 pub(crate) fn without_fragment(url: &[u8]) -> &[u8] {
     url.split(|byte| *byte == b'#').next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_of_no_http_is_refused_with_one_that_is() {
+        for (url, said) in [
+            ("s3://photos/a/b.jpg", "https://photos.s3.REGION.amazonaws.com/a/b.jpg,"),
+            ("S3://photos", "https://photos.s3.REGION.amazonaws.com/,"),
+            (
+                "s3://my.photos/b.jpg?versionId=1",
+                "https://s3.REGION.amazonaws.com/my.photos/b.jpg,",
+            ),
+            ("sts.amazonaws.com/x", "`sts.amazonaws.com/x` is a relative URL"),
+            ("", "`` is a relative URL"),
+        ] {
+            let failure = Request::new("GET", url.as_bytes(), &[]).check_url().expect_err(url);
+            assert!(failure.message.contains(said), "{failure}");
+            assert_eq!(failure.code, 2);
+        }
+        for url in ["https://h/", "/s3://a"] {
+            assert!(Request::new("GET", url.as_bytes(), &[]).check_url().is_ok(), "{url}");
+        }
+    }
 }

@@ -139,6 +139,12 @@ impl RequestArgs {
 
     /// The request that the command line describes.
     pub(crate) fn parse(self) -> Result<RawRequest, Failure> {
+        let raw = self.read()?;
+        raw.request.check_url()?;
+        Ok(raw)
+    }
+
+    fn read(self) -> Result<RawRequest, Failure> {
         if let Some(path) = self.http {
             return raw_http::parse(&body::read_text(&path)?);
         }

@@ -27,6 +27,28 @@ fn without_credentials_the_exit_code_is_3_and_each_provider_says_why() {
 }
 
 #[test]
+fn what_is_no_url_is_said_before_a_service_is_asked_for() {
+    for command in ["sign", "presign", "explain", "verify"] {
+        for (url, expected) in [
+            (
+                "sts.amazonaws.com/x",
+                "`sts.amazonaws.com/x` is a relative URL: it needs a scheme and a host",
+            ),
+            ("", "`` is a relative URL: it needs a scheme and a host"),
+            ("s3://photos/a/b.jpg", "give https://photos.s3.REGION.amazonaws.com/a/b.jpg, with"),
+        ] {
+            let output = run(countersign(&[command, url]), b"");
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(2), "{command} {url}: {said}");
+            assert!(said.contains(expected), "{command} {url}: {said}");
+        }
+    }
+    let command = countersign(&["presign", "s3://photos", "--from-file", "-"]);
+    let said = String::from_utf8(run(command, b"a\n").stderr).unwrap();
+    assert!(said.contains("https://photos.s3.REGION.amazonaws.com/"), "{said}");
+}
+
+#[test]
 fn a_line_that_is_no_host_is_answered_and_the_next_are_read() {
     let lines = b"sqs.eu-west-1.amazonaws.com\n\n\xff\xfe\niam.amazonaws.com\n";
     let output = run(countersign(&["endpoint", "-", "--output", "json"]), lines);

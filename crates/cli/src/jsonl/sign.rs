@@ -178,7 +178,12 @@ impl Coprocess<'_> {
             region_set: line.region_set,
             service: line.service,
         };
-        let names = self.ambient.scope(given, || Target::of(url.as_bytes(), &pairs))?;
+        let names = self.ambient.scope(given, || Target::of(url.as_bytes(), &pairs));
+        // What is no URL has no host to tell anything.
+        let names = names.or_else(|failure| {
+            Head::parse(method.as_bytes(), url.as_bytes(), Headers::Pairs(&pairs))?;
+            Err(failure)
+        })?;
         let (rules, exclude) = (line.rules.unwrap_or_default(), line.exclude.unwrap_or_default());
         let signer = self.signer(names, &rules, exclude)?;
         let credentials = match line.credentials {
