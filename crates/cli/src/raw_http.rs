@@ -10,8 +10,8 @@ pub(crate) struct RawRequest {
 
 /// Takes the text apart.
 ///
-/// Written by people: lines may end in LF alone, blank lines may stand in front, the target may hold
-/// spaces and bytes that no URL has, and a folded header counts as one line with a space. A request
+/// Written by people: lines may end in LF alone, blank lines and comments (`#`, `//`) may stand in front, the
+/// target may hold spaces and bytes that no URL has, and a folded header counts as one line with a space. A request
 /// line without a version is one of HTTP/1.1.
 pub(crate) fn parse(text: &[u8]) -> Result<RawRequest, Failure> {
     let mut rest = text;
@@ -21,7 +21,7 @@ pub(crate) fn parse(text: &[u8]) -> Result<RawRequest, Failure> {
                 "the request text is empty: it should begin like `GET /path HTTP/1.1`",
             ));
         };
-        if !line.is_empty() {
+        if !line.is_empty() && !is_comment(line) {
             break line;
         }
     };
@@ -43,6 +43,14 @@ pub(crate) fn parse(text: &[u8]) -> Result<RawRequest, Failure> {
         };
         headers.push((line[..colon].to_vec(), trim_blanks(&line[colon + 1..]).to_vec()));
     }
+    let is_framed = |(name, _): &(Vec<u8>, Vec<u8>)| {
+        [&b"content-length"[..], b"transfer-encoding"]
+            .iter()
+            .any(|framing| name.eq_ignore_ascii_case(framing))
+    };
+    if !headers.iter().any(is_framed) {
+        check_alone(rest)?;
+    }
     // An editor ends a file with a line's end that is no part of the body.
     let length = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(b"content-length"));
     let length = length.and_then(|(_, value)| str::from_utf8(value).ok()?.trim().parse().ok());
@@ -55,6 +63,22 @@ pub(crate) fn parse(text: &[u8]) -> Result<RawRequest, Failure> {
         request: Request { method, url: target.to_vec(), headers, body },
         version: version.to_vec(),
     })
+}
+
+/// Editors that send what stands in such files know comments.
+fn is_comment(line: &[u8]) -> bool {
+    line.starts_with(b"#") || line.starts_with(b"//")
+}
+
+/// Refuses a body in which a line begins as those do which stand between two requests of a file.
+fn check_alone(body: &[u8]) -> Result<(), Failure> {
+    match body.split(|&byte| byte == b'\n').any(|line| line.starts_with(b"###")) {
+        false => Ok(()),
+        true => Err(Failure::input(
+            "the text holds two requests, for a line of the body begins with `###`: give one, or a \
+             Content-Length if it is part of the body",
+        )),
+    }
 }
 
 /// Takes one line off the front, without its end; `None` behind the last one.
@@ -131,6 +155,20 @@ mod tests {
             [(b"Host".to_vec(), b"h".to_vec()), (b"X".to_vec(), b"one two three".to_vec())]
         );
         assert!(matches!(raw.request.body, Body::Bytes(body) if body == b"body\n"));
+    }
+
+    #[test]
+    fn comments_stand_in_front_and_lines_that_separate_requests_do_not_follow() {
+        let raw =
+            parse(b"### who am I\r\n# @name who\n// or not\n\nGET https://h/ HTTP/1.1\nA: b\n\n");
+        assert_eq!(raw.expect("a request").request.url, b"https://h/");
+        let two = b"POST https://h/ HTTP/1.1\nA: b\n\none\n\n### next\nGET https://h/\n";
+        let Err(failure) = parse(two) else { panic!("there are two") };
+        assert!(failure.message.contains("two requests"), "{failure}");
+        let body = b"POST https://h/\nContent-Length: 12\n\none\n### two\n";
+        assert!(
+            matches!(parse(body).expect("one").request.body, Body::Bytes(body) if body.len() == 12)
+        );
     }
 
     #[test]
