@@ -21,6 +21,8 @@ use crate::{
     failure::{Failure, with_sources},
     host::{self, Target},
     http_client, mfa,
+    presign::time_text,
+    printed::tell,
 };
 
 /// Who signs, where, when and how.
@@ -75,6 +77,19 @@ pub(crate) struct Signing {
     pub(crate) signer: Signer,
     pub(crate) credentials: Credentials,
     pub(crate) at: SystemTime,
+}
+
+impl Signing {
+    /// Says so if the credentials are known to hold no more, unless another time is signed.
+    pub(crate) fn note_expiry(&self, options: &SigningOptions) {
+        let expired = self.credentials.expires_at().filter(|expiry| *expiry <= self.at);
+        if let (Some(expiry), None) = (expired, options.time) {
+            tell(format_args!(
+                "note: the credentials expired at {}, so the service will refuse the signature",
+                time_text(expiry)
+            ));
+        }
+    }
 }
 
 impl SigningOptions {

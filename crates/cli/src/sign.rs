@@ -94,6 +94,7 @@ impl Sign {
         }
         let mut raw = self.request.parse()?;
         let signing = self.signing.resolve(raw.request.target())?;
+        signing.note_expiry(&self.signing);
         let signature =
             raw.request.sign(&self.signing, &signing, |signed| Ok(Signature::from(signed)))?;
         if signature.changes_url() && matches!(self.output, Output::CurlConfig | Output::Headers) {

@@ -49,6 +49,29 @@ fn what_is_no_url_is_said_before_a_service_is_asked_for() {
 }
 
 #[test]
+fn credentials_that_have_expired_are_said_to_unless_a_time_is_given() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let expired = r#"{"Version": 1, "AccessKeyId": "ASIA", "SecretAccessKey": "s", "SessionToken": "t",
+        "Expiration": "2020-01-02T03:04:05Z"}"#;
+    std::fs::write(file.path(), expired).unwrap();
+    let options = ["--credentials-file", file.path().to_str().unwrap()];
+    let url = "https://sqs.eu-west-1.amazonaws.com/";
+    for (command, time, is_said) in [
+        (&["sign", url][..], &[][..], true),
+        (&["sign", url], &["--time", "20150830T123600Z"], false),
+        (&["sign", url], &["--time", "20250830T123600Z"], false),
+        (&["curl", "--print", url], &[], true),
+        (&["curl", "--print", url], &["--time", "20150830T123600Z"], false),
+    ] {
+        let output = run(countersign(&[command, &options, time].concat()), b"");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{said}");
+        let note = "countersign: note: the credentials expired at 20200102T030405Z";
+        assert_eq!(said.contains(note), is_said, "{command:?} {time:?}: {said}");
+    }
+}
+
+#[test]
 fn a_line_that_is_no_host_is_answered_and_the_next_are_read() {
     let lines = b"sqs.eu-west-1.amazonaws.com\n\n\xff\xfe\niam.amazonaws.com\n";
     let output = run(countersign(&["endpoint", "-", "--output", "json"]), lines);

@@ -31,6 +31,30 @@ fn the_printed_command_holds_the_signature_and_names_the_token() {
 }
 
 #[test]
+fn a_token_that_the_environment_lacks_is_said_with_the_way_to_it() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let keys =
+        "[work]\naws_access_key_id = ASIA\naws_secret_access_key = s\naws_session_token = other\n";
+    std::fs::write(file.path(), keys).unwrap();
+    let process =
+        r#"{"Version": 1, "AccessKeyId": "ASIA", "SecretAccessKey": "s", "SessionToken": "other"}"#;
+    for (args, said_so) in [
+        (&["--profile", "work"][..], "$(countersign credentials --profile work --output env)"),
+        (&["--credentials-file", "-"], "--credentials-file"),
+    ] {
+        let mut command = curl(&[&["--print", "http://localhost/"], args].concat());
+        command.env("AWS_SHARED_CREDENTIALS_FILE", file.path());
+        let (code, command, said) = outcome(command, process.as_bytes());
+        assert_eq!(code, Some(0), "{said}");
+        assert!(command.contains("$AWS_SESSION_TOKEN") && said.contains(said_so), "{said}");
+        assert!(!command.contains("other") && !said.contains("other"), "{command}{said}");
+    }
+    let mut command = curl(&["--print", "http://localhost/"]);
+    command.env_remove("AWS_SESSION_TOKEN");
+    assert_eq!(outcome(command, b"").2, "", "there is no token to name");
+}
+
+#[test]
 fn a_printed_command_that_wants_standard_input_says_so() {
     let (code, command, said) =
         outcome(curl(&["--print", "--data-binary", "@-", "http://localhost/"]), b"body");

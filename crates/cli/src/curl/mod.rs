@@ -10,9 +10,11 @@ mod table;
 mod transfer;
 mod url;
 
-use std::{ffi::OsString, path::Path};
+use std::{env, ffi::OsString, path::Path};
 
 use clap::Args;
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
 
 use self::{parse::CommandLine, transfer::Transfer};
 use crate::{failure::Failure, framing::Checksum, options::SigningOptions, printed};
@@ -52,16 +54,22 @@ impl Curl {
         check_stdin(&line, self.signing.credentials_file.as_deref())?;
         let transfer = Transfer::new(line)?;
         let signing = self.signing.resolve(transfer.target())?;
+        signing.note_expiry(&self.signing);
         let mut transfer = transfer.sign(&self.signing, &signing, self.checksum)?;
         if !self.print {
             return run::run(transfer);
         }
         let (command, wants_stdin) = print::command(&mut transfer)?;
         if wants_stdin {
-            anstream::eprintln!(
-                "countersign: note: the signature holds for the body that was read from standard \
+            printed::tell(format_args!(
+                "note: the signature holds for the body that was read from standard \
                  input: give the command the same"
-            );
+            ));
+        }
+        if let Some(token) = signing.credentials.session_token()
+            && !is_in_environment(token)
+        {
+            printed::tell(print::way_to_token(&self.signing));
         }
         printed::print(command)
     }
@@ -114,6 +122,12 @@ fn is_ours(known: &clap::Command, arg: &OsString) -> Option<bool> {
     let (name, is_glued) = option.split_once('=').map_or((option, false), |(name, _)| (name, true));
     let option = known.get_arguments().find(|known| known.get_long() == Some(name))?;
     Some(option.get_action().takes_values() && !is_glued)
+}
+
+/// Whether a shell puts this token where a printed command says `$AWS_SESSION_TOKEN`.
+fn is_in_environment(token: &str) -> bool {
+    let there = Zeroizing::new(env::var("AWS_SESSION_TOKEN").unwrap_or_default());
+    there.as_bytes().ct_eq(token.as_bytes()).into()
 }
 
 /// Refuses to read standard input twice.

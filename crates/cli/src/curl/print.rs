@@ -4,7 +4,7 @@ use super::{
     data::{LONGEST_ARGUMENT, Piece, is_regular},
     transfer::{Sending, SignedTransfer, is_stdin},
 };
-use crate::{body::Body, failure::Failure};
+use crate::{body::Body, failure::Failure, options::SigningOptions};
 
 /// A command line for a POSIX shell, and whether it wants the body on standard input.
 pub(super) fn command(transfer: &mut SignedTransfer) -> Result<(String, bool), Failure> {
@@ -71,6 +71,26 @@ pub(super) fn command(transfer: &mut SignedTransfer) -> Result<(String, bool), F
     Ok((words.join(" ") + "\n", wants_stdin))
 }
 
+/// What is to be done where the environment does not hold the token that a command names.
+pub(super) fn way_to_token(options: &SigningOptions) -> String {
+    let way = match (&options.credentials_file, &options.profile) {
+        (Some(_), _) => "set it to that of --credentials-file".to_owned(),
+        // Whoever is asked again may give another token, for which another signature is made.
+        (None, None) => {
+            "run eval \"$(countersign credentials --output env)\" first, and then this again"
+                .to_owned()
+        }
+        (None, Some(name)) => format!(
+            "run eval \"$(countersign credentials --profile {} --output env)\" first, and then this without \
+             --profile",
+            word(name)
+        ),
+    };
+    format!(
+        "note: the command names $AWS_SESSION_TOKEN, and the environment does not hold that token: {way}"
+    )
+}
+
 /// What was put together from files, if it is a text that fits in an argument.
 fn short_text(body: &mut Body) -> Result<Option<String>, Failure> {
     if !matches!(body, Body::Spooled(_)) || body.len()? > LONGEST_ARGUMENT as u64 {
@@ -100,11 +120,15 @@ fn quote(bytes: &[u8]) -> Result<String, Failure> {
             bytes.escape_ascii()
         )));
     };
+    Ok(word(text))
+}
+
+fn word(text: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+,".contains(c);
     if !text.is_empty() && text.chars().all(is_plain) {
-        return Ok(text.to_owned());
+        return text.to_owned();
     }
-    Ok(format!("'{}'", text.replace('\'', r"'\''")))
+    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 #[cfg(test)]
