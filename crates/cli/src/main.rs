@@ -19,6 +19,7 @@ mod lines;
 mod listen;
 mod man;
 mod mfa;
+mod misuse;
 mod object;
 mod options;
 mod post_policy;
@@ -111,7 +112,7 @@ fn main() -> ExitCode {
     let result = match Cli::try_parse_from(curl::arrange(args)) {
         Ok(cli) => cli.command.run(),
         Err(error) if error.use_stderr() => {
-            let _ = error.print();
+            misuse::tell(&error);
             return ExitCode::from(usage);
         }
         // Help goes to standard output and is no failure.

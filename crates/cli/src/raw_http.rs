@@ -93,7 +93,7 @@ fn take_line<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
 }
 
 /// What may be shown of a line that cannot be read: the rest may hold a token.
-fn first_word(line: &[u8]) -> &[u8] {
+pub(crate) fn first_word(line: &[u8]) -> &[u8] {
     let is_end = |byte: &u8| matches!(byte, b' ' | b'\t' | b':' | b'?' | b'@');
     line.split(is_end).next().unwrap_or_default()
 }

@@ -49,6 +49,53 @@ fn what_is_no_url_is_said_before_a_service_is_asked_for() {
 }
 
 #[test]
+fn credentials_are_no_options_and_it_is_said_where_they_come_from() {
+    let url = "https://sqs.eu-west-1.amazonaws.com/";
+    for (args, code) in [
+        (&["sign", "--secret-access-key", "hush", url][..], 2),
+        (&["sign", "--secret-access-key=hush", url], 2),
+        (&["presign", url, "--session-token", "hush"], 2),
+        (&["--access-key-id", "hush", "sign", url], 2),
+        (&["curl", "--secret-access-key", "hush", url], 125),
+        (&["curl", "--secret_key=hush", url], 125),
+    ] {
+        let output = run(countersign(args), b"");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {said}");
+        assert!(
+            said.starts_with("countersign: `--") && said.lines().count() == 1,
+            "{args:?}: {said}"
+        );
+        assert!(
+            said.contains("AWS_SECRET_ACCESS_KEY") && !said.contains("hush"),
+            "{args:?}: {said}"
+        );
+    }
+    for header in ["X-Amz-Security-Token hush", "X-Amz-Security-Token\thush"] {
+        for args in [&["sign", url, "-H", header][..], &["token", "sts", "--header", header]] {
+            let output = run(countersign(args), b"");
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(2), "{said}");
+            assert!(said.starts_with("countersign: ") && !said.contains("hush"), "{said}");
+            assert!(said.contains("`X-Amz-Security-Token`"), "{said}");
+        }
+    }
+}
+
+#[test]
+fn a_command_line_that_cannot_be_read_is_said_as_all_else_is() {
+    for args in [&["sign", "--nothing"][..], &["nothing"], &["presign", "u", "--expires", "soon"]] {
+        let output = run(countersign(args), b"");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.starts_with("countersign: ") && !said.contains("error:"), "{said}");
+    }
+    let output = run(countersign(&["token"]), b"");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.starts_with("Print a token"), "{said}");
+}
+
+#[test]
 fn credentials_that_have_expired_are_said_to_unless_a_time_is_given() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let expired = r#"{"Version": 1, "AccessKeyId": "ASIA", "SecretAccessKey": "s", "SessionToken": "t",
