@@ -302,6 +302,23 @@ fn a_role_is_assumed_with_what_the_chain_gives() {
 }
 
 #[test]
+fn what_is_asked_for_a_role_is_input() {
+    let role = "arn:aws:iam::123456789012:role/audit";
+    for (args, named) in [
+        (&["--role-arn", role][..], "Missing Region"),
+        (&["--role-arn", role, "--region", "a b"], "`a b` can be no region"),
+        (&["--role-arn", "notarn", "--region", "eu-west-1"], "arn:aws:iam::123456789012:role/NAME"),
+        (&["--role-arn", role, "--duration", "13h"], "from 15m to 12h"),
+        (&["--role-arn", role, "--duration", "14m"], "from 15m to 12h"),
+    ] {
+        let outcome = Outcome::of(countersign(&[&["credentials"], args].concat()));
+        assert_eq!(outcome.code, Some(2), "{args:?}: {}", outcome.said);
+        assert!(outcome.said.starts_with("countersign: "), "{}", outcome.said);
+        assert!(outcome.said.contains(named), "{args:?}: {}", outcome.said);
+    }
+}
+
+#[test]
 fn the_profile_named_says_where_sts_is() {
     let server = Server::of(Service::Role, Fault::None);
     let config = format!(

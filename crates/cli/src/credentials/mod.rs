@@ -74,7 +74,7 @@ enum Output {
 #[command(next_help_heading = "Role options")]
 struct RoleOptions {
     /// Assume this role with the credentials found
-    #[arg(long, value_name = "ARN")]
+    #[arg(long, value_name = "ARN", value_parser = role_arn)]
     role_arn: Option<String>,
 
     /// The word by which the role's owner knows who asks
@@ -87,7 +87,7 @@ struct RoleOptions {
 
     /// How long they hold: seconds, or a number with s, m, h or d; from 15m to 12h [default: the
     /// service's, 1h]
-    #[arg(long, value_name = "DURATION", requires = "role_arn")]
+    #[arg(long, value_name = "DURATION", requires = "role_arn", value_parser = of_session)]
     duration: Option<Expires>,
 
     /// The device whose code the role wants; it is asked for at the terminal
@@ -140,6 +140,25 @@ impl RoleOptions {
         Some(request)
     }
 }
+
+/// The name of a role; other makers of STS have names of their own form.
+fn role_arn(text: &str) -> Result<String, String> {
+    match text.starts_with("arn:") {
+        true => Ok(text.to_owned()),
+        false => Err("it is not like arn:aws:iam::123456789012:role/NAME".to_owned()),
+    }
+}
+
+/// How long STS lets a session last.
+fn of_session(text: &str) -> Result<Expires, String> {
+    let Expires(duration) = text.parse()?;
+    match (15 * MINUTE..=12 * 60 * MINUTE).contains(&duration.as_secs()) {
+        true => Ok(Expires(duration)),
+        false => Err("it is not from 15m to 12h".to_owned()),
+    }
+}
+
+const MINUTE: u64 = 60;
 
 /// Of this program alone: what its dependencies log, others wrote.
 fn log_to_stderr() {

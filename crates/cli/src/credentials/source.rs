@@ -6,7 +6,7 @@ use countersign::{
     Credentials,
     providers::{
         AssumeRole, AssumeRoleProvider, Chain, ChainAnswer, ChainStep, Ports, ProvideCredentials,
-        ProviderError, Sts,
+        ProviderError, ProviderErrorKind, Sts,
     },
 };
 
@@ -75,7 +75,7 @@ impl Source {
             _ => ChainAnswer::NotAsked("there are no credentials to assume it with".to_owned()),
         };
         rows.push(Row {
-            provider: "role".to_owned(),
+            provider: ROLE.to_owned(),
             looked_at: role.role_arn().to_owned(),
             answer,
             took: self.now().duration_since(began).unwrap_or_default(),
@@ -100,8 +100,12 @@ impl Source {
             Some(Row { provider, answer: ChainAnswer::Credentials(credentials), .. }) => {
                 Ok(Found { provider, credentials })
             }
-            Some(Row { answer: ChainAnswer::Failed(error), .. }) => {
-                Err(Failure::credentials(with_sources(error)))
+            Some(Row { provider, answer: ChainAnswer::Failed(error), .. }) => {
+                // With what STS is to be asked is for whoever names the role to say.
+                let is_input =
+                    provider == ROLE && error.kind() == ProviderErrorKind::InvalidConfiguration;
+                let fail = if is_input { Failure::input } else { Failure::credentials };
+                Err(fail(with_sources(error)))
             }
             _ => Err(Failure::credentials(self.chain.explain())),
         }
@@ -128,6 +132,9 @@ pub(super) fn answer(rows: &[Row]) -> Result<Option<Credentials>, ProviderError>
         _ => Ok(None),
     }
 }
+
+/// What the role is called among providers.
+const ROLE: &str = "role";
 
 impl From<&ChainStep> for Row {
     fn from(step: &ChainStep) -> Row {
