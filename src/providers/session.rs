@@ -62,6 +62,8 @@ pub(super) struct SessionFile {
     ports: Ports,
     path: PathBuf,
     provider: &'static str,
+    /// The command by which somebody signs in.
+    sign_in: String,
     /// Held by who renews, so that the others of this process find the file renewed.
     turn: sync::Mutex<()>,
     /// What could not be written: what the file held then, and what it should hold.
@@ -69,11 +71,17 @@ pub(super) struct SessionFile {
 }
 
 impl SessionFile {
-    pub(super) fn new(ports: &Ports, path: PathBuf, provider: &'static str) -> SessionFile {
+    pub(super) fn new(
+        ports: &Ports,
+        path: PathBuf,
+        provider: &'static str,
+        sign_in: String,
+    ) -> SessionFile {
         SessionFile {
             ports: ports.clone(),
             path,
             provider,
+            sign_in,
             turn: sync::Mutex::new(()),
             unsaved: Mutex::default(),
         }
@@ -179,10 +187,15 @@ impl SessionFile {
     fn read(&self) -> Result<Document, ProviderError> {
         let bytes = self.ports.files().read(&self.path).map(Zeroizing::new).map_err(|error| {
             let message = format!("failed to read `{}`: {error}", self.path.display());
-            let failed = ProviderError::new(self.provider, ProviderErrorKind::Failed, message);
+            let failed = |message: String| {
+                ProviderError::new(self.provider, ProviderErrorKind::Failed, message)
+            };
             match error.kind() {
-                io::ErrorKind::NotFound => failed.with_source(Gone),
-                _ => failed,
+                io::ErrorKind::NotFound => {
+                    failed(format!("{message}; nobody has signed in: run {}", self.sign_in))
+                        .with_source(Gone)
+                }
+                _ => failed(message),
             }
         })?;
         // Another program may be writing it in its place, and be done the next time.
@@ -219,7 +232,7 @@ struct Gone;
 
 impl fmt::Display for Gone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("nobody signed in, or somebody signed out")
+        f.write_str("the file of the session is not there")
     }
 }
 

@@ -173,6 +173,7 @@ fn what_is_missing_is_named_and_nothing_else_shown() {
     let error = run(world.provider().provide()).unwrap_err();
     assert_eq!(error.kind(), ProviderErrorKind::Failed);
     assert!(error.to_string().contains(&format!("failed to read `{FILE}`")), "{error}");
+    assert!(error.to_string().ends_with("nobody has signed in: run aws login"), "{error}");
 }
 
 #[test]

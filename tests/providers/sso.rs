@@ -151,16 +151,15 @@ fn the_file_is_named_by_the_session_or_else_by_the_start_url() {
     let world = World::holding(session(HOUR));
     world.disk.remove(FILE);
     // echo -n cats | sha1sum; echo -n https://cats.awsapps.com/start | sha1sum
-    for (settings, name) in
-        [(settings(), FILE), (SsoSettings::new("eu-west-1", START), LEGACY_FILE)]
-    {
+    for (settings, name, way) in [
+        (settings(), FILE, "run aws sso login --sso-session cats"),
+        (SsoSettings::new("eu-west-1", START), LEGACY_FILE, "run aws sso login"),
+    ] {
         let error = run(SsoTokenProvider::new(&world.ports, settings).provide_token()).unwrap_err();
         assert_eq!(error.kind(), ProviderErrorKind::Failed);
         assert!(error.to_string().contains(&format!("failed to read `{name}`: ")), "{error}");
-        assert!(
-            chain_of(&error).ends_with(": nobody signed in, or somebody signed out"),
-            "{error}"
-        );
+        assert!(error.to_string().ends_with(way), "{error}");
+        assert!(chain_of(&error).ends_with(": the file of the session is not there"), "{error}");
     }
 }
 

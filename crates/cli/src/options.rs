@@ -233,7 +233,10 @@ impl Ambient<'_> {
         });
         match pollster::block_on(cached.provide()) {
             Ok(Some(credentials)) => Ok(credentials),
-            Ok(None) => Err(Failure::credentials(chain.explain())),
+            Ok(None) => Err(Failure::credentials(format_args!(
+                "{}; `countersign credentials` shows more",
+                chain.explain()
+            ))),
             Err(error) => Err(Failure::credentials(with_sources(&error))),
         }
     }

@@ -24,6 +24,7 @@ fn without_credentials_the_exit_code_is_3_and_each_provider_says_why() {
     assert_eq!(output.status.code(), Some(3));
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("environment") && said.contains("profile"), "{said}");
+    assert!(said.ends_with("; `countersign credentials` shows more\n"), "{said}");
 }
 
 #[test]

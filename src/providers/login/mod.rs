@@ -53,7 +53,8 @@ impl LoginProvider {
     /// `AWS_LOGIN_CACHE_DIRECTORY` that is no text.
     pub fn new(ports: &Ports, session: impl Into<String>) -> Result<LoginProvider, ProviderError> {
         let session = session.into();
-        let file = path(ports, &session)?.map(|path| SessionFile::new(ports, path, NAME));
+        let file = |path| SessionFile::new(ports, path, NAME, "aws login".to_owned());
+        let file = path(ports, &session)?.map(file);
         Ok(LoginProvider {
             ports: ports.clone(),
             session,

@@ -166,12 +166,17 @@ fn granted(answer: &Document, account: &str) -> Result<Credentials, String> {
 
 /// What a person can do about it.
 fn sign_in(settings: &SsoSettings) -> String {
+    format!("To refresh this SSO session run {}", command(settings))
+}
+
+/// How a person signs in.
+fn command(settings: &SsoSettings) -> String {
     let which = match (settings.session(), settings.profile()) {
         (Some(session), _) => format!(" --sso-session {}", session.escape_debug()),
         (None, Some(profile)) => format!(" --profile {}", profile.escape_debug()),
         (None, None) => String::new(),
     };
-    format!("To refresh this SSO session run aws sso login{which}")
+    format!("aws sso login{which}")
 }
 
 fn whose(settings: &SsoSettings) -> String {

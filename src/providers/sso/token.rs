@@ -6,7 +6,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::{Exchange, Failure, NAME, address, file, sign_in};
+use super::{Exchange, Failure, NAME, address, command, file, sign_in};
 use crate::providers::{
     BoxFuture, EndpointService, Endpoints, Ports, ProvideToken, ProviderError, ProviderErrorKind,
     SsoSettings, Token,
@@ -45,7 +45,8 @@ pub struct SsoTokenProvider {
 impl SsoTokenProvider {
     /// The token of these settings' session; their account and role do not matter.
     pub fn new(ports: &Ports, settings: SsoSettings) -> SsoTokenProvider {
-        let file = file::path(ports, &settings).map(|path| SessionFile::new(ports, path, NAME));
+        let file = |path| SessionFile::new(ports, path, NAME, command(&settings));
+        let file = file::path(ports, &settings).map(file);
         SsoTokenProvider {
             ports: ports.clone(),
             settings,
