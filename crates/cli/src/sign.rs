@@ -1,7 +1,7 @@
 //! `countersign sign`: the headers that sign a request.
 
 use std::{
-    io,
+    fmt, io,
     path::{Path, PathBuf},
     str::FromStr,
 };
@@ -63,9 +63,9 @@ pub(crate) struct RequestArgs {
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", conflicts_with = "http")]
     headers: Vec<HeaderArg>,
 
-    /// The body: text, `@FILE` or `@-` for standard input, byte for byte
+    /// The body: text, `@FILE` or `@-` for standard input, byte for byte; several are joined by `&`
     #[arg(short = 'd', long = "data", value_name = "DATA", conflicts_with = "http")]
-    data: Option<String>,
+    data: Vec<String>,
 
     /// The text of an HTTP/1.1 request; `-` is standard input
     #[arg(long, value_name = "FILE")]
@@ -109,6 +109,7 @@ impl Sign {
             Output::Headers => print(header_lines(&signature)),
             Output::Http => print_http(&signature, raw),
             Output::Json => {
+                check_text(&signature, &raw.request)?;
                 let json = signature.to_json(&raw.request);
                 let json: Value = serde_json::from_slice(&json).expect("it was written as JSON");
                 print(format!("{json:#}\n"))
@@ -125,7 +126,7 @@ impl RequestArgs {
 
     /// Whether the request comes from standard input.
     pub(crate) fn reads_stdin(&self) -> bool {
-        self.data.as_deref() == Some("@-") || self.http.as_deref() == Some(Path::new("-"))
+        self.data.iter().any(|data| data == "@-") || self.http.as_deref() == Some(Path::new("-"))
     }
 
     /// The request without a body that the command line describes, perhaps without a URL.
@@ -154,13 +155,7 @@ impl RequestArgs {
                 "there is no request to sign: give a URL, or --http with a file",
             ));
         };
-        let body = match self.data {
-            None => Body::None,
-            Some(data) => match data.strip_prefix('@') {
-                Some(path) => Body::from_path(path)?,
-                None => Body::Bytes(data.into_bytes()),
-            },
-        };
+        let body = joined(self.data)?;
         let method = match (self.method, &body) {
             (Some(method), _) => method,
             (None, Body::None) => "GET".to_owned(),
@@ -172,6 +167,29 @@ impl RequestArgs {
             request: Request { method, url: url.into_bytes(), headers, body },
         })
     }
+}
+
+/// The body that is given piece by piece.
+fn joined(data: Vec<String>) -> Result<Body, Failure> {
+    if data.iter().filter(|data| *data == "@-").count() > 1 {
+        return Err(Failure::input("`-d @-` is given twice, and standard input can be read once"));
+    }
+    let piece = |data: String| match data.strip_prefix('@') {
+        Some(path) => Body::from_path(path),
+        None => Ok(Body::Bytes(data.into_bytes())),
+    };
+    let mut pieces = data.into_iter().map(piece).collect::<Result<Vec<_>, _>>()?;
+    if pieces.len() < 2 {
+        return Ok(pieces.pop().unwrap_or_default());
+    }
+    let mut bytes = Vec::new();
+    for (at, piece) in pieces.iter_mut().enumerate() {
+        if at > 0 {
+            bytes.push(b'&');
+        }
+        piece.copy_to(&mut bytes)?;
+    }
+    Ok(Body::Bytes(bytes))
 }
 
 /// A header as curl's `-H` takes it.
@@ -207,6 +225,24 @@ const BLANKS: [char; 2] = [' ', '\t'];
 
 fn header_lines(signature: &Signature) -> String {
     signature.headers.iter().map(|(name, value)| format!("{name}: {value}\n")).collect()
+}
+
+/// Refuses what JSON could only hold altered, and would then not be what was signed.
+fn check_text(signature: &Signature, request: &Request) -> Result<(), Failure> {
+    let refuse = |what: fmt::Arguments<'_>| {
+        Err(Failure::input(format_args!(
+            "{what} holds a byte that is not UTF-8, which JSON cannot: use --output http"
+        )))
+    };
+    for (name, value) in signature.all_headers(request) {
+        if [&name, &value].into_iter().any(|text| str::from_utf8(text).is_err()) {
+            return refuse(format_args!("the header `{}`", name.escape_ascii()));
+        }
+    }
+    match str::from_utf8(&signature.url(request)) {
+        Ok(_) => Ok(()),
+        Err(_) => refuse(format_args!("the URL")),
+    }
 }
 
 /// Lines for `curl --config`: its own escapes within double quotes.

@@ -102,6 +102,11 @@ impl VerifyCommand {
         if self.jsonl {
             return jsonl::verify::run(&self.wanted);
         }
+        if !self.request.is_given() {
+            return Err(Failure::input(
+                "there is no request to verify: give a URL, or --http with a file",
+            ));
+        }
         let RawRequest { mut request, .. } = self.request.parse()?;
         let credentials = self.wanted.credentials()?;
         let keys = Keys::new([credentials.clone()], Derived::default());

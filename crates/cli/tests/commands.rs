@@ -120,6 +120,39 @@ fn credentials_that_have_expired_are_said_to_unless_a_time_is_given() {
 }
 
 #[test]
+fn pieces_of_a_body_are_joined_as_curl_joins_them() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "c=3").unwrap();
+    let at = format!("@{}", file.path().display());
+    let sign = |data: &[&str]| {
+        let args = ["sign", "https://sqs.eu-west-1.amazonaws.com/", "--time", "20150830T123600Z"];
+        let data: Vec<&str> = data.iter().flat_map(|data| ["-d", data]).collect();
+        run(countersign(&[&args, &data[..]].concat()), b"b=2")
+    };
+    let joined = sign(&["a=1", "@-", &at]);
+    assert!(joined.status.success(), "{}", String::from_utf8_lossy(&joined.stderr));
+    assert_eq!(joined.stdout, sign(&["a=1&b=2&c=3"]).stdout);
+    assert_eq!(sign(&["@-", "@-"]).status.code(), Some(2));
+}
+
+#[test]
+fn what_json_cannot_hold_is_refused_and_not_altered() {
+    let text = b"GET / HTTP/1.1\nhost: sqs.eu-west-1.amazonaws.com\nx-a: caf\xe9\n\n";
+    let sign = |output: &str| run(countersign(&["sign", "--http", "-", "--output", output]), text);
+    let refused = sign("json");
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(2), "{said}");
+    assert!(said.contains("the header `x-a` holds a byte that is not UTF-8"), "{said}");
+    assert!(sign("http").stdout.windows(5).any(|bytes| bytes == b"caf\xe9\r"));
+}
+
+#[test]
+fn verify_without_a_request_asks_for_one_to_verify() {
+    let said = String::from_utf8(run(countersign(&["verify"]), b"").stderr).unwrap();
+    assert!(said.contains("there is no request to verify"), "{said}");
+}
+
+#[test]
 fn a_line_that_is_no_host_is_answered_and_the_next_are_read() {
     let lines = b"sqs.eu-west-1.amazonaws.com\n\n\xff\xfe\niam.amazonaws.com\n";
     let output = run(countersign(&["endpoint", "-", "--output", "json"]), lines);
