@@ -311,6 +311,10 @@ pub(crate) struct RuleSwitch {
 }
 
 impl RuleSwitch {
+    /// What to say to whoever names another rule.
+    pub(crate) const NAMES: &str = "the rules are double_encode, normalize_path, \
+        content_sha256_header and token_after_signing";
+
     /// The rule with this name, as the command line and JSON Lines spell it.
     pub(crate) fn new(name: &str, on: bool) -> Option<RuleSwitch> {
         let apply: fn(Rules, bool) -> Rules = match name {
@@ -336,10 +340,6 @@ impl FromStr for RuleSwitch {
             .split_once('=')
             .and_then(|(name, on)| Some((name, on.parse().ok()?)))
             .ok_or("it is not like `double_encode=false`")?;
-        RuleSwitch::new(name, on).ok_or_else(|| {
-            "the rules are double_encode, normalize_path, content_sha256_header and \
-             token_after_signing"
-                .to_owned()
-        })
+        RuleSwitch::new(name, on).ok_or_else(|| RuleSwitch::NAMES.to_owned())
     }
 }

@@ -25,6 +25,48 @@ fn each_line_is_answered_before_the_next_is_sent() {
 }
 
 #[test]
+fn what_is_wrong_with_a_line_is_named_and_not_shown() {
+    let sign = |line: &str| ("sign", line.to_owned());
+    let verify = |line: &str| ("verify", line.to_owned());
+    for ((command, line), said) in [
+        (sign(r#"{"url":"sts.amazonaws.com/x"}"#), "is a relative URL"),
+        (
+            sign(r#"{"url":"https://sqs.eu-west-1.amazonaws.com/","credentials":"hush"}"#),
+            "secret_access_key",
+        ),
+        (
+            sign(r#"{"url":"https://sqs.eu-west-1.amazonaws.com/","credentials":{"AKID":"hush"}}"#),
+            "secret_access_key",
+        ),
+        (
+            sign(
+                r#"{"url":"https://sqs.eu-west-1.amazonaws.com/","rules":{"double_encode":"hush"}}"#,
+            ),
+            "the rule `double_encode` is neither true nor false",
+        ),
+        (
+            sign(r#"{"url":"https://sqs.eu-west-1.amazonaws.com/","rules":{"double":true}}"#),
+            "the rule `double` is not known: the rules are double_encode, ",
+        ),
+        (
+            verify(r#"{"url":"https://h/","credentials":{"AKID":["hush"]}}"#),
+            "for each access key id its secret",
+        ),
+        (
+            verify(
+                r#"{"url":"https://h/","credentials":{"access_key_id":"AKID","secret_access_key":"hush"}}"#,
+            ),
+            "names keys by their ids",
+        ),
+    ] {
+        let output = run(countersign(&[command, "--jsonl"]), line.as_bytes());
+        let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let message = answer["error"]["message"].as_str().unwrap();
+        assert!(message.contains(said) && !message.contains("hush"), "{line}: {message}");
+    }
+}
+
+#[test]
 fn a_bad_line_is_answered_and_the_stream_goes_on() {
     let mut coprocess =
         Coprocess::start(&["sign", "--jsonl", "--region", "eu-west-1", "--service", "sqs"]);

@@ -209,10 +209,11 @@ fn without_values(message: &str) -> String {
 /// The rules of a service with what a line says of them.
 fn overridden(mut rules: Rules, line: &Map<String, Value>) -> Result<Rules, Failure> {
     for (name, on) in line {
-        let switch = on.as_bool().and_then(|on| RuleSwitch::new(name, on)).ok_or_else(|| {
-            Failure::input(format_args!(
-                "the rule `{name}`: {on} is not known: see `countersign sign --help`"
-            ))
+        let on = on.as_bool().ok_or_else(|| {
+            Failure::input(format_args!("the rule `{name}` is neither true nor false"))
+        })?;
+        let switch = RuleSwitch::new(name, on).ok_or_else(|| {
+            Failure::input(format_args!("the rule `{name}` is not known: {}", RuleSwitch::NAMES))
         })?;
         rules = switch.apply(rules);
     }

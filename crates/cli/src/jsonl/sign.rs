@@ -91,7 +91,10 @@ enum Form {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = r#"credentials, as in {"access_key_id": "…", "secret_access_key": "…"}"#
+)]
 struct Keys<'l> {
     #[serde(borrow)]
     access_key_id: Text<'l>,

@@ -42,7 +42,10 @@ struct VerifyLine<'l> {
 }
 
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = r#"in `credentials` stands for each access key id its secret, or {"secret_access_key": "…", "session_token": "…"}"#
+)]
 enum Secret {
     Alone(Zeroizing<String>),
     WithToken { secret_access_key: Zeroizing<String>, session_token: Option<Zeroizing<String>> },
@@ -84,7 +87,14 @@ impl Coprocess<'_> {
             headers: headers.map(|(name, value)| (name.into(), value.into())).collect(),
             ..Request::default()
         };
-        let keys = line.credentials.unwrap_or_default().into_iter().map(|(id, secret)| {
+        let keys = line.credentials.unwrap_or_default();
+        if keys.contains_key("secret_access_key") {
+            return Err(Failure::input(
+                "`credentials` names keys by their ids, as in {\"AKIDEXAMPLE\": \"its secret\"}; what this \
+                 line has is what `sign` takes",
+            ));
+        }
+        let keys = keys.into_iter().map(|(id, secret)| {
             let (secret, token) = match secret {
                 Secret::Alone(secret) => (secret, None),
                 Secret::WithToken { secret_access_key, session_token } => {
