@@ -370,8 +370,11 @@ fn completions_and_manual_pages_are_made_for_every_command() {
     let output = run(countersign(&["man", folder.to_str().unwrap()]), b"");
     assert!(output.status.success());
     let pages = std::fs::read_dir(&folder).unwrap().count();
+    let page = std::fs::read_to_string(folder.join("countersign-proxy-ca.1")).unwrap();
     std::fs::remove_dir_all(folder).unwrap();
     assert!(pages >= 8, "{pages} pages");
+    let example = ".SH EXAMPLES\n.nf\ncountersign proxy ca ~/.config/countersign\n";
+    assert!(page.contains(example) && page.ends_with("\n.fi\n"), "{page}");
 }
 
 #[test]
