@@ -21,7 +21,8 @@ use crate::{
 #[command(after_help = "\
 Examples:
   countersign endpoint email.eu-west-1.amazonaws.com
-  countersign endpoint https://a1b2c3-ats.iot.eu-west-1.amazonaws.com/mqtt --output json
+  countersign endpoint --output json \\
+    https://a1b2c3-ats.iot.eu-west-1.amazonaws.com/mqtt
   countersign endpoint - < hosts.txt
 
 Rules are those that differ from the general ones, as --rule takes them. Where the host leaves something \

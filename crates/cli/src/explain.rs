@@ -28,9 +28,12 @@ use crate::{
 #[command(after_help = "\
 Examples:
   countersign explain 'https://iam.amazonaws.com/?Action=ListUsers'
-  countersign explain --http request.http --service execute-api --region eu-west-1
-  countersign explain https://bucket.s3.eu-central-1.amazonaws.com/a=b --output json
-  countersign explain https://bucket.s3.eu-central-1.amazonaws.com/a=b --against error.xml
+  countersign explain --http request.http \\
+    --service execute-api --region eu-west-1
+  countersign explain --output json \\
+    https://bucket.s3.eu-central-1.amazonaws.com/a=b
+  countersign explain --against error.xml \\
+    https://bucket.s3.eu-central-1.amazonaws.com/a=b
   curl -i … | countersign explain --http request.http --against -")]
 pub(crate) struct ExplainCommand {
     #[command(flatten)]

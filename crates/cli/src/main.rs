@@ -94,9 +94,11 @@ enum Command {
 const EXAMPLES: &str = "\
 Examples:
   countersign demo
-  countersign curl https://sts.amazonaws.com/ -d 'Action=GetCallerIdentity&Version=2011-06-15'
+  countersign curl https://sts.amazonaws.com/ \\
+    -d 'Action=GetCallerIdentity&Version=2011-06-15'
   countersign presign https://bucket.s3.amazonaws.com/cat.jpg --expires 15m
-  countersign sign https://iam.amazonaws.com/ -d 'Action=ListUsers&Version=2010-05-08' --output json
+  countersign sign https://iam.amazonaws.com/ --output json \\
+    -d 'Action=ListUsers&Version=2010-05-08'
   countersign credentials
 
 Credentials come from AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, from a profile \
@@ -153,3 +155,23 @@ impl Command {
     }
 }
 
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Narrower than the terminals of most people, where longer lines would be broken between words.
+    const WIDTH: usize = 78;
+
+    #[test]
+    fn no_line_of_an_example_is_broken_by_whoever_prints_it() {
+        fn check(command: &clap::Command) -> usize {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            for line in help.lines().filter(|line| line.starts_with("  ")) {
+                let width = line.chars().count();
+                assert!(width <= WIDTH, "{}: {width} columns: {line}", command.get_name());
+            }
+            help.lines().count() + command.get_subcommands().map(check).sum::<usize>()
+        }
+        assert!(check(&Cli::command()) > 100);
+    }
+}

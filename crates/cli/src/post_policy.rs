@@ -36,10 +36,13 @@ use crate::{
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  countersign post-policy --bucket photos --key 'eric/${filename}' --region eu-central-1
-  countersign post-policy --bucket photos --key 'eric/${filename}' --field acl=private \\
-    --starts-with Content-Type=image/ --content-length-range 1..10485760 --expires-in 15m --html
-  countersign post-policy --policy policy.json --endpoint http://localhost:9000")]
+  countersign post-policy --bucket photos --key 'eric/${filename}' \\
+    --region eu-central-1
+  countersign post-policy --bucket photos --key 'eric/${filename}' \\
+    --field acl=private --starts-with Content-Type=image/ \\
+    --content-length-range 1..10485760 --expires-in 15m --html
+  countersign post-policy --policy policy.json \\
+    --endpoint http://localhost:9000")]
 pub(crate) struct PostPolicyCommand {
     /// The bucket to upload to
     #[arg(long, value_name = "NAME", required_unless_present = "policy")]

@@ -26,9 +26,12 @@ use crate::{
 #[command(after_help = "\
 Examples:
   countersign presign https://bucket.s3.amazonaws.com/cat.jpg --expires 15m
-  countersign presign https://bucket.s3.amazonaws.com/cat.jpg -X PUT -H 'content-type: image/jpeg'
-  curl -o cat.jpg \"$(countersign presign https://bucket.s3.amazonaws.com/cat.jpg)\"
-  countersign presign https://bucket.s3.amazonaws.com/ --from-file keys.txt >urls.txt")]
+  countersign presign https://bucket.s3.amazonaws.com/cat.jpg \\
+    -X PUT -H 'content-type: image/jpeg'
+  curl -o cat.jpg \"$(countersign presign \\
+    https://bucket.s3.amazonaws.com/cat.jpg)\"
+  countersign presign https://bucket.s3.amazonaws.com/ \\
+    --from-file keys.txt >urls.txt")]
 pub(crate) struct PresignCommand {
     #[command(flatten)]
     request: RequestArgs,

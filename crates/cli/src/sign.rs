@@ -28,9 +28,12 @@ use crate::{
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  countersign sign https://sts.amazonaws.com/ -d 'Action=GetCallerIdentity&Version=2011-06-15'
-  countersign sign https://bucket.s3.amazonaws.com/cat.jpg -X PUT -d @cat.jpg --output json
-  countersign sign --http request.http --service execute-api --region eu-west-1 --output http
+  countersign sign https://sts.amazonaws.com/ \\
+    -d 'Action=GetCallerIdentity&Version=2011-06-15'
+  countersign sign https://bucket.s3.amazonaws.com/cat.jpg \\
+    -X PUT -d @cat.jpg --output json
+  countersign sign --http request.http --output http \\
+    --service execute-api --region eu-west-1
   countersign sign --jsonl <requests.jsonl >signed.jsonl")]
 pub(crate) struct Sign {
     #[command(flatten)]

@@ -37,7 +37,7 @@ use crate::{
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  countersign verify 'https://bucket.s3.amazonaws.com/cat.jpg?X-Amz-Algorithm=…&X-Amz-Signature=…'
+  countersign verify 'https://bucket.s3.amazonaws.com/cat.jpg?X-Amz-…'
   countersign verify --http captured-request.txt --time 20150830T123600Z
   countersign verify --jsonl <requests.jsonl >verdicts.jsonl")]
 pub(crate) struct VerifyCommand {

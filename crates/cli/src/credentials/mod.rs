@@ -26,13 +26,14 @@ use crate::{failure::Failure, presign::Expires, printed::print};
 Examples:
   countersign credentials
   countersign credentials --profile work --output json
-  eval \"$(countersign credentials --role-arn arn:aws:iam::123456789012:role/audit --output env)\"
+  eval \"$(countersign credentials --output env \\
+    --role-arn arn:aws:iam::123456789012:role/audit)\"
   countersign credentials --watch
 
 As a credential_process of other tools, in ~/.aws/config:
   [profile audit]
-  credential_process = countersign credentials --profile work --output process \\
-      --role-arn arn:aws:iam::123456789012:role/audit
+  credential_process = countersign credentials --profile work \\
+      --output process --role-arn arn:aws:iam::123456789012:role/audit
 
 Exit codes: 0 there are credentials, 2 bad input, 3 there are none, or what is configured is broken.")]
 pub(crate) struct CredentialsCommand {

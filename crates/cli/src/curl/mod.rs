@@ -150,15 +150,19 @@ pub(crate) const FAILED: u8 = 125;
 
 const HELP: &str = "\
 Examples:
-  countersign curl https://sts.amazonaws.com/ -d 'Action=GetCallerIdentity&Version=2011-06-15'
-  countersign curl https://bucket.s3.eu-central-1.amazonaws.com/cat.jpg -o cat.jpg
+  countersign curl https://sts.amazonaws.com/ \\
+    -d 'Action=GetCallerIdentity&Version=2011-06-15'
+  countersign curl -O https://bucket.s3.eu-central-1.amazonaws.com/cat.jpg
   countersign curl -T cat.jpg https://bucket.s3.eu-central-1.amazonaws.com/
-  countersign curl --payload streaming-trailer --checksum crc64nvme -T cat.mp4 \\
-      https://bucket.s3.eu-central-1.amazonaws.com/
-  countersign curl --json '{}' -H 'X-Amz-Target: DynamoDB_20120810.ListTables' \\
-      -H 'Content-Type: application/x-amz-json-1.0' https://dynamodb.eu-central-1.amazonaws.com/
-  countersign curl --service execute-api --region eu-west-1 -sS https://api.example.com/orders
-  countersign curl --print -I https://bucket.s3.eu-central-1.amazonaws.com/cat.jpg
+  countersign curl --payload streaming-trailer --checksum crc64nvme \\
+      -T cat.mp4 https://bucket.s3.eu-central-1.amazonaws.com/
+  countersign curl https://dynamodb.eu-central-1.amazonaws.com/ --json '{}' \\
+      -H 'X-Amz-Target: DynamoDB_20120810.ListTables' \\
+      -H 'Content-Type: application/x-amz-json-1.0'
+  countersign curl --service execute-api --region eu-west-1 \\
+      -sS https://api.example.com/orders
+  countersign curl --print -I \\
+      https://bucket.s3.eu-central-1.amazonaws.com/cat.jpg
 
 The options above may stand anywhere among those of curl, up to the first `--`. curl runs with -q; \
 the headers reach it through a config on an inherited descriptor, not through its arguments, which \

@@ -38,7 +38,8 @@ use self::{address::Address, check::Endpoint};
 #[command(after_help = "\
 Examples:
   countersign listen
-  countersign listen 127.0.0.1:8000 --credentials-file keys.json --service s3 --json
+  countersign listen 127.0.0.1:8000 --credentials-file keys.json \\
+    --service s3 --json
   countersign listen --ui
   aws --endpoint-url http://127.0.0.1:9099 sts get-caller-identity")]
 pub(crate) struct Listen {

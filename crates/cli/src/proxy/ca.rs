@@ -20,7 +20,8 @@ use crate::{failure::Failure, printed::print_line};
 #[command(after_help = "\
 Examples:
   countersign proxy ca ~/.config/countersign
-  countersign proxy ca ./ca --permit s3.eu-central-1.amazonaws.com --permit minio.example.com --days 90")]
+  countersign proxy ca ./ca --permit s3.eu-central-1.amazonaws.com \\
+    --permit minio.example.com --days 90")]
 pub(super) struct CaCommand {
     /// The folder; it is made if it does not exist
     #[arg(value_name = "DIR")]

@@ -31,7 +31,8 @@ enum KeysPart {
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  countersign proxy keys new --name sandbox --service s3 --service sqs --file keys.toml > sandbox.env
+  countersign proxy keys new --name sandbox --service s3 --service sqs \\
+    --file keys.toml > sandbox.env
   countersign proxy keys new >> keys.toml")]
 struct New {
     /// What the audit log calls whoever has the key [default: its id]

@@ -53,18 +53,25 @@ Examples:
   countersign proxy --upstream https://monitoring.eu-central-1.amazonaws.com
   curl http://127.0.0.1:8080/ -d 'Action=ListMetrics&Version=2010-08-01'
 
-  countersign proxy --allow '*.eu-central-1.amazonaws.com' --listen 8080 --admin-listen 9901
-  curl --proxy http://127.0.0.1:8080 http://sqs.eu-central-1.amazonaws.com/ -d 'Action=ListQueues'
+  countersign proxy --allow '*.eu-central-1.amazonaws.com' \\
+    --listen 8080 --admin-listen 9901
+  curl --proxy http://127.0.0.1:8080 \\
+    http://sqs.eu-central-1.amazonaws.com/ -d 'Action=ListQueues'
 
-  countersign proxy --upstream http://127.0.0.1:9000 --service s3 --region us-east-1 --payload chunks
+  countersign proxy --upstream http://127.0.0.1:9000 \\
+    --service s3 --region us-east-1 --payload chunks
   countersign proxy --config proxy.toml --check
 
   countersign proxy ca ./ca
-  countersign proxy --allow '*.amazonaws.com' --connect-ca ca/ca.pem --connect-ca-key ca/ca.key
-  HTTPS_PROXY=http://127.0.0.1:8080 AWS_CA_BUNDLE=ca/ca.pem aws --no-sign-request s3 ls
+  countersign proxy --allow '*.amazonaws.com' \\
+    --connect-ca ca/ca.pem --connect-ca-key ca/ca.key
+  HTTPS_PROXY=http://127.0.0.1:8080 AWS_CA_BUNDLE=ca/ca.pem \\
+    aws --no-sign-request s3 ls
 
-  countersign proxy keys new --name sandbox --service s3 --file keys.toml > sandbox.env
-  countersign proxy --upstream https://s3.eu-central-1.amazonaws.com --keys keys.toml --audit-log audit.jsonl
+  countersign proxy keys new --name sandbox --service s3 \\
+    --file keys.toml > sandbox.env
+  countersign proxy --upstream https://s3.eu-central-1.amazonaws.com \\
+    --keys keys.toml --audit-log audit.jsonl
 
 A configuration:
   listen = [\"127.0.0.1:8080\"]

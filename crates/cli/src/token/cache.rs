@@ -15,8 +15,10 @@ use crate::failure::Failure;
 #[derive(Args)]
 #[command(after_help = "\
 Example:
-  REDISCLI_AUTH=\"$(countersign token elasticache my-cache --user iam-user-01 --region eu-west-1)\" \\
-    redis-cli --tls -h master.my-cache.abc.euw1.cache.amazonaws.com --user iam-user-01")]
+  REDISCLI_AUTH=\"$(countersign token elasticache my-cache \\
+    --user iam-user-01 --region eu-west-1)\" \\
+    redis-cli --tls --user iam-user-01 \\
+    -h master.my-cache.abc.euw1.cache.amazonaws.com")]
 pub(crate) struct ElastiCache {
     /// The name of the cache, or the id of the replication group; not the endpoint
     name: String,
@@ -47,8 +49,10 @@ impl ElastiCache {
 #[derive(Args)]
 #[command(after_help = "\
 Example:
-  REDISCLI_AUTH=\"$(countersign token memorydb my-cluster --user iam-user-01 --region eu-west-1)\" \\
-    redis-cli -c --tls -h clustercfg.my-cluster.abc.memorydb.eu-west-1.amazonaws.com --user iam-user-01")]
+  REDISCLI_AUTH=\"$(countersign token memorydb my-cluster \\
+    --user iam-user-01 --region eu-west-1)\" \\
+    redis-cli -c --tls --user iam-user-01 \\
+    -h clustercfg.my-cluster.abc.memorydb.eu-west-1.amazonaws.com")]
 pub(crate) struct MemoryDb {
     /// The name of the cluster; not the endpoint
     name: String,

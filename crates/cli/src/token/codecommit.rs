@@ -19,9 +19,11 @@ use crate::{failure::Failure, printed::print, sign::STDIN_TWICE};
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  git config --global credential.https://git-codecommit.eu-west-1.amazonaws.com.helper \\
+  git config --global \\
+    credential.https://git-codecommit.eu-west-1.amazonaws.com.helper \\
     '!countersign token codecommit'
-  git config --global credential.https://git-codecommit.eu-west-1.amazonaws.com.useHttpPath true
+  git config --global \\
+    credential.https://git-codecommit.eu-west-1.amazonaws.com.useHttpPath true
   git clone https://git-codecommit.eu-west-1.amazonaws.com/v1/repos/app")]
 pub(crate) struct CodeCommit {
     /// What git wants: get, store or erase

@@ -18,11 +18,14 @@ use crate::{failure::Failure, presign::Expires};
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  PGPASSWORD=\"$(countersign token rds db.abc.eu-west-1.rds.amazonaws.com:5432 --user app)\" \\
-    psql 'host=db.abc.eu-west-1.rds.amazonaws.com user=app sslmode=verify-full sslrootcert=rds.pem'
-  MYSQL_PWD=\"$(countersign token rds db.abc.eu-west-1.rds.amazonaws.com:3306 --user app)\" \\
-    mysql -h db.abc.eu-west-1.rds.amazonaws.com -u app --enable-cleartext-plugin \\
-    --ssl-mode=VERIFY_IDENTITY --ssl-ca=rds.pem
+  PGPASSWORD=\"$(countersign token rds --user app \\
+    db.abc.eu-west-1.rds.amazonaws.com:5432)\" \\
+    psql \"host=db.abc.eu-west-1.rds.amazonaws.com user=app \\
+    sslmode=verify-full sslrootcert=rds.pem\"
+  MYSQL_PWD=\"$(countersign token rds --user app \\
+    db.abc.eu-west-1.rds.amazonaws.com:3306)\" \\
+    mysql -h db.abc.eu-west-1.rds.amazonaws.com -u app \\
+    --enable-cleartext-plugin --ssl-mode=VERIFY_IDENTITY --ssl-ca=rds.pem
 
 rds.pem stands for the certificates that AWS publishes for RDS.")]
 pub(crate) struct Rds {
@@ -54,8 +57,8 @@ impl Rds {
 #[command(after_help = "\
 Example:
   PGPASSWORD=\"$(countersign token dsql abc.dsql.us-east-1.on.aws --admin)\" \\
-    psql 'host=abc.dsql.us-east-1.on.aws user=admin dbname=postgres sslmode=verify-full \\
-    sslrootcert=system'")]
+    psql \"host=abc.dsql.us-east-1.on.aws user=admin dbname=postgres \\
+    sslmode=verify-full sslrootcert=system\"")]
 pub(crate) struct Dsql {
     /// The cluster's endpoint
     host: String,
@@ -104,9 +107,12 @@ impl Redshift {
 const REDSHIFT: &str = "\
 AWS makes the passwords of its IAM users, and answers a signed request with one:
   countersign curl https://redshift-serverless.eu-west-1.amazonaws.com/ \\
-    --service redshift-serverless -H 'content-type: application/x-amz-json-1.1' \\
-    -H 'x-amz-target: RedshiftServerless.GetCredentials' -d '{\"workgroupName\": \"default\"}'
-  countersign curl https://redshift.eu-west-1.amazonaws.com/ -d 'Action=GetClusterCredentialsWithIAM' \\
+    --service redshift-serverless \\
+    -H 'content-type: application/x-amz-json-1.1' \\
+    -H 'x-amz-target: RedshiftServerless.GetCredentials' \\
+    -d '{\"workgroupName\": \"default\"}'
+  countersign curl https://redshift.eu-west-1.amazonaws.com/ \\
+    -d Action=GetClusterCredentialsWithIAM \\
     -d Version=2012-12-01 -d ClusterIdentifier=my-cluster";
 
 /// A host and its port.

@@ -20,8 +20,9 @@ use crate::failure::Failure;
 #[command(after_help = "\
 Examples:
   kubectl config set-credentials eks --exec-command=countersign \\
-    --exec-api-version=client.authentication.k8s.io/v1 --exec-interactive-mode=Never \\
-    --exec-arg=token --exec-arg=eks --exec-arg=my-cluster --exec-arg=--region --exec-arg=eu-west-1
+    --exec-api-version=client.authentication.k8s.io/v1 \\
+    --exec-interactive-mode=Never --exec-arg=token --exec-arg=eks \\
+    --exec-arg=my-cluster --exec-arg=--region --exec-arg=eu-west-1
   kubectl --user=eks get pods
   countersign token eks my-cluster --region eu-west-1 --output token")]
 pub(crate) struct Eks {

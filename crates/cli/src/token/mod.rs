@@ -25,10 +25,13 @@ use crate::{
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  PGPASSWORD=\"$(countersign token rds db.abc.eu-west-1.rds.amazonaws.com:5432 --user app)\" \\
-    psql 'host=db.abc.eu-west-1.rds.amazonaws.com user=app sslmode=verify-full sslrootcert=rds.pem'
+  PGPASSWORD=\"$(countersign token rds --user app \\
+    db.abc.eu-west-1.rds.amazonaws.com:5432)\" \\
+    psql \"host=db.abc.eu-west-1.rds.amazonaws.com user=app \\
+    sslmode=verify-full sslrootcert=rds.pem\"
   countersign token eks my-cluster --region eu-west-1
-  git config --global credential.https://git-codecommit.eu-west-1.amazonaws.com.helper \\
+  git config --global \\
+    credential.https://git-codecommit.eu-west-1.amazonaws.com.helper \\
     '!countersign token codecommit'
 
 Redshift takes no such token: see `countersign token redshift-serverless`.")]

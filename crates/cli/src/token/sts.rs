@@ -24,7 +24,8 @@ use crate::{
 Examples:
   curl \"$(countersign token sts --region eu-west-1)\"
   countersign token sts --output vault --role dev --host sts.amazonaws.com \\
-    -H 'X-Vault-AWS-IAM-Server-ID: vault.example.com' | vault write auth/aws/login -
+    -H 'X-Vault-AWS-IAM-Server-ID: vault.example.com' |
+    vault write auth/aws/login -
   countersign token sts --output json -H 'x-for: build.example.com'")]
 pub(crate) struct Sts {
     /// What is printed

@@ -20,10 +20,11 @@ use crate::{failure::Failure, presign::Expires};
 Example, with confluent-kafka for Python:
   import json, subprocess
   def token(_):
-      made = subprocess.check_output(['countersign', 'token', 'msk', '--output', 'json'])
-      made = json.loads(made)
+      command = ['countersign', 'token', 'msk', '--output', 'json']
+      made = json.loads(subprocess.check_output(command))
       return made['token'], made['expires_at_ms'] / 1000
-  Consumer({'security.protocol': 'SASL_SSL', 'sasl.mechanisms': 'OAUTHBEARER', 'oauth_cb': token, …})")]
+  Consumer({'security.protocol': 'SASL_SSL', 'sasl.mechanisms': 'OAUTHBEARER',
+            'oauth_cb': token, …})")]
 pub(crate) struct Msk {
     /// What the client calls itself in the logs of AWS; not signed
     #[arg(long, value_name = "NAME")]
@@ -73,9 +74,12 @@ impl Msk {
 #[derive(Args)]
 #[command(after_help = "\
 Example, with MQTT.js (mosquitto_pub connects with a certificate instead):
-  URL=\"$(countersign token iot abcdef-ats.iot.eu-west-1.amazonaws.com)\" node -e '
-    const client = require(\"mqtt\").connect(process.env.URL, {reconnectPeriod: 0});
-    client.on(\"connect\", () => client.publish(\"greetings\", \"hello\", () => client.end()))'")]
+  URL=\"$(countersign token iot abcdef-ats.iot.eu-west-1.amazonaws.com)\" \\
+    node -e '
+    const client = require(\"mqtt\").connect(process.env.URL,
+      {reconnectPeriod: 0});
+    client.on(\"connect\", () =>
+      client.publish(\"greetings\", \"hello\", () => client.end()))'")]
 pub(crate) struct Iot {
     /// The account's data endpoint, as `aws iot describe-endpoint --endpoint-type iot:Data-ATS` says it
     host: String,
@@ -101,8 +105,8 @@ impl Iot {
 #[derive(Args)]
 #[command(after_help = "\
 Example:
-  websocat --binary \"$(countersign token transcribe --region eu-west-1 -p language-code=en-GB \\
-    -p media-encoding=pcm -p sample-rate=16000)\"")]
+  websocat --binary \"$(countersign token transcribe --region eu-west-1 \\
+    -p language-code=en-GB -p media-encoding=pcm -p sample-rate=16000)\"")]
 pub(crate) struct Transcribe {
     /// A parameter by the name that Transcribe gives it; may be repeated
     #[arg(short, long = "parameter", value_name = "NAME=VALUE")]
@@ -169,8 +173,10 @@ impl FromStr for Parameter {
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  export AWS_BEARER_TOKEN_BEDROCK=\"$(countersign token bedrock --region us-west-2)\"
-  export OPENAI_API_KEY=\"$(countersign token bedrock --region us-west-2 --expires 1h)\"")]
+  export AWS_BEARER_TOKEN_BEDROCK=\"$(countersign token bedrock \\
+    --region us-west-2)\"
+  export OPENAI_API_KEY=\"$(countersign token bedrock \\
+    --region us-west-2 --expires 1h)\"")]
 pub(crate) struct Bedrock {
     /// How long it can be used: seconds, or a number with s, m or h; 12 hours at most
     #[arg(long, value_name = "DURATION", default_value = "12h")]
