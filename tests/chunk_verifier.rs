@@ -501,6 +501,20 @@ fn a_signed_chunk_over_the_limit_is_refused_by_its_size() {
 }
 
 #[test]
+fn a_verifier_hands_its_limit_of_chunks_on_and_keeps_its_other_settings() {
+    let (request, seed) = signed_request(Payload::Streaming, "s3", &[]);
+    let wire = stream(Payload::Streaming).frame(&Signing { seed: &seed, ..signing() }).wire;
+    for (limit, expected) in [(13, Err(Refusal::ChunkTooLong)), (14, Ok(()))] {
+        let verifier = Verifier::new().with_region("us-east-1").with_chunk_limit(limit);
+        let mut check = check_of(&verifier, Head::from(&request), at(AT)).unwrap();
+        assert_eq!(check.push(&wire).map_err(|error| error.refusal()), expected);
+        let elsewhere = Verifier::new().with_region("eu-west-1").with_chunk_limit(limit);
+        let error = check_of(&elsewhere, Head::from(&request), at(AT)).unwrap_err();
+        assert_eq!(error.refusal(), Refusal::WrongScope);
+    }
+}
+
+#[test]
 fn another_buffer_in_the_middle_of_a_chunk_is_refused() {
     let framed = stream(Payload::Streaming).frame(&signing());
     let mut chunks = verifier(Payload::Streaming);

@@ -8,7 +8,10 @@ use std::{
 
 use countersign::{
     Credentials, Head, Headers, Payload, Presign, Rules, Scratch, Signer, SigningKey, Timestamp,
-    verify::{Dialect, Error, Known, Place, Refusal, Verified, Verifier, claimed_credential},
+    verify::{
+        Dialect, Error, Known, Place, Refusal, Verified, Verifier, claimed_credential,
+        claimed_service,
+    },
 };
 
 use crate::support::{Case, external_data};
@@ -519,6 +522,22 @@ fn a_signed_date_header_counts_where_there_is_no_amz_date() {
     assert_eq!(verify("host", &[date]), Err(Refusal::Malformed));
     // Which of two tells the time, nobody should have to guess.
     assert_eq!(verify("date;host", &["never", date]), Err(Refusal::Ambiguous));
+}
+
+#[test]
+fn the_service_that_a_request_claims_is_told_however_malformed_the_rest_is() {
+    let service = |request: &http::Request<&str>| {
+        claimed_service(Head::from(request)).map(|service| service.into_owned())
+    };
+    let url = "https://iam.amazonaws.com/?Action=ListUsers";
+    let mut request = signed("iam", url, "");
+    assert_eq!(service(&request).as_deref(), Some("iam"));
+    set(&mut request, "authorization", "nonsense Credential=a/b/c/sqs/aws4_request, and more");
+    assert_eq!(service(&request).as_deref(), Some("sqs"));
+    set(&mut request, "authorization", "nonsense");
+    assert_eq!(service(&request), None);
+    assert_eq!(service(&presigned("s3", "https://b.s3.amazonaws.com/k")).as_deref(), Some("s3"));
+    assert_eq!(service(&http::Request::get(url).body("").unwrap()), None);
 }
 
 #[test]
