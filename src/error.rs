@@ -74,7 +74,7 @@ pub enum ErrorKind {
     InvalidMethod,
     /// A POST policy that S3 would refuse, or a form that cannot keep to its policy.
     InvalidPolicy,
-    /// An empty region or service, or one with `/` or a control byte.
+    /// An empty region or service, or one with `/`, `,` or a control byte; a region set may have commas.
     InvalidScope,
     /// A time before 1970 or after 9999.
     InvalidTime,

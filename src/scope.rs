@@ -31,7 +31,7 @@ impl<'a> Scope<'a> {
     /// The scope of a signature made at `at`.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidScope`] if the region or service is empty, or holds `/` or a control byte.
+    /// [`ErrorKind::InvalidScope`] if the region or service is empty, or holds `/`, `,` or a control byte.
     pub fn new(at: Timestamp, region: &'a str, service: &'a str) -> Result<Scope<'a>, Error> {
         check_name("region", region)?;
         check_name("service", service)?;
@@ -48,7 +48,7 @@ impl<'a> Scope<'a> {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidScope`] if the service is empty, or holds `/` or a control byte.
+    /// [`ErrorKind::InvalidScope`] if the service is empty, or holds `/`, `,` or a control byte.
     pub fn without_region(at: Timestamp, service: &'a str) -> Result<Scope<'a>, Error> {
         check_name("service", service)?;
         Ok(Scope::new_unchecked(at, "", service))

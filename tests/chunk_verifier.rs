@@ -404,6 +404,8 @@ fn the_signature_of_a_trailer_comes_last_and_is_not_left_out() {
         (format!("{signature}\r\n{crc}\r\n\r\n"), Refusal::MalformedTrailer),
         (format!("{signature}\r\n\r\n"), Refusal::MalformedTrailer),
         (format!("{crc}\r\n{signature}\r\n{signature}\r\n\r\n"), Refusal::MalformedTrailer),
+        (format!("{crc}\r\n{signature}\n\r\n"), Refusal::MalformedTrailer),
+        (format!("{crc}\n{signature}\n\r\n"), Refusal::MalformedTrailer),
         (format!("{crc}\r\n\r\n{signature}\r\n\r\n"), Refusal::MalformedTrailer),
         (format!("{crc}\r\n{}\r\n\r\n", &signature[..40]), Refusal::ChunkSignatureDiffers),
         (format!("{crc}\r\n{}\r\n\r\n", signature.to_uppercase()), Refusal::ChunkSignatureDiffers),

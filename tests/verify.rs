@@ -526,9 +526,8 @@ fn a_signed_date_header_counts_where_there_is_no_amz_date() {
 
 #[test]
 fn the_service_that_a_request_claims_is_told_however_malformed_the_rest_is() {
-    let service = |request: &http::Request<&str>| {
-        claimed_service(Head::from(request)).map(|service| service.into_owned())
-    };
+    let service =
+        |request: &http::Request<&str>| claimed_service(Head::from(request)).map(Cow::into_owned);
     let url = "https://iam.amazonaws.com/?Action=ListUsers";
     let mut request = signed("iam", url, "");
     assert_eq!(service(&request).as_deref(), Some("iam"));

@@ -337,10 +337,11 @@ impl ChunkVerifier {
             self.line.truncate(self.line.len() - 2);
             return Ok(true);
         }
-        if let (State::Trailer, [line @ .., last, b'\n']) = (self.state, &self.line[..])
-            && !matches!(last, b' ' | b'\t')
+        if let (State::Trailer, [line @ .., b'\n']) = (self.state, &self.line[..])
+            && !matches!(line.last(), None | Some(b' ' | b'\t'))
+            && trailer::signature(line).is_none()
         {
-            self.line.truncate(line.len() + 1);
+            self.line.truncate(line.len());
             self.is_loose = true;
             return Ok(true);
         }

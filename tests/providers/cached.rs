@@ -238,13 +238,13 @@ fn a_refusal_is_said_again_for_some_seconds_and_never_for_ever() {
 }
 
 #[test]
-fn nothing_but_a_refusal_takes_credentials_away_that_are_better_than_none() {
+fn nothing_but_a_refusal_takes_credentials_away_that_work() {
     use ProviderErrorKind::{Failed, InvalidConfiguration, MissingProfile, Refused, Unsupported};
 
     for kind in [Failed, InvalidConfiguration, MissingProfile, Refused, Unsupported] {
         let world = World::new();
         world.load(2 * HOUR);
-        world.hands.advance(3 * HOUR);
+        world.hands.advance(2 * HOUR - MINUTE);
         world.source.say(Err(ProviderError::new("test", kind, "half of a file")));
         let next = match world.provide() {
             Ok(kept) => {
@@ -258,6 +258,28 @@ fn nothing_but_a_refusal_takes_credentials_away_that_are_better_than_none() {
         };
         assert_eq!(kind == Refused, next < MINUTE, "{kind}");
         assert_eq!(world.cached.next_refresh(), Some(world.hands.now() + next), "{kind}");
+    }
+}
+
+#[test]
+fn credentials_that_are_over_or_rejected_outlive_a_failure_alone() {
+    use ProviderErrorKind::{Failed, InvalidConfiguration, MissingProfile, Refused, Unsupported};
+
+    for kind in [Failed, InvalidConfiguration, MissingProfile, Refused, Unsupported] {
+        for is_rejected in [false, true] {
+            let world = World::new();
+            world.load(2 * HOUR);
+            match is_rejected {
+                true => world.cached.invalidate("AKID"),
+                false => world.hands.advance(2 * HOUR),
+            }
+            world.source.say(Err(ProviderError::new("test", kind, "half of a file")));
+            let answer = world.provide().map(|kept| kept.unwrap().access_key_id().to_owned());
+            match kind {
+                Failed => assert_eq!(answer.unwrap(), "AKID"),
+                _ => assert_eq!(answer.unwrap_err().kind(), kind),
+            }
+        }
     }
 }
 

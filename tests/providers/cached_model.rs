@@ -162,7 +162,9 @@ impl Model {
         let kept = self.held.clone().filter(|held| held.is_stable);
         let is_final = match reply {
             Reply::Refused => true,
-            Reply::Wrong => kept.is_none(),
+            Reply::Wrong => !kept.as_ref().is_some_and(|held| {
+                !held.is_rejected && held.expires_at.is_none_or(|at| at > self.now)
+            }),
             _ => false,
         };
         let installed = match reply {

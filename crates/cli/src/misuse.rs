@@ -45,11 +45,15 @@ fn better(error: &clap::Error) -> Option<Failure> {
         ErrorKind::UnknownArgument => no_credentials_here(argument),
         ErrorKind::ValueValidation if argument.starts_with("--header ") => {
             let value = text(ContextKind::InvalidValue)?.as_bytes();
-            Some(Failure::input(format_args!(
-                "the value of `--header` that begins with `{}` cannot be used: {}",
-                first_word(value).escape_ascii(),
-                error.source()?
-            )))
+            let (word, why) = (first_word(value), error.source()?);
+            Some(match word.len() == value.len() {
+                // A value without a name, perhaps.
+                true => Failure::input(format_args!("a value of `--header` cannot be used: {why}")),
+                false => Failure::input(format_args!(
+                    "the value of `--header` that begins with `{}` cannot be used: {why}",
+                    word.escape_ascii(),
+                )),
+            })
         }
         _ => None,
     }

@@ -43,18 +43,18 @@ pub(crate) fn parse(text: &[u8]) -> Result<RawRequest, Failure> {
         };
         headers.push((line[..colon].to_vec(), trim_blanks(&line[colon + 1..]).to_vec()));
     }
-    let is_framed = |(name, _): &(Vec<u8>, Vec<u8>)| {
-        [&b"content-length"[..], b"transfer-encoding"]
-            .iter()
-            .any(|framing| name.eq_ignore_ascii_case(framing))
+    let value = |wanted: &[u8]| {
+        let found = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted));
+        found.map(|(_, value)| &value[..])
     };
-    if !headers.iter().any(is_framed) {
-        check_alone(rest)?;
-    }
     // An editor ends a file with a line's end that is no part of the body.
-    let length = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(b"content-length"));
-    let length = length.and_then(|(_, value)| str::from_utf8(value).ok()?.trim().parse().ok());
-    let rest = length.and_then(|length: usize| rest.get(..length)).unwrap_or(rest);
+    let length = value(b"content-length");
+    let length = length.and_then(|value| str::from_utf8(value).ok()?.trim().parse().ok());
+    let rest = match length.and_then(|length: usize| rest.get(..length)) {
+        Some(body) => body,
+        None if value(b"transfer-encoding").is_some() => rest,
+        None => check_alone(rest).map(|()| rest)?,
+    };
     let body = if rest.is_empty() { Body::None } else { Body::Bytes(rest.to_vec()) };
     let method = String::from_utf8(method.to_vec()).map_err(|_| {
         Failure::input(format_args!("the method `{}` is not a token", method.escape_ascii()))
@@ -165,6 +165,10 @@ mod tests {
         let two = b"POST https://h/ HTTP/1.1\nA: b\n\none\n\n### next\nGET https://h/\n";
         let Err(failure) = parse(two) else { panic!("there are two") };
         assert!(failure.message.contains("two requests"), "{failure}");
+        for length in ["x", "100"] {
+            let two = format!("POST https://h/\nContent-Length: {length}\n\none\n### next\n");
+            assert!(parse(two.as_bytes()).is_err(), "{length}");
+        }
         let body = b"POST https://h/\nContent-Length: 12\n\none\n### two\n";
         assert!(
             matches!(parse(body).expect("one").request.body, Body::Bytes(body) if body.len() == 12)

@@ -137,10 +137,15 @@ fn at_s3(uri: &[u8]) -> Option<Failure> {
     // A query may hold what is secret.
     let rest = rest.split(|byte| matches!(byte, b'?' | b'#')).next().unwrap_or_default();
     let slash = rest.iter().position(|&byte| byte == b'/').unwrap_or(rest.len());
+    let is_of_bucket = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._".contains(byte);
     let (bucket, key) = (rest[..slash].escape_ascii(), rest[slash..].escape_ascii());
     let key = if slash == rest.len() { "/".to_owned() } else { key.to_string() };
-    // A certificate vouches for one label.
     let url = match rest[..slash].contains(&b'.') {
+        // Some write their keys in front of the bucket.
+        _ if !rest[..slash].iter().all(is_of_bucket) => {
+            "https://BUCKET.s3.REGION.amazonaws.com/KEY".to_owned()
+        }
+        // A certificate vouches for one label.
         true => format!("https://s3.REGION.amazonaws.com/{bucket}{key}"),
         false => format!("https://{bucket}.s3.REGION.amazonaws.com{key}"),
     };
@@ -187,6 +192,9 @@ mod tests {
             assert!(failure.message.contains(said), "{failure}");
             assert_eq!(failure.code, 2);
         }
+        let failure = at_s3(b"s3://AKIA:hu/sh@b/k").expect("an s3:// URI");
+        assert!(failure.message.contains(" https://BUCKET.s3.REGION."), "{failure}");
+        assert!(!failure.message.contains("hu") && !failure.message.contains("sh@"), "{failure}");
         for url in ["https://h/", "/s3://a"] {
             assert!(Request::new("GET", url.as_bytes(), &[]).check_url().is_ok(), "{url}");
         }

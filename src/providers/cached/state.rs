@@ -133,8 +133,9 @@ impl State {
         };
         let held = self.held.clone();
         // Credentials that work outlive whatever else goes wrong, but for a refusal that stays one: a file
-        // that somebody edits just now, say.
-        let is_final = match stable {
+        // that somebody edits just now, say. Those that no longer work outlive what may pass.
+        let work = |held: &&Held| held.left(moment.now).is_none_or(|left| !left.is_zero());
+        let is_final = match stable.filter(work) {
             Some(_) => error.kind() == ProviderErrorKind::Refused,
             None => !error.kind().is_transient(),
         };

@@ -316,7 +316,7 @@ impl List<'_, '_> {
             };
             self.add(Rank::Uncommon, cause, [Change::QuerySelect(Select::Without(at))]);
         }
-        if rules.token_after_signing && has_token(query) {
+        if rules.token_after_signing && self.received.place == Place::Query && has_token(query) {
             self.common(Cause::TokenSigned, Change::QueryText(sorted(query)));
         }
     }
@@ -381,7 +381,9 @@ impl List<'_, '_> {
                 continue;
             }
             for is_listed in [false, true] {
-                let cause = match is_token_header(name) && received.rules.token_after_signing {
+                let is_behind =
+                    received.rules.token_after_signing && received.place == Place::Header;
+                let cause = match is_behind && is_token_header(name) {
                     true => Cause::TokenSigned,
                     false => Cause::HeaderNotListed { name: name.clone() },
                 };

@@ -142,7 +142,7 @@ impl RoleOptions {
     }
 }
 
-/// The name of a role; other makers of STS have names of their own form.
+/// The name of a role. Other makers of STS have other names behind `arn:`.
 fn role_arn(text: &str) -> Result<String, String> {
     match text.starts_with("arn:") {
         true => Ok(text.to_owned()),

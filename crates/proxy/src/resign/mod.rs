@@ -106,7 +106,10 @@ impl Resign {
         let claim = self.verifier.claim(Head::from(parts), signing.clock()).map_err(|error| {
             // Who was refused is of more interest than who was let through.
             let credential = claimed_credential(Head::from(parts)).unwrap_or_default();
-            if let Some((id, scope)) = credential.split_once('/') {
+            // Whoever reads the log on a terminal is spared what moves the cursor.
+            let credential: String = credential.escape_default().collect();
+            if !credential.is_empty() {
+                let (id, scope) = credential.split_once('/').unwrap_or((&credential, ""));
                 decision.claims(id, scope);
             }
             Refusal::unverified(&error)
