@@ -6,6 +6,8 @@
 #[allow(dead_code, reason = "the program asks more of it")]
 #[path = "../../crates/cli/src/body.rs"]
 mod body;
+#[path = "../../crates/cli/src/credential_options.rs"]
+mod credential_options;
 mod curl;
 #[allow(dead_code, reason = "the program asks more of it")]
 #[path = "../../crates/cli/src/failure.rs"]

@@ -3,6 +3,7 @@
 
 mod against;
 mod body;
+mod credential_options;
 mod credentials;
 mod curl;
 mod demo;

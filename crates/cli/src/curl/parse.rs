@@ -4,7 +4,7 @@ use super::{
     data::Piece,
     table::{self, CurlOption, Meaning},
 };
-use crate::{failure::Failure, misuse};
+use crate::{credential_options, failure::Failure};
 
 /// What a curl command line says, as far as a signature is concerned.
 ///
@@ -212,7 +212,9 @@ fn value_of(name: &[u8], value: Option<Vec<u8>>) -> Result<Vec<u8>, Failure> {
 fn unknown(arg: &[u8]) -> Failure {
     // What stands behind a `=` may be a secret.
     let name = arg.split(|&byte| byte == b'=').next().unwrap_or_default();
-    if let Some(failure) = str::from_utf8(name).ok().and_then(misuse::no_credentials_here) {
+    if let Some(failure) =
+        str::from_utf8(name).ok().and_then(credential_options::no_credentials_here)
+    {
         return failure;
     }
     let why = if name.len() < arg.len() && table::find(name).is_some() {
