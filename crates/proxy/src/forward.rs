@@ -39,7 +39,7 @@ use crate::{
     inbound::Gate,
     metrics::{Metrics, OfRoute, Seat},
     pool::{Lease, NotSent},
-    refuse::{self, Id, Ids, Reason, Refusal},
+    refuse::{Id, Ids, Reason, Refusal, Speech},
     resign::{
         self, Came,
         audit::{Audit, Decision},
@@ -142,11 +142,12 @@ impl Engine {
             metrics: Arc::clone(&self.metrics),
             cut: Arc::clone(&self.cut),
         };
-        let mut wire = refuse::wire("", request.headers());
+        let speech = Speech::of(request.headers());
+        let mut wire = speech.with("");
         let client = upgrade::on(&mut request);
         let is_http_1 = request.version() < Version::HTTP_2;
         async move {
-            let answered = self.forward(request, &mut record, &mut wire, client).await;
+            let answered = self.forward(request, &mut record, (speech, &mut wire), client).await;
             let (response, look_out, lease) = answered.unwrap_or_else(|refusal| {
                 self.metrics.refused(refusal.reason);
                 if let Some(decision) = &mut record.decision {
@@ -176,7 +177,7 @@ impl Engine {
         &self,
         request: Request<Incoming>,
         record: &mut Record,
-        wire: &mut Wire,
+        (speech, wire): (Speech, &mut Wire),
         client: upgrade::OnUpgrade,
     ) -> Result<(Response<Body>, Option<LookOut>, Option<Lease>), Refusal> {
         let (mut parts, mut body) = request.into_parts();
@@ -186,9 +187,9 @@ impl Engine {
         if let Ok((route, _)) = &found {
             record.route = Arc::clone(&route.name);
             record.counts = Some(Arc::clone(route.counts(&self.metrics)));
-            *wire = refuse::wire(route.signing.service(), &parts.headers);
+            *wire = speech.with(route.signing.service());
             if route.resign.is_some() {
-                *wire = resign::wire(&parts, route.signing.service());
+                *wire = resign::wire(&parts, speech, route.signing.service());
                 let (client, now) = (record.peer.address, route.signing.clock());
                 let id = record.id.to_string();
                 let decision = Decision::new(now, &id, &route.name, &parts.method, client);
@@ -239,7 +240,7 @@ impl Engine {
             Some(admitted) => Cow::Owned(admitted.signer.clone()),
             None => signing.signer(&host, parts.uri.path())?,
         };
-        *wire = refuse::wire(signer.service(), &parts.headers);
+        *wire = speech.with(signer.service());
         // Before anything of the body is asked for: a client that expects `100 Continue` keeps it.
         let credentials = signing.credentials().await?;
 

@@ -38,14 +38,13 @@ impl HostPattern {
     }
 
     pub(crate) fn holds_authority(&self, authority: &Authority, default_port: u16) -> bool {
-        let port = authority.0.port_u16().unwrap_or(default_port);
+        let port = authority.port().unwrap_or(default_port);
         self.is_name_of(authority) && port == self.port.unwrap_or(default_port)
     }
 
     /// The same, but a pattern without a port stands for all: whichever one the proxy listens on.
     pub(crate) fn holds_at_any_port(&self, authority: &Authority) -> bool {
-        self.is_name_of(authority)
-            && self.port.is_none_or(|port| authority.0.port_u16() == Some(port))
+        self.is_name_of(authority) && self.port.is_none_or(|port| authority.port() == Some(port))
     }
 
     fn is_name_of(&self, authority: &Authority) -> bool {
@@ -85,7 +84,7 @@ impl FromStr for HostPattern {
             )));
         }
         let name = if below { format!(".{host}") } else { host.to_owned() };
-        Ok(HostPattern { name, below, port: authority.0.port_u16() })
+        Ok(HostPattern { name, below, port: authority.port() })
     }
 }
 
@@ -100,23 +99,28 @@ impl FromStr for HostPattern {
 /// # Ok::<(), countersign_proxy::ConfigError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Authority(uri::Authority);
+pub struct Authority {
+    whole: uri::Authority,
+    /// Where the host ends, which is asked several times of each request.
+    host_end: usize,
+}
 
 impl Authority {
     pub(crate) fn as_str(&self) -> &str {
-        self.0.as_str()
+        self.whole.as_str()
     }
 
     pub(crate) fn host(&self) -> &str {
-        self.0.host()
+        &self.as_str()[..self.host_end]
     }
 
     pub(crate) fn port(&self) -> Option<u16> {
-        self.0.port_u16()
+        let has_port = self.host_end < self.as_str().len();
+        has_port.then(|| self.whole.port_u16()).flatten()
     }
 
     pub(crate) fn to_uri_part(&self) -> uri::Authority {
-        self.0.clone()
+        self.whole.clone()
     }
 
     /// The same without a port that the scheme makes superfluous.
@@ -134,19 +138,21 @@ impl FromStr for Authority {
 
     fn from_str(text: &str) -> Result<Authority, ConfigError> {
         let refuse = || ConfigError::new(format!("`{}` is no host", text.escape_debug()));
-        let authority = match text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        let whole = match text.bytes().any(|byte| byte.is_ascii_uppercase()) {
             false => uri::Authority::try_from(text),
             true => uri::Authority::try_from(text.to_ascii_lowercase()),
         };
-        let authority = authority.map_err(|_| refuse())?;
-        let host = authority.host();
-        let has_port = authority.as_str().len() > host.len();
-        let has_user = text.bytes().any(|byte| byte == b'@');
-        // Looked for only where there may be one, as with each request.
-        if has_user || host.is_empty() || (has_port && authority.port_u16().is_none()) {
+        let whole = whole.map_err(|_| refuse())?;
+        // With userinfo the host would begin elsewhere.
+        if text.bytes().any(|byte| byte == b'@') {
             return Err(refuse());
         }
-        Ok(Authority(authority))
+        let host_end = whole.host().len();
+        let has_port = whole.as_str().len() > host_end;
+        if host_end == 0 || (has_port && whole.port_u16().is_none()) {
+            return Err(refuse());
+        }
+        Ok(Authority { whole, host_end })
     }
 }
 

@@ -176,18 +176,30 @@ impl Refusal {
     }
 }
 
-/// The form in which a client of this service reads errors.
-pub(crate) fn wire(service: &str, headers: &HeaderMap) -> Wire {
-    let is_json = headers.contains_key(TARGET)
-        || headers.get(header::CONTENT_TYPE).is_some_and(|value| {
-            let kind = b"application/x-amz-json";
-            let value = value.as_bytes();
-            value.get(..kind.len()).is_some_and(|start| start.eq_ignore_ascii_case(kind))
-        });
-    match Dialect::of_service(service) {
-        Dialect::S3 => Wire::S3Xml,
-        _ if is_json => Wire::Json,
-        _ => Wire::QueryXml,
+/// What the headers of a request tell of the form in which its client reads errors.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Speech {
+    is_json: bool,
+}
+
+impl Speech {
+    pub(crate) fn of(headers: &HeaderMap) -> Speech {
+        let is_json = headers.contains_key(TARGET)
+            || headers.get(header::CONTENT_TYPE).is_some_and(|value| {
+                let kind = b"application/x-amz-json";
+                let value = value.as_bytes();
+                value.get(..kind.len()).is_some_and(|start| start.eq_ignore_ascii_case(kind))
+            });
+        Speech { is_json }
+    }
+
+    /// The form, if it is a client of this service.
+    pub(crate) fn with(self, service: &str) -> Wire {
+        match Dialect::of_service(service) {
+            Dialect::S3 => Wire::S3Xml,
+            _ if self.is_json => Wire::Json,
+            _ => Wire::QueryXml,
+        }
     }
 }
 

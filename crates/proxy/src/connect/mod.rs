@@ -29,7 +29,7 @@ use crate::{
     carry::carry,
     connection::{Server, before_the_end, serve_connection, tell},
     forward::{Engine, Peer},
-    refuse::{self, Reason, Refusal},
+    refuse::{Reason, Refusal, Speech},
     route::Route,
 };
 
@@ -130,7 +130,7 @@ pub(crate) async fn answer(
         Ok(found) => found,
         Err(refusal) => {
             engine.metrics.refused(refusal.reason);
-            let wire = refuse::wire("", &head.headers);
+            let wire = Speech::of(&head.headers).with("");
             let mut response = refusal.response(wire, id);
             // What comes behind was meant for a tunnel.
             if head.version < Version::HTTP_2 {

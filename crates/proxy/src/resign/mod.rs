@@ -27,7 +27,7 @@ use crate::{
     Authority, ConfigError, Outside, RouteConfig,
     body::{Held, Holding},
     head,
-    refuse::{self, Codes, Reason, Refusal},
+    refuse::{Codes, Reason, Refusal, Speech},
     sign::Signing,
 };
 
@@ -151,12 +151,12 @@ impl Resign {
 }
 
 /// The form in which a client of a re-signing route reads errors, by the service that it says it signed for.
-pub(crate) fn wire(parts: &Parts, service: &str) -> Wire {
+pub(crate) fn wire(parts: &Parts, speech: Speech, service: &str) -> Wire {
     let claimed = match is_version_2(parts) {
         true => Some("s3".into()),
         false => claimed_service(Head::from(parts)),
     };
-    refuse::wire(claimed.as_deref().unwrap_or(service), &parts.headers)
+    speech.with(claimed.as_deref().unwrap_or(service))
 }
 
 /// Whether a request is signed as only S3 still knows it, and some SDKs still presign for hosts that they do not know.
