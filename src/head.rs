@@ -98,9 +98,10 @@ impl<'a> Head<'a> {
             }
             usual => usual,
         };
+        // A port alone is no host either.
         let authority = authority
-            .filter(|text| !text.is_empty())
-            .map(|text| without_default_port(text, self.https));
+            .map(|text| without_default_port(text, self.https))
+            .filter(|text| !text.is_empty() && !text.starts_with(b":"));
         match (header.map(trim_blanks), authority) {
             (None | Some(b""), None) => Err(Error::new(
                 ErrorKind::MissingHost,
@@ -384,6 +385,19 @@ mod tests {
         assert_eq!(host("https://[fd00::1]:443/"), "[fd00::1]");
         assert_eq!(host("https://[fd00::443]/"), "[fd00::443]");
         assert_eq!(host("http://example.com:/"), "example.com");
+    }
+
+    #[test]
+    fn a_port_alone_is_no_host() {
+        for target in
+            ["https://:443/", "http://:80/", "https://:8080/", "https://u:p@:443/", "https:///"]
+        {
+            let error = parse(target.as_bytes()).expect("a target").host(None).expect_err(target);
+            assert_eq!(error.kind(), ErrorKind::MissingHost, "{target}");
+            let header =
+                parse(target.as_bytes()).expect("a target").host(Some(b"h")).expect(target);
+            assert_eq!(header, b"h");
+        }
     }
 
     #[test]

@@ -39,4 +39,5 @@ mod types;
 mod vectors;
 #[cfg(feature = "body")]
 mod verified_body;
+mod verifier_settings;
 mod verify;

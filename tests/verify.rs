@@ -171,6 +171,21 @@ fn an_authorization_header_that_cannot_be_read_is_malformed() {
 }
 
 #[test]
+fn an_asymmetric_signature_is_refused_by_who_cannot_verify_it() {
+    let mut request = signed("sts", "https://sts.amazonaws.com/", "x");
+    set(&mut request, "x-amz-region-set", "us-east-1");
+    let signature = "30".repeat(70);
+    let authorization = format!(
+        "AWS4-ECDSA-P256-SHA256 Credential=AKIDEXAMPLE/20150830/sts/aws4_request, \
+         SignedHeaders=host;x-amz-date;x-amz-region-set, Signature={signature}"
+    );
+    set(&mut request, "authorization", &authorization);
+    let error = Verifier::new().claim(Head::from(&request), now()).unwrap_err();
+    assert_eq!(error.refusal(), Refusal::Malformed);
+    assert!(error.message().contains("AWS4-ECDSA-P256-SHA256 are not accepted"), "{error}");
+}
+
+#[test]
 fn who_a_request_says_that_it_is_from_can_be_told_though_it_is_refused() {
     const SCOPE: &str = "20150830/us-east-1/s3/aws4_request";
     let of_header = |value: &str| {
@@ -361,6 +376,12 @@ fn an_unknown_key_and_a_wrong_secret_are_told_apart_unless_refusals_are_uniform(
         (error.code(Dialect::S3), error.status(Dialect::S3), error.message().to_owned())
     });
     assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
+    // What was compared is of the request alone, and must not tell who is known.
+    let shown = [&unknown, &wrong, &temporary].map(|credentials| {
+        let error = verify(&uniform.clone().with_debugging(true), credentials);
+        error.canonical_request().map(str::to_owned)
+    });
+    assert!(shown[0].is_some() && shown.iter().all(|text| *text == shown[0]), "{shown:?}");
 }
 
 #[test]
@@ -644,6 +665,27 @@ fn malformed_bytes_are_refused_before_any_key_is_looked_up() {
         assert_eq!(error.refusal(), Refusal::Malformed);
         assert_eq!(error.status(Dialect::S3), 400);
     }
+}
+
+#[test]
+fn what_no_request_begins_with_is_refused_before_any_key_is_looked_up() {
+    let request = signed("sts", "https://sts.amazonaws.com/", "x");
+    // Also of a region that is not taken here, of which the refusal would tell.
+    let verifier = Verifier::new().with_region("eu-west-1");
+    for (method, path) in [(&b"GE T"[..], &b"/"[..]), (b"", b"/"), (b"GET", b"a/b"), (b"GET", b"*")]
+    {
+        let head = Head { method, path, ..Head::from(&request) };
+        let error = verifier.claim(head, now()).unwrap_err();
+        assert_eq!(error.refusal(), Refusal::Malformed, "{error}");
+        assert_eq!(error.status(Dialect::General), 400);
+    }
+}
+
+#[test]
+fn an_empty_session_token_is_none() {
+    let request = signed("sts", "https://sts.amazonaws.com/", "x");
+    let credentials = keys().with_session_token("");
+    verify_at(&Verifier::new(), Head::from(&request), b"x", &credentials, now()).unwrap();
 }
 
 fn hex(bytes: &[u8; 32]) -> String {

@@ -63,12 +63,7 @@ impl Request<'_> {
 
     /// Appends the canonical request to an empty `out`, in which there is [room](Request::bound).
     pub(crate) fn write(&self, out: &mut Vec<u8>, spare: &mut Spare) -> Result<Layout, Error> {
-        if !is_token(self.method) {
-            return Err(Error::new(
-                ErrorKind::InvalidMethod,
-                format!("the method `{}` is not a token", self.method.escape_ascii()),
-            ));
-        }
+        check_method(self.method)?;
         let mut layout = Layout::default();
         out.extend_from_slice(self.method);
         out.push(b'\n');
@@ -134,10 +129,20 @@ pub(crate) fn encode_path(name: &str, out: &mut Vec<u8>) {
     encode::write_path(name.as_bytes(), out);
 }
 
-/// Whether path and query hold no `%` that is an error in them.
-pub(crate) fn check_escapes(head: Head<'_>, rules: Rules) -> Result<(), Error> {
-    path::check_escapes(head.path, rules)?;
+/// Whether a canonical request can be written of method, path and query: what [`Request::write`] finds wrong with
+/// them, without writing it.
+pub(crate) fn check_request_line(head: Head<'_>, rules: Rules) -> Result<(), Error> {
+    check_method(head.method)?;
+    path::check(head.path, rules)?;
     query::check_escapes(head.query.unwrap_or_default())
+}
+
+fn check_method(method: &[u8]) -> Result<(), Error> {
+    if is_token(method) {
+        return Ok(());
+    }
+    let message = format!("the method `{}` is not a token", method.escape_ascii());
+    Err(Error::new(ErrorKind::InvalidMethod, message))
 }
 
 /// Appends one part and the line's end behind it.

@@ -30,8 +30,16 @@ impl PathForm {
     }
 }
 
+/// Whether this is a path, in which each `%` is an escape where the rules insist on it.
+pub(super) fn check(path: &[u8], rules: Rules) -> Result<(), Error> {
+    match path.first() {
+        None | Some(b'/') => check_escapes(path, rules),
+        Some(_) => Err(relative(path)),
+    }
+}
+
 /// Whether each `%` is an escape, where the rules insist on it.
-pub(super) fn check_escapes(path: &[u8], rules: Rules) -> Result<(), Error> {
+fn check_escapes(path: &[u8], rules: Rules) -> Result<(), Error> {
     if !rules.strict_path || rules.double_encode {
         return Ok(());
     }

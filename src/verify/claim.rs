@@ -77,7 +77,7 @@ impl<'a> Claim<'a> {
         let service = parts.credential.service.as_bytes();
         let rules = verifier.rules.unwrap_or_else(|| Rules::for_service_bytes(service));
         let host = head.host(found.host).map_err(|error| malformed(place, error.to_string()))?;
-        canonical::check_escapes(head, rules)
+        canonical::check_request_line(head, rules)
             .map_err(|error| malformed(place, error.to_string()))?;
         let at = parts.timestamp()?;
         let payload = parts.payload(rules)?;
@@ -240,7 +240,8 @@ impl<'a> Claim<'a> {
         };
         // One way out for all three, which takes as long for each.
         if let Some((refusal, message)) = refused {
-            let steps = steps.filter(|_| refusal == Refusal::SignatureDiffers);
+            // Those that show who is known must not be shown by uniform refusals.
+            let steps = steps.filter(|_| uniform || refusal == Refusal::SignatureDiffers);
             return Err(refuse(refusal, message).made_uniform(uniform).with_steps(steps));
         }
         structure?;

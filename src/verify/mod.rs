@@ -386,10 +386,11 @@ impl<'k> Known<'k> {
         Known { key: key.as_any(), session_token: None }
     }
 
-    /// The session token that must come with the key.
+    /// The session token that must come with the key; an empty one is none, as it is to a [`Signer`](crate::Signer).
     #[must_use]
     pub fn with_session_token(self, token: &'k str) -> Known<'k> {
-        Known { session_token: Some(SecretText(token)), ..self }
+        let session_token = Some(SecretText(token)).filter(|token| !token.0.is_empty());
+        Known { session_token, ..self }
     }
 }
 
