@@ -13,10 +13,10 @@ use roxmltree::Document;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    explain::{print_styled, printable},
+    explain::printable,
     failure::Failure,
     options::SigningOptions,
-    printed::print,
+    printed::{print, print_styled},
     raw_http::RawRequest,
     sign::RequestArgs,
 };

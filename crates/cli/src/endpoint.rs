@@ -13,7 +13,7 @@ use crate::{
     failure::Failure,
     host::Target,
     lines::{LONGEST, Line, read_line},
-    printed::{print_line, tell},
+    printed::{print_line, print_object, tell},
 };
 
 /// Print the service, region and rules that a host says
@@ -61,11 +61,8 @@ impl EndpointCommand {
     /// The width of the hosts that are known before the first is printed.
     fn width(&self) -> usize {
         let longest = self.hosts.iter().map(|host| host.chars().count()).max();
-        longest.unwrap_or_default().max(if self.hosts.iter().any(|host| host == "-") {
-            48
-        } else {
-            0
-        })
+        let has_more = self.hosts.iter().any(|host| host == "-");
+        longest.unwrap_or_default().clamp(if has_more { 48 } else { 0 }, LONGEST_HOST)
     }
 }
 
@@ -106,7 +103,7 @@ impl Report {
     /// Adds what is no host, and not even text.
     fn add_bad(&mut self, why: &str) -> Result<(), Failure> {
         if self.output == Output::Json {
-            print_line(json!({ "host": null, "error": why, "candidates": [] }))?;
+            print_object(&json!({ "host": null, "error": why, "candidates": [] }))?;
         }
         self.refuse(why, true);
         Ok(())
@@ -114,13 +111,10 @@ impl Report {
 
     fn add(&mut self, host: &str) -> Result<(), Failure> {
         let answer = Target::parse(host).endpoint();
-        let line = match (&answer, self.output) {
-            (Ok(endpoint), Output::Table) => Some(self.row(host, endpoint)),
-            (Err(_), Output::Table) => None,
-            (answer, Output::Json) => Some(object(host, answer).to_string()),
-        };
-        if let Some(line) = line {
-            print_line(line)?;
+        match (&answer, self.output) {
+            (Ok(endpoint), Output::Table) => print_line(self.row(host, endpoint))?,
+            (Err(_), Output::Table) => {}
+            (answer, Output::Json) => print_object(&object(host, answer))?,
         }
         if let Err(unknown) = answer {
             self.refuse(&unknown, unknown.kind() == UnknownKind::InvalidHost);
@@ -150,6 +144,9 @@ impl Report {
         }
     }
 }
+
+/// In bytes (RFC 1035, §2.3.4). What is longer is no host, and no column of a table.
+const LONGEST_HOST: usize = 253;
 
 fn object(host: &str, answer: &Result<Endpoint, Unknown>) -> Value {
     match answer {

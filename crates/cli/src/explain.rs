@@ -11,7 +11,7 @@ use crate::{
     against,
     failure::Failure,
     options::SigningOptions,
-    printed::print,
+    printed::{print, print_styled},
     raw_http::RawRequest,
     sign::{RequestArgs, STDIN_TWICE},
 };
@@ -76,14 +76,6 @@ impl ExplainCommand {
             Output::Json => print(format!("{:#}\n", as_json(&explanation))),
             Output::Text => print_styled(&render(&explanation)),
         }
-    }
-}
-
-/// Prints text, its colours taken out where none belong.
-pub(crate) fn print_styled(text: &str) -> Result<(), Failure> {
-    match anstream::AutoStream::choice(&std::io::stdout()) {
-        anstream::ColorChoice::Never => print(anstream::adapter::strip_str(text).to_string()),
-        _ => print(text),
     }
 }
 

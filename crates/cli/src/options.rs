@@ -1,10 +1,10 @@
 //! The options that all commands which sign have in common.
 
 use std::{
-    cell::OnceCell,
+    cell::{OnceCell, RefCell},
     path::{Path, PathBuf},
     str::FromStr,
-    time::SystemTime,
+    time::{Duration, Instant, SystemTime},
 };
 
 use clap::Args;
@@ -121,6 +121,9 @@ pub(crate) struct Ambient<'o> {
     /// What the region chain found, which may be nothing. It is asked once: the last that it asks is the
     /// metadata service, which takes its time where there is none.
     region: OnceCell<Option<String>>,
+    /// Why there were no credentials, and until when that is believed: to ask again for each line of a long list
+    /// would take as long as the metadata service takes to be silent.
+    absent: RefCell<Option<(Instant, String)>>,
     /// What `--credentials-file` holds, which is read once.
     of_file: OnceCell<Credentials>,
     keys: sigv4a::KeyCache,
@@ -150,6 +153,7 @@ impl Ambient<'_> {
             ports: http_client::ports(options.profile.as_deref()),
             provider: OnceCell::new(),
             region: OnceCell::new(),
+            absent: RefCell::default(),
             of_file: OnceCell::new(),
             keys: sigv4a::KeyCache::default(),
         }
@@ -231,13 +235,27 @@ impl Ambient<'_> {
             let chain = chain(&self.ports, self.options.profile.as_deref());
             (chain.clone(), Cached::new(chain, &self.ports))
         });
+        if let Some((until, why)) = &*self.absent.borrow()
+            && Instant::now() < *until
+        {
+            return Err(Failure::credentials(why));
+        }
         match pollster::block_on(cached.provide()) {
             Ok(Some(credentials)) => Ok(credentials),
-            Ok(None) => Err(Failure::credentials(format_args!(
-                "{}; `countersign credentials` shows more",
-                chain.explain()
-            ))),
+            Ok(None) => {
+                let why = format!("{}; `countersign credentials` shows more", chain.explain());
+                self.absent.replace(Some((Instant::now() + ABSENCE, why.clone())));
+                Err(Failure::credentials(why))
+            }
             Err(error) => Err(Failure::credentials(with_sources(&error))),
+        }
+    }
+
+    /// Reads what `--credentials-file` names, if anything: what is wrong with that is wrong with all of many requests.
+    pub(crate) fn read_file(&self) -> Result<(), Failure> {
+        match self.options.credentials_file {
+            Some(_) => self.credentials().map(drop),
+            None => Ok(()),
         }
     }
 
@@ -255,6 +273,9 @@ impl Ambient<'_> {
         Ok(self.region.get_or_init(|| region).clone())
     }
 }
+
+/// How long it is believed that there are no credentials.
+const ABSENCE: Duration = Duration::from_secs(5);
 
 /// The chain of all providers, with the user to ask for codes of devices.
 pub(crate) fn chain(ports: &Ports, profile: Option<&str>) -> Chain {

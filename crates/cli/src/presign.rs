@@ -69,9 +69,14 @@ impl PresignCommand {
         if let Some(note) = note_of(life) {
             tell(note);
         }
-        let mut url = signature.url(&request);
-        url.push(b'\n');
-        print(url)
+        let url = signature.url(&request);
+        // Of a target that is a path, the host is said by a header.
+        let origin = if url.starts_with(b"/") {
+            ["https://", signature.host()].concat()
+        } else {
+            String::new()
+        };
+        print([origin.as_bytes(), &url, b"\n"].concat())
     }
 }
 

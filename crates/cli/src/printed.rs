@@ -6,17 +6,36 @@ use std::{
 };
 
 use serde::Serialize;
+use serde_json::Value;
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
 
-/// Writes to standard output; a reader that went away ends the program without a word.
+/// Writes the whole of an answer to standard output. A reader that went away is no failure, and changes none: the
+/// exit code is that of the answer.
 pub(crate) fn print(text: impl AsRef<[u8]>) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    written(out.write_all(text.as_ref()).and_then(|()| out.flush()))
+    match out.write_all(text.as_ref()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => written(result),
+    }
 }
 
-/// Writes a line to standard output, without its colours where none belong.
+/// The same for text that people read, without its colours where none belong.
+pub(crate) fn print_styled(text: &str) -> Result<(), Failure> {
+    match anstream::AutoStream::choice(&io::stdout()) {
+        anstream::ColorChoice::Never => print(anstream::adapter::strip_str(text).to_string()),
+        _ => print(text),
+    }
+}
+
+/// Writes one of many lines to standard output as it is; a reader that went away ends the program without a word.
+pub(crate) fn print_object(object: &Value) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    written(writeln!(out, "{object}").and_then(|()| out.flush()))
+}
+
+/// The same for a line that people read.
 pub(crate) fn print_line(line: impl fmt::Display) -> Result<(), Failure> {
     let mut out = anstream::stdout().lock();
     written(writeln!(out, "{line}").and_then(|()| out.flush()))

@@ -25,15 +25,16 @@ use crate::{
     jsonl,
     keys::{Derived, KeyOfClaim, Keys},
     options::{Ambient, RuleSwitch, SigningOptions},
-    printed::{print, print_line},
+    printed::{print, print_styled},
     raw_http::RawRequest,
     sign::{RequestArgs, STDIN_TWICE},
 };
 
 /// Check a signed request or presigned URL against the known keys
 ///
-/// The keys are those of the credentials in use, or of --credentials-file. The exit code is 0 if the
-/// signature holds, 1 if it does not.
+/// The keys are those of the credentials in use, or of --credentials-file; with --jsonl those in the
+/// line, and of --profile or --credentials-file. The exit code is 0 if the signature holds, 1 if it
+/// does not.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -148,7 +149,7 @@ impl VerifyCommand {
                 }));
                 print(format!("{:#}\n", Value::Object(object)))?;
             }
-            Output::Text => outcome.show(diagnosis.as_ref())?,
+            Output::Text => print_styled(&outcome.shown(diagnosis.as_ref()))?,
         }
         match outcome {
             Outcome::Accepted(_) => Ok(()),
@@ -389,43 +390,40 @@ impl Outcome {
         fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
-    fn show(&self, diagnosis: Option<&Diagnosis>) -> Result<(), Failure> {
+    /// As people read it; of a refusal the cause, if one was found.
+    fn shown(&self, diagnosis: Option<&Diagnosis>) -> String {
         let Outcome::Accepted(accepted) = self else {
-            if let Some(diagnosis) = diagnosis.filter(|diagnosis| !diagnosis.is_right()) {
-                show_diagnosis(diagnosis)?;
-            }
-            return Ok(());
+            let diagnosis = diagnosis.filter(|diagnosis| !diagnosis.is_right());
+            return diagnosis.map(shown_diagnosis).unwrap_or_default();
         };
         let good = Style::new().bold().fg_color(Some(AnsiColor::Green.into()));
-        print_line(format_args!("{good}accepted{good:#}"))?;
+        let mut text = format!("{good}accepted{good:#}\n");
         let payload = match accepted.lacks_body {
             true => format!("{}; no body was given, so none was verified", accepted.payload),
             false => accepted.payload.to_owned(),
         };
+        let regions = accepted.region_set.as_deref().map(printable);
         for (label, value) in [
-            ("signed by", &*accepted.access_key_id),
-            ("scope", &accepted.scope),
-            ("signed headers", &accepted.signed_headers),
-            ("payload", &payload),
+            ("signed by", Some(&*accepted.access_key_id)),
+            ("scope", Some(&accepted.scope)),
+            ("signed headers", Some(&accepted.signed_headers)),
+            ("payload", Some(&payload)),
+            ("regions", regions.as_deref()),
+            ("expires at", accepted.expires_at.as_deref()),
         ] {
-            print_line(format_args!("  {label:<14}  {value}"))?;
+            if let Some(value) = value {
+                text += &format!("  {label:<14}  {value}\n");
+            }
         }
-        if let Some(region_set) = &accepted.region_set {
-            print_line(format_args!("  {:<14}  {}", "regions", printable(region_set)))?;
-        }
-        if let Some(at) = &accepted.expires_at {
-            print_line(format_args!("  {:<14}  {at}", "expires at"))?;
-        }
-        Ok(())
+        text
     }
 }
 
 /// The cause in a sentence, and the lines in which the two sides differ.
-fn show_diagnosis(diagnosis: &Diagnosis) -> Result<(), Failure> {
+fn shown_diagnosis(diagnosis: &Diagnosis) -> String {
     // A cause to a line.
-    for line in diagnosis.to_string().lines() {
-        print_line(printable(line))?;
-    }
+    let causes = diagnosis.to_string();
+    let mut text: String = causes.lines().map(|line| format!("{}\n", printable(line))).collect();
     for difference in diagnosis.differences() {
         let sides = [("  client signed", difference.client()), ("  received", difference.server())];
         for (label, side) in sides {
@@ -433,10 +431,10 @@ fn show_diagnosis(diagnosis: &Diagnosis) -> Result<(), Failure> {
             let mark = Style::new().bold().underline();
             let (before, differing, behind) =
                 (printable(before), printable(differing), printable(behind));
-            print_line(format_args!("{label:<16}  {before}{mark}{differing}{mark:#}{behind}"))?;
+            text += &format!("{label:<16}  {before}{mark}{differing}{mark:#}{behind}\n");
         }
     }
-    Ok(())
+    text
 }
 
 /// What the signature says of the body, as JSON Lines call it.

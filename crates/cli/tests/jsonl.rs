@@ -67,6 +67,36 @@ fn what_is_wrong_with_a_line_is_named_and_not_shown() {
 }
 
 #[test]
+fn a_hash_that_is_asked_for_is_signed_in_the_query_too() {
+    let mut coprocess = Coprocess::start(&["sign", "--jsonl"]);
+    for (payload, last) in [
+        (json!("hash"), "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"),
+        (json!(null), "UNSIGNED-PAYLOAD"),
+    ] {
+        let line = json!({
+            "url": "https://b.s3.eu-west-1.amazonaws.com/k", "method": "PUT", "body": "x", "payload": payload,
+            "as": "query",
+        });
+        let answer = coprocess.ask(&line.to_string());
+        let canonical = answer["canonical_request"].as_str().unwrap();
+        assert_eq!(canonical.lines().last(), Some(last), "{answer}");
+    }
+    assert_eq!(coprocess.finish(), 0);
+}
+
+#[test]
+fn a_file_of_credentials_that_cannot_be_read_ends_it_at_once() {
+    let line = b"{\"url\":\"https://iam.amazonaws.com/\"}\n";
+    for args in [&["sign", "--jsonl"][..], &["presign", "--from-file", "-"]] {
+        let args = [args, &["--credentials-file", "/nowhere"]].concat();
+        let output = run(countersign(&args), line);
+        assert_eq!((output.status.code(), &*output.stdout), (Some(2), &b""[..]), "{args:?}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains("/nowhere") && !said.contains("line"), "{said}");
+    }
+}
+
+#[test]
 fn a_bad_line_is_answered_and_the_stream_goes_on() {
     let mut coprocess =
         Coprocess::start(&["sign", "--jsonl", "--region", "eu-west-1", "--service", "sqs"]);

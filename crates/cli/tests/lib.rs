@@ -6,6 +6,7 @@ mod against;
 mod commands;
 mod credentials;
 mod curl;
+mod endpoint;
 mod first_steps;
 mod jsonl;
 mod listen;

@@ -19,6 +19,23 @@ fn signed(line: &Value) -> Value {
     coprocess.ask(&line.to_string())
 }
 
+/// What it answers to who does not read it.
+#[cfg(unix)]
+#[test]
+fn a_reader_that_went_away_changes_no_verdict() {
+    let request = "GET / HTTP/1.1\r\nHost: iam.amazonaws.com\r\n\r\n";
+    for output in ["text", "json"] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = countersign(&["verify", "--http", "-", "--output", output]);
+        command.stdout(writer).stderr(std::process::Stdio::null());
+        command.stdin(std::process::Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), request.as_bytes()).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(1), "{output}");
+    }
+}
+
 #[test]
 fn what_sign_signs_verify_accepts_and_an_altered_one_it_refuses() {
     let mut coprocess = Coprocess::start(&["verify", "--jsonl"]);

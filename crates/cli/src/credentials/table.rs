@@ -2,7 +2,6 @@
 
 use std::{
     fmt::{self, Write as _},
-    io::Write as _,
     time::{Duration, SystemTime},
 };
 
@@ -15,14 +14,11 @@ use super::{
 };
 use crate::{
     failure::{Failure, with_sources},
-    printed::written,
+    printed::print_styled,
 };
 
 pub(super) fn print(rows: &[Row], outcome: &Result<Found<'_>, Failure>) -> Result<(), Failure> {
-    let text = render(rows, outcome, SystemTime::now());
-    // Without its colours where they cannot be seen.
-    let mut out = anstream::stdout().lock();
-    written(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+    print_styled(&render(rows, outcome, SystemTime::now()))
 }
 
 fn render(rows: &[Row], outcome: &Result<Found<'_>, Failure>, now: SystemTime) -> String {

@@ -13,7 +13,7 @@ use super::{
     source::{Row, Source, answer},
     table::summary,
 };
-use crate::{failure::Failure, printed::print, signals::Signals};
+use crate::{failure::Failure, printed::print_line, signals::Signals};
 
 /// Shows what is found, and each time that it is replaced, until a signal ends it.
 pub(super) fn run(source: Source) -> Result<(), Failure> {
@@ -21,7 +21,7 @@ pub(super) fn run(source: Source) -> Result<(), Failure> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     let ended = runtime.block_on(async {
         let mut signals = Signals::new().map_err(failed)?;
-        let say = |line: &str| match print(line) {
+        let say = |line: &str| match print_line(line) {
             Ok(()) => ControlFlow::Continue(()),
             Err(failure) => ControlFlow::Break(failure),
         };
@@ -60,7 +60,7 @@ async fn watch(
             Some(at) => format!("asked again at {}", text(at)),
             None => "not asked again".to_owned(),
         };
-        if let ControlFlow::Break(failure) = say(&format!("{} {what}; {next}\n", text(at))) {
+        if let ControlFlow::Break(failure) = say(&format!("{} {what}; {next}", text(at))) {
             return Err(failure);
         }
     }
@@ -148,7 +148,7 @@ mod tests {
         assert_eq!(
             lines[0],
             "1970-01-01T00:00:00Z instance: access key id ASIA0, with a session token, expires at \
-             1970-01-01T06:00:00Z (in 6 h); asked again at 1970-01-01T05:00:00Z\n"
+             1970-01-01T06:00:00Z (in 6 h); asked again at 1970-01-01T05:00:00Z"
         );
         assert!(lines[1].starts_with("1970-01-01T05:00:00Z not replaced: instance: "), "{lines:?}");
         assert!(lines[2].contains("instance: access key id ASIA2, "), "{lines:?}");

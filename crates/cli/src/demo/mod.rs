@@ -19,7 +19,12 @@ use reqwest::{
     header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue},
 };
 
-use crate::{explain, failure::Failure, http_client, printed::print_line};
+use crate::{
+    explain,
+    failure::Failure,
+    http_client,
+    printed::{print_line, print_styled},
+};
 
 /// Sign, send and check requests on loopback, without an AWS account
 ///
@@ -201,7 +206,7 @@ impl Demonstration {
         if !step.body.is_empty() {
             say("body", step.body)?;
         }
-        explain::print_styled(&explain::render(&self.explain(step, at)?))
+        print_styled(&explain::render(&self.explain(step, at)?))
     }
 
     async fn presigned(&self, step: &Step) -> Result<Answer, Failure> {

@@ -30,6 +30,7 @@ use crate::{
 /// Signs each line of standard input.
 pub(crate) fn run(options: &SigningOptions) -> Result<(), Failure> {
     let mut coprocess = Coprocess::new(options);
+    coprocess.ambient.read_file()?;
     super::run(|line, out| coprocess.answer(line, out))
 }
 
@@ -163,7 +164,7 @@ impl Coprocess<'_> {
             return Err(Failure::input("`region_set` goes with the algorithm `sigv4a`"));
         }
         let body = Body::of(cow(line.body), cow(line.body_base64), cow(line.body_file))?;
-        let choice = payload(line.payload.as_deref())?;
+        let (is_said, choice) = (line.payload.is_some(), payload(line.payload.as_deref())?);
         let checksum = checksum(line.trailer.as_deref(), choice)?;
         let at = match &line.time {
             Some(time) => SystemTime::from(time.parse::<Timestamp>()?),
@@ -251,7 +252,7 @@ impl Coprocess<'_> {
                         let payload = framing::by(payload, signer.algorithm());
                         presign = presign.with_payload(payload);
                     }
-                    PayloadChoice::Hash if signer.rules().presigns_unsigned() => {}
+                    PayloadChoice::Hash if !is_said && signer.rules().presigns_unsigned() => {}
                     PayloadChoice::Hash => presign = presign.with_payload(body.hash()?),
                 }
                 let head = Head::parse(method.as_bytes(), url.as_bytes(), Headers::Pairs(&pairs))?;

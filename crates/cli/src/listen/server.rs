@@ -1,6 +1,7 @@
 //! The ports, from the first connection to the last.
 
 use std::{
+    io,
     net::SocketAddr,
     sync::Arc,
     thread::available_parallelism,
@@ -140,7 +141,11 @@ pub(super) async fn run(
     };
     let url = format!("{}://{bound}", if tls.is_some() { "https" } else { "http" });
     let page_url = page.as_ref().map(|(_, bound)| format!("http://{bound}"));
-    let (log, written) = Log::start(json, || anstream::stdout().lock());
+    let (log, written) = match json {
+        // Bytes of a client's that would be taken for a terminal's are a part of its text here.
+        true => Log::start(json, || io::stdout().lock()),
+        false => Log::start(json, || anstream::stdout().lock()),
+    };
     if json {
         log.put_line(json!({ "listening": url, "page": page_url }).to_string()).await;
     } else {
