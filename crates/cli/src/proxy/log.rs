@@ -1,6 +1,6 @@
 //! What the proxy and its providers say, on standard error.
 
-use std::io;
+use std::io::{self, BufWriter};
 
 use clap::ValueEnum;
 use countersign_proxy::LogLevel;
@@ -54,7 +54,8 @@ impl Logging {
     /// ones are lost: requests would else wait for a log, or memory grow. How many is said at the end.
     pub(super) fn start(level: LogLevel) -> Logging {
         let builder = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(LINES);
-        let (writer, lines) = builder.finish(io::stderr());
+        // That thread flushes when no line waits any more: under load many lines are one write.
+        let (writer, lines) = builder.finish(BufWriter::with_capacity(BUFFER, io::stderr()));
         let lost = writer.error_counter();
         let (filter, handle) = reload::Layer::new(targets(level));
         let layer = tracing_subscriber::fmt::layer()
@@ -136,3 +137,5 @@ const STEPS: [LogLevel; 5] =
     [LogLevel::Off, LogLevel::Error, LogLevel::Warn, LogLevel::Info, LogLevel::Debug];
 /// Some megabytes of them.
 const LINES: usize = 10_000;
+
+const BUFFER: usize = 64 << 10;
