@@ -240,7 +240,7 @@ impl<'a> Claim<'a> {
         };
         // One way out for all three, which takes as long for each.
         if let Some((refusal, message)) = refused {
-            // Those that show who is known must not be shown by uniform refusals.
+            // Uniform refusals have them all: by who has them it could be told who is known.
             let steps = steps.filter(|_| uniform || refusal == Refusal::SignatureDiffers);
             return Err(refuse(refusal, message).made_uniform(uniform).with_steps(steps));
         }

@@ -4,7 +4,7 @@ use std::{
     cell::{OnceCell, RefCell},
     path::{Path, PathBuf},
     str::FromStr,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
 
 use clap::Args;
@@ -123,7 +123,7 @@ pub(crate) struct Ambient<'o> {
     region: OnceCell<Option<String>>,
     /// Why there were no credentials, and until when that is believed: to ask again for each line of a long list
     /// would take as long as the metadata service takes to be silent.
-    absent: RefCell<Option<(Instant, String)>>,
+    absent: RefCell<Option<(SystemTime, String)>>,
     /// What `--credentials-file` holds, which is read once.
     of_file: OnceCell<Credentials>,
     keys: sigv4a::KeyCache,
@@ -236,7 +236,7 @@ impl Ambient<'_> {
             (chain.clone(), Cached::new(chain, &self.ports))
         });
         if let Some((until, why)) = &*self.absent.borrow()
-            && Instant::now() < *until
+            && self.ports.clock().now() < *until
         {
             return Err(Failure::credentials(why));
         }
@@ -244,7 +244,7 @@ impl Ambient<'_> {
             Ok(Some(credentials)) => Ok(credentials),
             Ok(None) => {
                 let why = format!("{}; `countersign credentials` shows more", chain.explain());
-                self.absent.replace(Some((Instant::now() + ABSENCE, why.clone())));
+                self.absent.replace(Some((self.ports.clock().now() + ABSENCE, why.clone())));
                 Err(Failure::credentials(why))
             }
             Err(error) => Err(Failure::credentials(with_sources(&error))),

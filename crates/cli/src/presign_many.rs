@@ -44,11 +44,6 @@ pub(crate) fn run(
         noted: false,
     };
     // What is wrong with the pattern is wrong with all.
-    if lines.pattern.url.starts_with(b"/") {
-        return Err(Failure::input(
-            "it is a path alone that is to be presigned, and a URL has a host",
-        ));
-    }
     lines.ambient.read_file()?;
     lines.renew()?;
     let (mut line, mut url) = (Vec::new(), Vec::new());
@@ -146,9 +141,6 @@ impl Lines<'_> {
 
     fn sign_url(&mut self, line: &[u8], out: &mut Vec<u8>) -> Result<(), Failure> {
         line.trim_ascii().clone_into(&mut self.pattern.url);
-        if self.pattern.url.starts_with(b"/") {
-            return Err(Failure::input("it is a path alone, and a URL has a host"));
-        }
         let signing = self.signing(self.options.at())?;
         let (signature, life) =
             self.pattern.presign(self.options, &signing, self.expires, |signed| {
@@ -163,6 +155,9 @@ impl Lines<'_> {
     /// What signs for the pattern as it is now.
     fn signing(&mut self, at: SystemTime) -> Result<Signing, Failure> {
         self.pattern.check_url()?;
+        if self.pattern.url.starts_with(b"/") {
+            return Err(Failure::input("what is presigned is a path alone, and a URL has a host"));
+        }
         let names = self.ambient.scope(Given::default(), || self.pattern.target())?;
         let credentials = self.ambient.credentials()?;
         // The last one has the key at hand.

@@ -1,5 +1,15 @@
 //! `sign --jsonl`, the coprocess.
 
+use std::{
+    io::{Read, Write},
+    net::TcpListener,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
+
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::json;
 
@@ -82,6 +92,44 @@ fn a_hash_that_is_asked_for_is_signed_in_the_query_too() {
         assert_eq!(canonical.lines().last(), Some(last), "{answer}");
     }
     assert_eq!(coprocess.finish(), 0);
+}
+
+#[test]
+fn that_there_are_no_credentials_is_not_found_out_again_for_each_line() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let service = format!("http://{}", listener.local_addr().unwrap());
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            count.fetch_add(1, Ordering::Relaxed);
+            let mut head = [0; 1024];
+            let length = stream.read(&mut head).unwrap();
+            // It has a token for whoever asks, and no role.
+            let answer = match head[..length].starts_with(b"PUT ") {
+                true => {
+                    "200 OK\r\nX-aws-ec2-metadata-token-ttl-seconds: 21600\r\nContent-Length: 1"
+                }
+                false => "404 Not Found\r\nContent-Length: 0",
+            };
+            let body = if answer.starts_with("200") { "t" } else { "" };
+            let _ = write!(stream, "HTTP/1.1 {answer}\r\nConnection: close\r\n\r\n{body}");
+        }
+    });
+    let line = "{\"url\":\"https://iam.amazonaws.com/\"}\n";
+    let times = [1, 3].map(|lines| {
+        let before = asked.load(Ordering::Relaxed);
+        let mut command = countersign(&["sign", "--jsonl"]);
+        command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
+        command.env_remove("AWS_EC2_METADATA_DISABLED");
+        command.env("AWS_EC2_METADATA_SERVICE_ENDPOINT", &service);
+        let output = run(command, line.repeat(lines).as_bytes());
+        let answers = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(answers.matches("no credentials found").count(), lines, "{answers}");
+        asked.load(Ordering::Relaxed) - before
+    });
+    assert!(times[0] > 0 && times[0] == times[1], "{times:?}");
 }
 
 #[test]

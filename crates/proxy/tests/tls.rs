@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use countersign::KeyCache;
-use countersign_proxy::{PayloadMode, RouteConfig};
+use countersign_proxy::{Config, PayloadMode, RouteConfig};
 use futures_util::stream::{self, StreamExt};
 use http::{HeaderName, HeaderValue, Request, Response, Version};
 use http_body::Frame;
@@ -187,14 +187,19 @@ async fn the_clock_of_a_host_that_the_client_names_is_not_believed() {
     }
 }
 
+/// Bodies go on to this port as they come, over TLS.
+fn unsigned(port: u16, ca: &tempfile::NamedTempFile) -> Config {
+    let mut trusting = config(route("localhost", port));
+    trusting.ca_file = Some(ca.path().to_owned());
+    trusting.routes[0].payload = PayloadMode::Unsigned;
+    trusting
+}
+
 #[tokio::test]
 async fn an_unsigned_body_of_unknown_length_goes_on_with_a_get() {
     for protocol in ["http/1.1", "h2"] {
         let (port, ca, mut told) = verifying(&[protocol]).await;
-        let mut trusting = config(route("localhost", port));
-        trusting.ca_file = Some(ca.path().to_owned());
-        trusting.routes[0].payload = PayloadMode::Unsigned;
-        let proxy = Running::start(trusting).await;
+        let proxy = Running::start(unsigned(port, &ca)).await;
         let request = "GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\
                        \r\n4\r\nmeow\r\n0\r\n\r\n";
         let answer = proxy.exchange(request).await;
@@ -209,10 +214,7 @@ async fn an_unsigned_body_of_unknown_length_goes_on_with_a_get() {
 async fn a_client_that_breaks_off_what_passes_is_to_blame_whatever_the_service_speaks() {
     for protocol in ["http/1.1", "h2"] {
         let (port, ca, mut told) = verifying(&[protocol]).await;
-        let mut trusting = config(route("localhost", port));
-        trusting.ca_file = Some(ca.path().to_owned());
-        trusting.routes[0].payload = PayloadMode::Unsigned;
-        let proxy = Running::start(trusting).await;
+        let proxy = Running::start(unsigned(port, &ca)).await;
         let bodies = [
             "transfer-encoding: chunked\r\n\r\n4\r\nmeow\r\n",
             "transfer-encoding: chunked\r\n\r\n4\r\nmeow\r\nno length\r\n",

@@ -10,8 +10,7 @@ mod workers;
 mod world;
 
 use std::{
-    fmt, fs,
-    io::{self, Write},
+    fmt, fs, io,
     net::{Ipv4Addr, SocketAddr},
     num::NonZeroU32,
     path::PathBuf,
@@ -34,7 +33,7 @@ use self::{
 use crate::{
     descriptors,
     failure::Failure,
-    printed::{print_line, tell, written},
+    printed::{print_line, print_styled, tell},
     signals::{Order, Orders, Signals},
 };
 
@@ -399,11 +398,7 @@ async fn serve(
 
 /// Says where the proxy listens. Whoever has read enough of that may go: the proxy serves others.
 fn announce(line: fmt::Arguments<'_>) -> Result<(), Failure> {
-    let mut out = anstream::stdout().lock();
-    match writeln!(out, "{line}").and_then(|()| out.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => written(result),
-    }
+    print_styled(&format!("{line}\n"))
 }
 
 /// Says who could be signed for that should not.
