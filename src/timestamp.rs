@@ -64,12 +64,15 @@ impl Timestamp {
         parse_http(text).and_then(|at| Timestamp::from_utc(at).ok())
     }
 
-    /// Reads a date header: AWS's own form, or the one of HTTP (RFC 9110, §5.6.7).
-    pub(crate) fn from_header(text: &[u8]) -> Option<Timestamp> {
-        let Some((seconds, text)) = basic(text) else {
-            return Timestamp::from_http(str::from_utf8(text).ok()?);
-        };
+    /// Reads `20150830T123600Z`, the one form that `x-amz-date` may have.
+    pub(crate) fn from_basic(text: &[u8]) -> Option<Timestamp> {
+        let (seconds, text) = basic(text)?;
         Some(Timestamp { seconds: seconds.try_into().ok()?, text })
+    }
+
+    /// Reads a `date` header: AWS's own form, or the one of HTTP (RFC 9110, §5.6.7).
+    pub(crate) fn from_header(text: &[u8]) -> Option<Timestamp> {
+        Timestamp::from_basic(text).or_else(|| Timestamp::from_http(str::from_utf8(text).ok()?))
     }
 
     pub(crate) fn is_same_day(self, other: Timestamp) -> bool {

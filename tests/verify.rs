@@ -464,6 +464,11 @@ fn s3_insists_on_the_hash_of_the_body_and_checks_it() {
         (error.code(Dialect::S3), error.status(Dialect::S3)),
         ("XAmzContentSHA256Mismatch", 400)
     );
+    let mut unsigned = request.clone();
+    let authorization = request.headers()["authorization"].to_str().unwrap();
+    let authorization = authorization.replace("x-amz-content-sha256;", "");
+    set(&mut unsigned, "authorization", &authorization);
+    assert_eq!(verify(&unsigned).unwrap_err().refusal(), Refusal::UnsignedHeader);
     request.headers_mut().remove("x-amz-content-sha256");
     let error = verify(&request).unwrap_err();
     assert_eq!((error.code(Dialect::S3), error.status(Dialect::S3)), ("InvalidRequest", 400));
@@ -543,6 +548,28 @@ fn a_signed_date_header_counts_where_there_is_no_amz_date() {
     assert_eq!(verify("host", &[date]), Err(Refusal::Malformed));
     // Which of two tells the time, nobody should have to guess.
     assert_eq!(verify("date;host", &["never", date]), Err(Refusal::Ambiguous));
+}
+
+#[test]
+fn an_amz_date_has_one_form() {
+    let request = signed("sts", "https://sts.amazonaws.com/", "x");
+    let url = presigned("sts", "https://sts.amazonaws.com/");
+    for (written, refusal) in [
+        ("20150830T123601Z", Refusal::SignatureDiffers),
+        (" 20150830T123601Z\t", Refusal::SignatureDiffers),
+        ("Sun, 30 Aug 2015 12:36:00 GMT", Refusal::Malformed),
+        ("2015-08-30T12:36:00Z", Refusal::Malformed),
+        ("20150830", Refusal::Malformed),
+        ("1440938160", Refusal::Malformed),
+    ] {
+        let mut request = request.clone();
+        set(&mut request, "x-amz-date", written);
+        assert_eq!(verify(&request).unwrap_err().refusal(), refusal, "{written:?}");
+        let mut url = url.clone();
+        let value = written.trim().replace(' ', "%20");
+        set_query(&mut url, |query| query.replace("20150830T123600Z", &value));
+        assert_eq!(verify(&url).unwrap_err().refusal(), refusal, "{written:?} in the query");
+    }
 }
 
 #[test]

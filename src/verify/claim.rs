@@ -12,7 +12,7 @@ use super::{
     error::{MISMATCH, Steps},
     key::AnyKey,
     names::SignedNames,
-    parts::{Credential, Found, Parts, Value, is_name, malformed},
+    parts::{self, Credential, Found, Parts, Value, is_name, malformed},
     region_set,
     text::Text,
 };
@@ -307,16 +307,7 @@ impl<'a> Claim<'a> {
             let message = format!("'{name}' must be a 'SignedHeader' in the AWS Authorization.");
             return Err(Error::new(Refusal::NotSigned, place, message));
         }
-        match unsigned {
-            None => Ok(()),
-            Some(name) => {
-                let message = format!(
-                    "There were headers present in the request which were not signed: {}",
-                    name.escape_ascii()
-                );
-                Err(Error::new(Refusal::UnsignedHeader, place, message))
-            }
-        }
+        unsigned.map_or(Ok(()), |name| Err(parts::unsigned(place, name)))
     }
 
     /// Whether the signature is the one that this key makes, in any of the accepted forms.

@@ -22,8 +22,12 @@ pub(super) struct Parts<'a> {
     pub(super) signature: Cow<'a, [u8]>,
     pub(super) token: Option<Value<'a>>,
     date: Option<Value<'a>>,
+    /// Whether that is the `date` header, which may have the form of HTTP.
+    is_http_date: bool,
     expires: Option<Value<'a>>,
     content_sha256: Option<Value<'a>>,
+    /// Whether there is an `x-amz-content-sha256` that is not signed.
+    has_unsigned_hash: bool,
     pub(super) region_set: Option<Value<'a>>,
 }
 
@@ -152,8 +156,10 @@ impl<'a> Parts<'a> {
             signature: Cow::Borrowed(signature),
             token: found.token.map(Value::header),
             date: date.map(Value::header),
+            is_http_date: found.amz_date.is_none(),
             expires: None,
             content_sha256: hash.map(Value::header).or(parameters.content_sha256),
+            has_unsigned_hash: found.content_sha256.is_some() && hash.is_none(),
             region_set: region_set.map(Value::header),
             signed,
         })
@@ -183,8 +189,10 @@ impl<'a> Parts<'a> {
             signature: needed(parameters.signature, query::SIGNATURE)?.decode(),
             token: parameters.token,
             date: Some(needed(parameters.date, query::DATE)?),
+            is_http_date: false,
             expires: parameters.expires,
             content_sha256: hash.map(Value::header).or(parameters.content_sha256),
+            has_unsigned_hash: found.content_sha256.is_some() && hash.is_none(),
             region_set: parameters.region_set,
             signed,
         })
@@ -199,7 +207,12 @@ impl<'a> Parts<'a> {
             )
         };
         let date = self.date.ok_or_else(missing)?.decode();
-        Timestamp::from_header(trim_blanks(&date)).ok_or_else(|| {
+        let date = trim_blanks(&date);
+        let at = match self.is_http_date {
+            false => Timestamp::from_basic(date),
+            true => Timestamp::from_header(date),
+        };
+        at.ok_or_else(|| {
             malformed(self.place, "the date of the request is not like 20150830T123600Z")
         })
     }
@@ -222,6 +235,9 @@ impl<'a> Parts<'a> {
             Place::Header
                 if rules.presigned_unsigned && rules.content_sha256 == ContentSha256::Always =>
             {
+                if self.has_unsigned_hash {
+                    return Err(unsigned(self.place, b"x-amz-content-sha256"));
+                }
                 Err(Error::new(
                     Refusal::MissingContentSha256,
                     self.place,
@@ -644,6 +660,14 @@ pub(super) const BLANKS: [char; 2] = [' ', '\t'];
 
 pub(super) fn malformed(place: Place, message: impl Into<Cow<'static, str>>) -> Error {
     Error::new(Refusal::Malformed, place, message)
+}
+
+/// The answer to a header that is there and not signed, as it must be.
+pub(super) fn unsigned(place: Place, name: &[u8]) -> Error {
+    let name = name.escape_ascii();
+    let message =
+        format!("There were headers present in the request which were not signed: {name}");
+    Error::new(Refusal::UnsignedHeader, place, message)
 }
 
 #[cfg(test)]

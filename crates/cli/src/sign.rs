@@ -137,7 +137,7 @@ impl RequestArgs {
         Request {
             method: self.method.unwrap_or_else(|| "GET".to_owned()),
             url: self.url.unwrap_or_default().into_bytes(),
-            headers: self.headers.into_iter().map(|header| (header.name, header.value)).collect(),
+            headers: sent(self.headers),
             body: Body::None,
         }
     }
@@ -164,7 +164,7 @@ impl RequestArgs {
             (None, Body::None) => "GET".to_owned(),
             (None, _) => "POST".to_owned(),
         };
-        let headers = self.headers.into_iter().map(|header| (header.name, header.value)).collect();
+        let headers = sent(self.headers);
         Ok(RawRequest {
             version: b"HTTP/1.1".to_vec(),
             request: Request { method, url: url.into_bytes(), headers, body },
@@ -199,24 +199,33 @@ fn joined(data: Vec<String>) -> Result<Body, Failure> {
 #[derive(Clone, Debug)]
 struct HeaderArg {
     name: Vec<u8>,
-    value: Vec<u8>,
+    /// `None` for `Name:`, of which curl sends none.
+    value: Option<Vec<u8>>,
+}
+
+/// The headers that are sent.
+fn sent(headers: Vec<HeaderArg>) -> Vec<(Vec<u8>, Vec<u8>)> {
+    headers.into_iter().filter_map(|header| Some((header.name, header.value?))).collect()
 }
 
 impl FromStr for HeaderArg {
     type Err = String;
 
     fn from_str(text: &str) -> Result<HeaderArg, String> {
-        // `Name;` is a header without a value.
-        let empty =
-            text.strip_suffix(';').filter(|name| !name.contains(':')).map(|name| (name, ""));
-        let (name, value) = text
-            .split_once(':')
-            .or(empty)
-            .ok_or("it is not like `Name: value`, or `Name;` for one without a value")?;
-        Ok(HeaderArg {
-            name: name.trim_matches(BLANKS).into(),
-            value: value.trim_matches(BLANKS).into(),
-        })
+        let (name, value) = match text.split_once(':') {
+            Some((name, value)) => {
+                let value = value.trim_matches(BLANKS);
+                (name, (!value.is_empty()).then_some(value))
+            }
+            None => match text.strip_suffix(';') {
+                Some(name) => (name, Some("")),
+                None => {
+                    return Err("it is not like `Name: value`, or `Name;` for one without a value"
+                        .to_owned());
+                }
+            },
+        };
+        Ok(HeaderArg { name: name.trim_matches(BLANKS).into(), value: value.map(Into::into) })
     }
 }
 
@@ -308,17 +317,20 @@ mod tests {
     #[test]
     fn headers_are_read_as_curl_reads_them() {
         for (text, name, value) in [
-            ("A: b", "A", "b"),
-            ("A:b: c", "A", "b: c"),
-            ("A;", "A", ""),
-            ("A:", "A", ""),
-            ("A: b;", "A", "b;"),
+            ("A: b", "A", Some("b")),
+            ("A:b: c", "A", Some("b: c")),
+            ("A;", "A", Some("")),
+            ("A:", "A", None),
+            ("A: \t", "A", None),
+            ("A: b;", "A", Some("b;")),
         ] {
             let header: HeaderArg = text.parse().expect(text);
-            assert_eq!((header.name, header.value), (name.into(), value.into()), "{text}");
+            let value = value.map(|value| value.as_bytes().to_vec());
+            assert_eq!((header.name, header.value), (name.into(), value), "{text}");
         }
         let kept: HeaderArg = "A: \u{a0}b\r\n".parse().expect("a header");
-        assert_eq!(kept.value, "\u{a0}b\r\n".as_bytes(), "for the signer to sign or to refuse");
+        let value = kept.value.expect("a value");
+        assert_eq!(value, "\u{a0}b\r\n".as_bytes(), "for the signer to sign or to refuse");
         assert!("nothing".parse::<HeaderArg>().is_err());
     }
 
