@@ -8,7 +8,10 @@ use tokio::{
     time::Instant,
 };
 
-use crate::support::{Logged, Running, config, raw, read_until, s3};
+use crate::{
+    logs::Logged,
+    support::{Running, config, raw, read_until, s3},
+};
 
 #[tokio::test]
 async fn a_proxy_that_is_told_to_stop_answers_what_is_in_flight_and_takes_nothing_new() {

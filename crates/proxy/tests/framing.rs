@@ -11,7 +11,10 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::support::{Logged, Running, Service, config, read_until, s3};
+use crate::{
+    logs::Logged,
+    support::{Running, Service, config, read_until, s3},
+};
 
 #[tokio::test]
 async fn what_is_framed_in_two_ways_is_refused_or_reaches_the_service_in_one() {

@@ -11,6 +11,7 @@ mod faults;
 mod framing;
 mod inbound;
 mod isolation;
+mod logs;
 mod operations;
 mod passing;
 mod reload;

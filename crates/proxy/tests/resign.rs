@@ -25,6 +25,8 @@ use crate::{
 
 pub(crate) const PLACEHOLDER: &str = "cspx/secret+of+a+placeholder/key00000000";
 
+pub(crate) const SECRET_OF_ROLE: &str = "secret/of+the+role+that+is+assumed";
+
 /// The key that most tests sign with.
 pub(crate) fn placeholder() -> Credentials {
     Credentials::new("CSPXAAAAAAAAAAAAAAAA", PLACEHOLDER)
@@ -818,7 +820,7 @@ async fn a_key_with_a_role_signs_with_what_the_role_has() {
     let error = Proxy::new(config(route.clone()), Arc::new(nowhere)).unwrap_err().to_string();
     assert!(error.contains("role/sandbox") && error.contains("not supported"), "{error}");
     let world = World::new(Some(credentials()));
-    let world = world.with_role(Credentials::new("ASIAROLE", "secret of the role"));
+    let world = world.with_role(Credentials::new("ASIAROLE", SECRET_OF_ROLE));
     let proxy = Running::start_in(world, config(route)).await;
     for _ in 0..2 {
         let answer = proxy.exchange(wire(&sign(request("GET", "/")))).await;

@@ -1,11 +1,9 @@
 //! A proxy on loopback, what stands behind it and what stands in front.
 
 use std::{
-    cell::RefCell,
     convert::Infallible,
-    fmt,
     net::{Ipv4Addr, SocketAddr},
-    sync::{Arc, Mutex, Once},
+    sync::{Arc, Mutex},
     time::SystemTime,
 };
 
@@ -29,17 +27,16 @@ use tokio::{
     sync::oneshot,
     task::JoinHandle,
 };
-use tracing::{
-    Event, Metadata, Subscriber,
-    field::Field,
-    span::{Attributes, Id, Record},
-};
+
+use crate::logs;
 
 pub(crate) const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
 
+pub(crate) const TOKEN: &str = "token//of+a==session";
+
 /// The credentials that sign, unless a test takes them away.
 pub(crate) fn credentials() -> Credentials {
-    Credentials::new("AKIDEXAMPLE", SECRET).with_session_token("token//of+a==session")
+    Credentials::new("AKIDEXAMPLE", SECRET).with_session_token(TOKEN)
 }
 
 /// The outside of a proxy: one provider, whatever the profile.
@@ -61,6 +58,7 @@ pub(crate) struct Provider {
 
 impl World {
     pub(crate) fn new(credentials: Option<Credentials>) -> World {
+        logs::listen();
         World(Provider::new(credentials), Arc::default())
     }
 
@@ -237,69 +235,6 @@ pub(crate) async fn read_until(stream: &mut (impl AsyncRead + Unpin), end: &str)
         }
     }
     String::from_utf8_lossy(&read).into_owned()
-}
-
-/// What is logged on the thread of a test: a line for each event, with its level and its fields.
-pub(crate) struct Logged(());
-
-thread_local! {
-    static LOGGED: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
-}
-
-impl Logged {
-    /// Takes what is logged from now on, until this is dropped.
-    pub(crate) fn begin() -> Logged {
-        // One for all threads: what one of them alone would take, others can have called nobody's before.
-        static EVERYWHERE: Once = Once::new();
-        EVERYWHERE.call_once(|| {
-            tracing::subscriber::set_global_default(Everywhere).unwrap();
-            tracing::callsite::rebuild_interest_cache();
-        });
-        LOGGED.set(Some(Vec::new()));
-        Logged(())
-    }
-
-    /// The lines so far that hold this.
-    pub(crate) fn lines_with(&self, part: &str) -> Vec<String> {
-        LOGGED.with_borrow(|lines| {
-            let lines = lines.iter().flatten();
-            lines.filter(|line| line.contains(part)).cloned().collect()
-        })
-    }
-}
-
-impl Drop for Logged {
-    fn drop(&mut self) {
-        LOGGED.set(None);
-    }
-}
-
-struct Everywhere;
-
-impl Subscriber for Everywhere {
-    fn enabled(&self, of: &Metadata<'_>) -> bool {
-        of.target().starts_with("countersign_proxy")
-    }
-
-    fn new_span(&self, _: &Attributes<'_>) -> Id {
-        Id::from_u64(1)
-    }
-
-    fn record(&self, _: &Id, _: &Record<'_>) {}
-
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-
-    fn event(&self, event: &Event<'_>) {
-        let mut line = event.metadata().level().to_string();
-        event.record(&mut |field: &Field, value: &dyn fmt::Debug| {
-            line.push_str(&format!(" {}={value:?}", field.name()));
-        });
-        LOGGED.with_borrow_mut(|lines| lines.iter_mut().for_each(|it| it.push(line.clone())));
-    }
-
-    fn enter(&self, _: &Id) {}
-
-    fn exit(&self, _: &Id) {}
 }
 
 /// A request that the service got.
