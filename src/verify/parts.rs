@@ -686,6 +686,39 @@ mod tests {
     }
 
     #[test]
+    fn a_value_of_a_query_is_decoded_and_one_of_a_header_is_not() {
+        for (raw, decoded) in
+            [("a", "a"), ("+", " "), ("%2B", "+"), ("a%20b+c", "a b c"), ("%E4", "\u{e4}")]
+        {
+            let bytes: Vec<u8> = decoded.chars().map(|c| c as u8).collect();
+            assert_eq!(*Value::encoded(raw.as_bytes()).decode(), bytes, "{raw}");
+            assert_eq!(*Value::header(raw.as_bytes()).decode(), *raw.as_bytes(), "{raw}");
+        }
+    }
+
+    #[test]
+    fn a_value_is_the_expected_one_to_the_last_byte() {
+        let forms = [Value::header, Value::encoded];
+        for (raw, expected, is_same) in [
+            ("token", Some("token"), [true, true]),
+            ("tokeN", Some("token"), [false, false]),
+            ("Token", Some("token"), [false, false]),
+            ("toke", Some("token"), [false, false]),
+            ("tokens", Some("token"), [false, false]),
+            ("", Some("token"), [false, false]),
+            ("token", None, [false, false]),
+            ("t%6Fken", Some("token"), [false, true]),
+            ("t%6Eken", Some("token"), [false, false]),
+            ("to+ken", Some("to ken"), [false, true]),
+            ("to%2Bken", Some("to+ken"), [false, true]),
+            ("to%2Bken", Some("to%2Bken"), [true, false]),
+        ] {
+            let is = forms.map(|form| form(raw.as_bytes()).is(expected));
+            assert_eq!(is, is_same, "{raw} and {expected:?}");
+        }
+    }
+
+    #[test]
     fn what_the_sdks_write_is_usual() {
         let signature = "0".repeat(64);
         let value = format!(
