@@ -123,6 +123,7 @@ fn a_claim_says_what_the_request_says_of_itself() {
     let known = Known::new(&key).with_session_token(token);
     let (verified, check) = claim.verify(Some(known), None, &mut Scratch::new()).unwrap();
     assert_eq!(verified.region_set(), None);
+    assert!(format!("{verified:?}").contains("access_key_id: \"AKIDEXAMPLE\""), "{verified:?}");
     assert_eq!(format!("{check:?}"), "BodyCheck { .. }");
 }
 
