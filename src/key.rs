@@ -491,6 +491,24 @@ mod tests {
     }
 
     #[test]
+    fn each_use_of_a_key_is_later_than_all_before() {
+        let scope = scope(SCOPE);
+        let [a, b] = [1, 2].map(|hash| Identity {
+            hash,
+            access_key_id: "AKID",
+            secret: "secret",
+            scope: &scope,
+        });
+        let mut shard = Shard::default();
+        for identity in [&a, &b] {
+            shard.insert(identity, SigningKey::from_bytes(&[7; 32]), 2);
+        }
+        assert!(shard.entries[0].used < shard.entries[1].used);
+        assert!(shard.find(&a).is_some());
+        assert!(shard.entries[0].used > shard.entries[1].used);
+    }
+
+    #[test]
     fn of_two_others_that_are_drawn_the_one_that_was_not_used_for_longer_goes() {
         let scope = scope(SCOPE);
         let identity = Identity { hash: 0, access_key_id: "AKID", secret: "secret", scope: &scope };
