@@ -491,6 +491,40 @@ mod tests {
     }
 
     #[test]
+    fn each_use_of_a_key_is_later_than_all_before() {
+        let scope = scope(SCOPE);
+        let [a, b] = [1, 2].map(|hash| Identity {
+            hash,
+            access_key_id: "AKID",
+            secret: "secret",
+            scope: &scope,
+        });
+        let mut shard = Shard::default();
+        for identity in [&a, &b] {
+            shard.insert(identity, SigningKey::from_bytes(&[7; 32]), 2);
+        }
+        assert!(shard.entries[0].used < shard.entries[1].used);
+        assert!(shard.find(&a).is_some());
+        assert!(shard.entries[0].used > shard.entries[1].used);
+    }
+
+    #[test]
+    fn of_two_others_that_are_drawn_the_one_that_was_not_used_for_longer_goes() {
+        let scope = scope(SCOPE);
+        let identity = Identity { hash: 0, access_key_id: "AKID", secret: "secret", scope: &scope };
+        let used = [5, 3, 9, 1];
+        let entries =
+            used.map(|used| Entry::new(&identity, used, SigningKey::from_bytes(&[7; 32])));
+        for (one, behind) in (0..8_usize).flat_map(|one| (0..6_usize).map(move |n| (one, n))) {
+            let (first, second) = (one % 4, (one + 1 + behind % 3) % 4);
+            let expected = if used[first] < used[second] { first } else { second };
+            assert_eq!(drawn(&entries, (behind as u64) << 32 | one as u64), expected);
+        }
+        // Where there is one alone, it is both.
+        assert_eq!(drawn(&entries[..1], u64::MAX), 0);
+    }
+
+    #[test]
     fn keys_that_are_used_in_turn_are_found_as_far_as_there_is_room() {
         // The share that is found, of those that come round again.
         let found = |capacity: usize| {

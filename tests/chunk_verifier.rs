@@ -253,6 +253,16 @@ fn an_error_names_the_chunk_and_where_it_begins() {
     let error = read(Payload::StreamingTrailer, &wire).1.unwrap_err();
     assert_eq!((error.chunk(), error.body_offset()), (None, Some(framed.trailer as u64)));
     assert!(error.message().contains("with the trailer, which begins at byte"), "{error}");
+
+    // The same of what cannot be read.
+    for (wire, chunk, offset, what) in [
+        ("4\r\nmeow\r\n-1\r\n", Some(2), 9, "chunk 2, which begins at byte 9 of the body, "),
+        ("0\r\nmeow\r\n", None, 3, "the trailer, which begins at byte 3 of the body, "),
+    ] {
+        let error = read(Payload::StreamingUnsignedTrailer, wire.as_bytes()).1.unwrap_err();
+        assert_eq!((error.chunk(), error.body_offset()), (chunk, Some(offset)));
+        assert!(error.message().starts_with(what), "{error}");
+    }
 }
 
 #[test]
@@ -292,6 +302,28 @@ fn framing_that_is_not_exactly_as_it_must_be_is_refused() {
     let (before, signature) = upper.split_once('=').unwrap();
     let upper = format!("{before}={}{}", signature[..64].to_uppercase(), &signature[64..]);
     assert_eq!(refusal(Payload::Streaming, upper.as_bytes()), Refusal::ChunkSignatureDiffers);
+}
+
+#[test]
+fn a_line_in_pieces_may_be_as_long_as_one_that_comes_at_once() {
+    let crc = Crc::crc32().text_of(b"meow");
+    for (len, refused) in [(2048, None), (2049, Some(Refusal::MalformedTrailer))] {
+        let blanks = " ".repeat(len - "x-amz-checksum-crc32:\r\n".len() - crc.len());
+        let wire = format!("4\r\nmeow\r\n0\r\nx-amz-checksum-crc32:{blanks}{crc}\r\n\r\n");
+        for piece in [1, 1000, 2000, wire.len()] {
+            let verifier = verifier(Payload::StreamingUnsignedTrailer);
+            let (_, read) = read_by(verifier, wire.as_bytes().chunks(piece));
+            assert_eq!(read.err().map(|error| error.refusal()), refused, "pieces of {piece}");
+        }
+    }
+}
+
+#[test]
+fn a_verifier_shows_how_far_it_is() {
+    let mut verifier = verifier(Payload::StreamingUnsignedTrailer);
+    verifier.push(b"4\r\nmeow\r\n", &mut ChunkBuffer::new()).unwrap();
+    let shown = format!("{verifier:?}");
+    assert_eq!(shown, "ChunkVerifier { algorithm: None, chunk: 2, offset: 9, .. }");
 }
 
 #[test]

@@ -1,13 +1,13 @@
 //! What the types promise before anything runs.
 
-use std::{error::Error as StdError, fmt, hash::Hash};
+use std::{error::Error as StdError, fmt, hash::Hash, time::SystemTime};
 
 use countersign::{
     Algorithm, Credentials, Error, ErrorKind, Explanation, Head, Headers, KeyCache, Life, Payload,
     PayloadLine, Presign, PresignMany, Presigned, Rules, Scope, Scratch, SignRequest, Signed,
     Signer, SigningKey, Timestamp,
     chunked::{ChunkVerifier, Trailers},
-    verify::BodyCheck,
+    verify::{BodyCheck, Known},
 };
 
 fn crosses_threads<T: Send + Sync>() {}
@@ -106,6 +106,40 @@ fn every_type_can_be_shown() {
     is_shown::<Signer>();
     is_shown::<SigningKey>();
     is_shown::<Timestamp>();
+}
+
+#[test]
+fn what_is_shown_tells_what_it_is() {
+    let signer = Signer::new("us-east-1", "iam");
+    let rules = signer.rules();
+    let key = SigningKey::from_bytes(&[7; 32]);
+    for (shown, expected) in [
+        (format!("{key:?}"), "SigningKey(<redacted>)"),
+        (
+            format!("{:?}", Known::new(&key).with_session_token("token")),
+            "Known { key: SigningKey(<redacted>), session_token: Some(<redacted>) }",
+        ),
+        (format!("{:?}", KeyCache::new(1)), "KeyCache { len: 0, .. }"),
+        (format!("{:?}", Scratch::new()), "Scratch { .. }"),
+        (
+            format!("{signer:?}"),
+            &format!("Signer {{ region: \"us-east-1\", service: \"iam\", rules: {rules:?}, .. }}"),
+        ),
+    ] {
+        assert_eq!(shown, expected);
+    }
+}
+
+#[test]
+fn a_signer_tells_what_it_signs_for_and_with_which_keys() {
+    let signer = Signer::new("us-east-1", "iam").with_rules(Rules::S3);
+    assert_eq!((signer.region(), signer.service()), ("us-east-1", "iam"));
+    assert_eq!((signer.rules(), signer.region_set()), (Rules::S3, None));
+    assert!(signer.key_cache().is_empty());
+    let head = Head::parse(b"GET", b"https://h/", Headers::Pairs(&[])).unwrap();
+    let (credentials, at) = (Credentials::new("AKIDEXAMPLE", "secret"), SystemTime::UNIX_EPOCH);
+    signer.explain(head, Payload::EMPTY, &credentials, at).unwrap();
+    assert_eq!(signer.key_cache().len(), 1);
 }
 
 #[cfg(feature = "sigv4a")]

@@ -102,6 +102,48 @@ fn what_was_signed_is_accepted_and_says_by_whom() {
 }
 
 #[test]
+fn a_claim_says_what_the_request_says_of_itself() {
+    let mut request = http::Request::put("https://b.s3.amazonaws.com/k").body("meow").unwrap();
+    // A header is no query, in which these would be escapes.
+    let token = "to+ken%2B";
+    let credentials = keys().with_session_token(token);
+    let payload = Payload::hash("meow");
+    Signer::new("us-east-1", "s3").sign(&mut request, payload, &credentials, now()).unwrap();
+    let verifier = Verifier::new().with_clock_skew(Duration::from_secs(60));
+    let claim = verifier.claim(Head::from(&request), now()).unwrap();
+    let authorization = request.headers()["authorization"].as_bytes();
+    assert_eq!(claim.signature(), &authorization[authorization.len() - 64..]);
+    assert_eq!(claim.session_token().as_deref(), Some(token.as_bytes()));
+    assert_eq!(claim.payload(), Some(payload));
+    assert_eq!(claim.clock_skew(), Duration::from_secs(60));
+    assert_eq!(claim.region_set(), None);
+    assert!(format!("{claim:?}").starts_with("Claim { access_key_id: \"AKIDEXAMPLE\", scope: "));
+
+    let key = SigningKey::derive(keys().secret_access_key(), &claim.scope());
+    let known = Known::new(&key).with_session_token(token);
+    let (verified, check) = claim.verify(Some(known), None, &mut Scratch::new()).unwrap();
+    assert_eq!(verified.region_set(), None);
+    assert!(format!("{verified:?}").contains("access_key_id: \"AKIDEXAMPLE\""), "{verified:?}");
+    assert_eq!(format!("{check:?}"), "BodyCheck { .. }");
+}
+
+#[test]
+fn an_event_stream_is_taken_by_who_says_to_check_its_messages() {
+    let mut request = http::Request::post("https://h/").body("").unwrap();
+    let signer = Signer::new("us-east-1", "transcribe");
+    signer.sign(&mut request, Payload::Events, &keys(), now()).unwrap();
+    let verify = |body| {
+        let verifier = Verifier::new();
+        let claim = verifier.claim(Head::from(&request), now()).unwrap();
+        let key = SigningKey::derive(keys().secret_access_key(), &claim.scope());
+        let verified = claim.verify(Some(Known::new(&key)), body, &mut Scratch::new());
+        verified.map(|(verified, _)| verified.payload()).map_err(|error| error.refusal())
+    };
+    assert_eq!(verify(Some(Payload::Events)), Ok(Payload::Events));
+    assert_eq!(verify(None), Err(Refusal::UnsupportedPayload));
+}
+
+#[test]
 fn two_thousand_differential_cases_are_accepted_and_altered_ones_refused() {
     let Some(data) = external_data("verify differential.jsonl") else { return };
     let text = fs::read_to_string(data.join("differential.jsonl")).unwrap();
@@ -233,6 +275,81 @@ fn a_signature_that_is_there_twice_is_ambiguous() {
 }
 
 #[test]
+fn what_decides_and_is_there_twice_is_refused() {
+    let good = signed("sts", "https://sts.amazonaws.com/", "x");
+    for (name, expected) in [("host", Refusal::Malformed), ("x-amz-region-set", Refusal::Ambiguous)]
+    {
+        let mut twice = good.clone();
+        twice.headers_mut().append(name, "a".parse().unwrap());
+        twice.headers_mut().append(name, "a".parse().unwrap());
+        assert_eq!(refusal(&twice), expected, "{name}");
+    }
+    let mut query = presigned("sts", "https://sts.amazonaws.com/");
+    set_query(&mut query, |query| format!("{query}&X-Amz-Region-Set=a&X-Amz-Region-Set=a"));
+    assert_eq!(refusal(&query), Refusal::Ambiguous);
+}
+
+#[test]
+fn any_part_of_a_signature_in_a_query_is_a_signature_that_lacks_the_others() {
+    let refusal =
+        |query: &str| refusal(&http::Request::get(format!("https://h/?{query}")).body("").unwrap());
+    for query in [
+        "X-Amz-Algorithm=AWS4-HMAC-SHA256",
+        "X-Amz-Credential=AKIDEXAMPLE",
+        "X-Amz-Signature=0",
+        "%58-Amz-Signature=0",
+        "a=1&X-Amz-Signature=0",
+        "a=1&X-Amz%2dSignature=0",
+    ] {
+        assert_eq!(refusal(query), Refusal::Malformed, "{query}");
+    }
+    for query in ["", "a=1", "X-Amz-Expires=1", "x-amz-signature=0", "a=X-Amz-Signature=0"] {
+        assert_eq!(refusal(query), Refusal::NoCredentials, "{query}");
+    }
+}
+
+#[test]
+fn a_header_that_no_request_can_hold_is_refused_before_any_key_is_looked_up() {
+    let good = signed("sts", "https://sts.amazonaws.com/", "x");
+    let headers = good.headers().iter();
+    let mut pairs: Vec<(&[u8], &[u8])> =
+        headers.map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())).collect();
+    let claim = |pairs: &[(&[u8], &[u8])]| {
+        let head = Head { headers: Headers::Pairs(pairs), ..Head::from(&good) };
+        Verifier::new().claim(head, now()).map(|_| ()).map_err(|error| error.refusal())
+    };
+    assert_eq!(claim(&pairs), Ok(()));
+    for (name, value) in [("x note", "a"), ("", "a"), ("x-other", "a\nb"), ("x-other", "a\0")] {
+        pairs.push((name.as_bytes(), value.as_bytes()));
+        assert_eq!(claim(&pairs), Err(Refusal::Malformed), "{name:?}: {value:?}");
+        pairs.pop();
+    }
+}
+
+#[test]
+fn the_hash_in_a_query_counts_however_it_is_escaped() {
+    let scope = countersign::Scope::parse("20150830/us-east-1/s3/aws4_request").unwrap();
+    let hash = Payload::EMPTY.line();
+    let query = |hash: &str| {
+        format!(
+            "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Content-Sha256={hash}&X-Amz-Credential=AKIDEXAMPLE%2F\
+             20150830%2Fus-east-1%2Fs3%2Faws4_request&X-Amz-Date=20150830T123600Z&X-Amz-Expires=600&\
+             X-Amz-SignedHeaders=host"
+        )
+    };
+    let canonical = format!("GET\n/k\n{}\nhost:b\n\nhost\n{}", query(hash.as_str()), hash.as_str());
+    let Payload::Sha256(digest) = Payload::hash(&canonical) else { unreachable!() };
+    let text = format!("AWS4-HMAC-SHA256\n20150830T123600Z\n{scope}\n{}", hex(&digest));
+    let key = SigningKey::derive(keys().secret_access_key(), &scope);
+    let signature = hex(&key.sign(text.as_bytes()));
+    for hash in [hash.as_str().to_owned(), hash.as_str().replacen('e', "%65", 1)] {
+        let url = format!("https://b/k?{}&X-Amz-Signature={signature}", query(&hash));
+        let verified = verify(&http::Request::get(url).body("").unwrap()).unwrap();
+        assert_eq!(verified.payload(), Payload::EMPTY);
+    }
+}
+
+#[test]
 fn the_scope_must_be_of_the_day_the_region_and_the_service() {
     let good = signed("sts", "https://sts.amazonaws.com/", "x");
     let authorization = good.headers()["authorization"].to_str().unwrap().to_owned();
@@ -278,6 +395,7 @@ fn a_presigned_url_holds_until_it_expires_and_not_before_its_date() {
     let request = presigned("s3", "https://b.s3.amazonaws.com/k");
     let verify = |at| verify_at(&Verifier::new(), Head::from(&request), b"", &keys(), at);
     verify(now() + Duration::from_secs(600)).unwrap();
+    verify(now() - Duration::from_secs(900)).unwrap();
     for at in [now() + Duration::from_secs(601), now() - Duration::from_secs(901)] {
         let error = verify(at).unwrap_err();
         assert_eq!(error.refusal(), Refusal::Expired);
@@ -525,6 +643,23 @@ fn s3_paths_signed_as_on_the_wire_are_accepted_and_nothing_else() {
 }
 
 #[test]
+fn any_other_path_may_be_signed_without_the_slash_that_its_dots_leave() {
+    let dotted = |mut request: http::Request<&'static str>, path: &str| {
+        *request.uri_mut() = format!("https://h{path}").parse().unwrap();
+        request
+    };
+    // boto3 signs `/a/.` as if it were `/a`.
+    for path in ["/a/.", "/a/b/.."] {
+        verify(&dotted(signed("sts", "https://h/a", "x"), path)).unwrap();
+        verify(&dotted(signed("sts", "https://h/a/", "x"), path)).unwrap();
+        let other = dotted(signed("sts", "https://h/b", "x"), path);
+        assert_eq!(refusal(&other), Refusal::SignatureDiffers);
+    }
+    let without_dots = dotted(signed("sts", "https://h/a", "x"), "/a/");
+    assert_eq!(refusal(&without_dots), Refusal::SignatureDiffers);
+}
+
+#[test]
 fn a_signed_date_header_counts_where_there_is_no_amz_date() {
     let scope = countersign::Scope::parse("20150830/us-east-1/sts/aws4_request").unwrap();
     let date = "Sun, 30 Aug 2015 12:36:00 GMT";
@@ -653,6 +788,7 @@ fn a_debugging_verifier_shows_what_it_compared_and_never_the_signature() {
     assert_eq!(verify(&request).unwrap_err().canonical_request(), None);
     let debugging = Verifier::new().with_debugging(true);
     let error = verify_at(&debugging, Head::from(&request), b"x", &keys(), now()).unwrap_err();
+    assert!(format!("{error:?}").starts_with("Error(SignatureDiffers: The request signature we"));
     assert!(error.canonical_request().unwrap().contains("x-note:changed"));
     assert!(error.string_to_sign().unwrap().starts_with("AWS4-HMAC-SHA256\n20150830T123600Z\n"));
     // The one that would have been right for the request as it is now.

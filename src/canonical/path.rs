@@ -194,4 +194,30 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn a_path_may_be_signed_in_one_other_form() {
+        let s3 = Rules::S3;
+        let general = Rules::GENERAL;
+        for (path, rules, expected) in [
+            ("/a+b", s3, Some(PathForm::Verbatim)),
+            ("/a b", s3, None),
+            ("/a/.", general, Some(PathForm::WithoutFinalSlash)),
+            ("/a/..", general, Some(PathForm::WithoutFinalSlash)),
+            ("/a/", general, None),
+            ("/a/.", general.with_normalize_path(false), None),
+            ("/a/.", general.with_double_encode(false), Some(PathForm::WithoutFinalSlash)),
+        ] {
+            assert_eq!(PathForm::other(path.as_bytes(), rules), expected, "{path} by {rules:?}");
+        }
+    }
+
+    #[test]
+    fn the_final_slash_goes_unless_it_is_the_whole_path() {
+        for (path, expected) in [("/a/.", "/a"), ("/a/b/..", "/a"), ("/.", "/"), ("/a/..", "/")] {
+            let (form, mut out) = (PathForm::WithoutFinalSlash, Vec::new());
+            write(path.as_bytes(), form, Rules::GENERAL, &mut Vec::new(), &mut out).expect(path);
+            assert_eq!(String::from_utf8_lossy(&out), expected, "{path}");
+        }
+    }
 }

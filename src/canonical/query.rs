@@ -343,4 +343,41 @@ mod tests {
         let expected = "before\nA=%20&X-Amz-Algorithm=2&X-Amz-Date=1&z=%2F";
         assert_eq!(String::from_utf8_lossy(&out), expected);
     }
+
+    #[test]
+    fn names_of_any_length_are_sorted_by_all_their_bytes() {
+        let mut names: Vec<String> = Vec::new();
+        for len in 1..=20 {
+            for at in 0..len {
+                names.extend(
+                    ["a", "c"]
+                        .map(|odd| format!("{}{odd}{}", "b".repeat(at), "b".repeat(len - at - 1))),
+                );
+            }
+        }
+        names.sort_unstable();
+        // Values that would be sorted the other way round.
+        let mut pieces: Vec<String> =
+            names.iter().zip(0..).map(|(name, n)| format!("{name}={}", 999 - n)).collect();
+        let expected = pieces.join("&");
+        pieces.reverse();
+        assert_eq!(canonical(pieces.join("&").as_bytes()).expect("a query"), expected);
+    }
+
+    #[test]
+    fn a_malformed_escape_is_placed_in_its_parameter() {
+        for (query, expected) in [
+            (
+                &b"a=1&flour=100%&b=2"[..],
+                "the value of query parameter `flour` has a `%` at byte 3 ",
+            ),
+            (b"=%&&a&fl%ur=1", "the name of query parameter `fl%ur` has a `%` at byte 2 "),
+            (b"%", "the name of query parameter `%` has a `%` at byte 0 "),
+        ] {
+            let checked = check_escapes(query).expect_err("malformed");
+            for error in [checked, canonical(query).expect_err("malformed")] {
+                assert!(error.to_string().contains(expected), "{error}");
+            }
+        }
+    }
 }

@@ -141,4 +141,33 @@ mod tests {
         room(&mut buffer, capacity + 1);
         assert!(buffer.capacity() > capacity && buffer.is_empty());
     }
+
+    #[test]
+    fn the_same_holds_of_text() {
+        let mut text = String::from("token");
+        let capacity = text.capacity();
+        let at = text.as_ptr();
+        room_for_text(&mut text, capacity);
+        assert_eq!((text.as_ptr(), text.len()), (at, 0));
+        room_for_text(&mut text, capacity + 1);
+        assert!(text.capacity() > capacity && text.is_empty());
+    }
+
+    #[test]
+    fn the_size_is_the_room_of_all_buffers() {
+        let mut buffers = Buffers::default();
+        assert_eq!(buffers.size(), 0);
+        for buffer in [
+            &mut buffers.text,
+            &mut buffers.string_to_sign,
+            &mut buffers.own_query,
+            &mut buffers.query,
+            &mut buffers.spare.bytes,
+        ] {
+            buffer.reserve_exact(8);
+        }
+        buffers.authorization.reserve_exact(32);
+        buffers.spare.pieces.reserve_exact(3);
+        assert_eq!(buffers.size(), 5 * 8 + 32 + 3 * size_of::<Piece>());
+    }
 }

@@ -95,3 +95,24 @@ impl fmt::Debug for ChunkBuffer {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_go_on_is_read_as_from_any_buffer() {
+        let mut buffer = ChunkBuffer::new();
+        buffer.hold(b"meow");
+        buffer.release();
+        buffer.hold(b"purr");
+        assert_eq!(format!("{buffer:?}"), "ChunkBuffer { ready: 4, held: 4 }");
+        assert_eq!(&buffer.copy_to_bytes(1)[..], b"m");
+        buffer.advance(1);
+        assert_eq!((buffer.chunk(), buffer.remaining()), (&b"ow"[..], 2));
+        assert_eq!(buffer.held(), b"purr");
+        buffer.release();
+        assert_eq!(&buffer.copy_to_bytes(6)[..], b"owpurr");
+        assert!(!buffer.has_remaining());
+    }
+}

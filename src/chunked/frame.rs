@@ -67,6 +67,8 @@ mod tests {
             assert_eq!(size(line.as_bytes(), 2), Ok(Size { bytes, signature: b"s1" }));
             assert!(line.len() <= longest(2));
         }
+        assert_eq!(longest(0), "0123456789abcdef\r\n".len());
+        assert_eq!(longest(64), "0123456789abcdef;chunk-signature=\r\n".len() + 64);
         for line in
             ["", "+1", "-1", "0x1", " 1", "1 ", "1_0", "g", "00000000000000001", "1;", "1;a"]
         {

@@ -93,3 +93,24 @@ fn is_rare(byte: u8) -> bool {
 
 /// Names are compared with one another and with each header, so their number is bounded.
 const MOST: usize = 200;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_a_token_in_lower_case() {
+        for byte in 0..=b'\x7f' {
+            let text = ["a".as_bytes(), &[byte], b"b"].concat();
+            // RFC 9110, 5.6.2; the semicolon stands between two names.
+            let is_in_token = byte.is_ascii_lowercase()
+                || byte.is_ascii_digit()
+                || b"!#$%&'*+-.^_`|~;".contains(&byte);
+            let names = SignedNames::new(Place::Header, Text::ascii(&text));
+            assert_eq!(names.is_ok(), is_in_token, "{}", text.escape_ascii());
+            let text = [byte];
+            let names = SignedNames::new(Place::Header, Text::ascii(&text));
+            assert_eq!(names.is_ok(), is_in_token && byte != b';', "{}", text.escape_ascii());
+        }
+    }
+}

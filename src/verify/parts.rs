@@ -710,6 +710,83 @@ mod tests {
     }
 
     #[test]
+    fn a_usual_header_holds_no_odd_byte() {
+        for (byte, at) in (0..=u8::MAX).flat_map(|byte| [(byte, 0), (byte, 1), (byte, 2)]) {
+            let mut parts = [b"AKID".to_vec(), b"host".to_vec(), vec![b'0'; 64]];
+            parts[at][1] = byte;
+            let value = [
+                &b"AWS4-HMAC-SHA256 Credential="[..],
+                &parts[0],
+                b"/20150830/us-east-1/s3/aws4_request, SignedHeaders=",
+                &parts[1],
+                b", Signature=",
+                &parts[2],
+            ]
+            .concat();
+            let expected = (b'-'..=b'~').contains(&byte) && (at > 0 || byte != b'/');
+            assert_eq!(usual_fields(&value).is_some(), expected, "{}", value.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_credential_is_read_however_it_is_escaped_and_holds_no_control_byte() {
+        let algorithm = Algorithm::HmacSha256;
+        let id = |text: &str| {
+            let value = Value::encoded(text.as_bytes());
+            let credential = Credential::from_value(Place::Query, algorithm, value).ok()?;
+            Some(credential.access_key_id.as_str().to_owned())
+        };
+        let rest = "20150830%2Fus-east-1%2Fs3%2Faws4_request";
+        for (start, expected) in [
+            ("AKID%2F", Some("AKID")),
+            ("AKID/", Some("AKID")),
+            ("AK+ID%2F", Some("AK ID")),
+            ("AK%2BID%2F", Some("AK+ID")),
+            ("AK/ID%2F", None),
+            ("AK%01ID%2F", None),
+            ("AK\u{1}ID%2F", None),
+        ] {
+            assert_eq!(id(&format!("{start}{rest}")).as_deref(), expected, "{start}");
+        }
+        assert_eq!(id(&format!("AKID%2F{rest}%2Fx")), None);
+        let text = "AK\u{1}ID/20150830/us-east-1/s3/aws4_request";
+        assert!(Credential::from_text(Place::Header, algorithm, text).is_err());
+    }
+
+    #[test]
+    fn a_value_of_a_query_is_decoded_and_one_of_a_header_is_not() {
+        for (raw, decoded) in
+            [("a", "a"), ("+", " "), ("%2B", "+"), ("a%20b+c", "a b c"), ("%E4", "\u{e4}")]
+        {
+            let bytes: Vec<u8> = decoded.chars().map(|c| c as u8).collect();
+            assert_eq!(*Value::encoded(raw.as_bytes()).decode(), bytes, "{raw}");
+            assert_eq!(*Value::header(raw.as_bytes()).decode(), *raw.as_bytes(), "{raw}");
+        }
+    }
+
+    #[test]
+    fn a_value_is_the_expected_one_to_the_last_byte() {
+        let forms = [Value::header, Value::encoded];
+        for (raw, expected, is_same) in [
+            ("token", Some("token"), [true, true]),
+            ("tokeN", Some("token"), [false, false]),
+            ("Token", Some("token"), [false, false]),
+            ("toke", Some("token"), [false, false]),
+            ("tokens", Some("token"), [false, false]),
+            ("", Some("token"), [false, false]),
+            ("token", None, [false, false]),
+            ("t%6Fken", Some("token"), [false, true]),
+            ("t%6Eken", Some("token"), [false, false]),
+            ("to+ken", Some("to ken"), [false, true]),
+            ("to%2Bken", Some("to+ken"), [false, true]),
+            ("to%2Bken", Some("to%2Bken"), [true, false]),
+        ] {
+            let is = forms.map(|form| form(raw.as_bytes()).is(expected));
+            assert_eq!(is, is_same, "{raw} and {expected:?}");
+        }
+    }
+
+    #[test]
     fn what_the_sdks_write_is_usual() {
         let signature = "0".repeat(64);
         let value = format!(

@@ -265,6 +265,18 @@ mod tests {
     }
 
     #[test]
+    fn each_form_has_its_type_and_its_name_of_a_requests_id() {
+        for (wire, content_type, request_id) in [
+            (Wire::Json, "application/x-amz-json-1.1", "x-amzn-requestid"),
+            (Wire::QueryXml, "text/xml", "x-amzn-requestid"),
+            (Wire::S3Xml, "application/xml", "x-amz-request-id"),
+        ] {
+            assert_eq!(wire.content_type(), content_type);
+            assert_eq!(wire.request_id_header(), request_id);
+        }
+    }
+
+    #[test]
     fn the_servers_own_failures_are_the_receivers() {
         let body = Wire::QueryXml.body(500, "InternalFailure", "", "ID");
         assert!(body.contains("<Type>Receiver</Type>"), "{body}");
