@@ -81,7 +81,8 @@ impl<'a> Head<'a> {
 
     /// The value that is signed as `host`.
     pub(crate) fn host(&self, header: Option<&'a [u8]>) -> Result<&'a [u8], Error> {
-        let is_bad = |byte| (byte <= b' ') | (byte >= 0x7f);
+        // A browser takes a backslash for the end of the host.
+        let is_bad = |byte| (byte <= b' ') | (byte >= 0x7f) | (byte == b'\\');
         let authority = match self.authority {
             Some(text) if any(text, |byte| is_bad(byte) | (byte == b'@')) => {
                 let text = without_userinfo(text);

@@ -892,7 +892,7 @@ fn the_search_is_bounded_whatever_arrives() {
 
 #[test]
 fn a_signature_of_no_32_bytes_is_not_searched_for() {
-    for text in ["", "f00d", "é", "z".repeat(64).leak(), "0".repeat(66).leak()] {
+    for text in ["f00d", "é", "z".repeat(64).leak(), "0".repeat(66).leak()] {
         let value = format!(
             "AWS4-HMAC-SHA256 Credential={KEY_ID}/{DATE}/us-west-2/service/aws4_request, \
              SignedHeaders={NAMES}, Signature={text}"

@@ -553,7 +553,6 @@ fn a_signature_that_differs_in_any_way_is_refused() {
         signature.to_uppercase(),
         format!("{signature}0"),
         signature[1..].to_owned(),
-        String::new(),
         "é".to_owned(),
     ] {
         let mut request = good.clone();
@@ -701,9 +700,73 @@ fn an_amz_date_has_one_form() {
         set(&mut request, "x-amz-date", written);
         assert_eq!(verify(&request).unwrap_err().refusal(), refusal, "{written:?}");
         let mut url = url.clone();
-        let value = written.trim().replace(' ', "%20");
+        let value = written.replace(' ', "%20").replace('\t', "%09");
         set_query(&mut url, |query| query.replace("20150830T123600Z", &value));
+        // The blanks around a header are not its own.
+        let refusal = if written.starts_with(' ') { Refusal::Malformed } else { refusal };
         assert_eq!(verify(&url).unwrap_err().refusal(), refusal, "{written:?} in the query");
+    }
+}
+
+#[test]
+fn a_signature_that_is_empty_is_malformed() {
+    let mut request = signed("sts", "https://sts.amazonaws.com/", "x");
+    let authorization = request.headers()["authorization"].to_str().unwrap();
+    let (start, _) = authorization.rsplit_once('=').unwrap();
+    let start = start.to_owned();
+    set(&mut request, "authorization", &format!("{start}="));
+    assert_eq!(verify(&request).unwrap_err().refusal(), Refusal::Malformed);
+    let mut url = presigned("sts", "https://sts.amazonaws.com/");
+    set_query(&mut url, |query| {
+        query.split_inclusive("X-Amz-Signature=").next().unwrap().to_owned()
+    });
+    assert!(url.uri().query().unwrap().ends_with("X-Amz-Signature="));
+    assert_eq!(verify(&url).unwrap_err().refusal(), Refusal::Malformed);
+}
+
+#[test]
+fn the_token_of_a_session_of_s3_express_counts_there_alone() {
+    let keys = keys().with_session_token("token");
+    for (service, session, expected) in [
+        ("s3express", true, Ok(())),
+        ("s3express", false, Ok(())),
+        ("s3", true, Err(Refusal::WrongToken)),
+        ("sts", true, Err(Refusal::WrongToken)),
+        ("iotdevicegateway", true, Err(Refusal::WrongToken)),
+        ("iotdevicegateway", false, Ok(())),
+    ] {
+        let session = keys.clone().with_s3_express_session(session);
+        let mut header = http::Request::get("https://h/").body("").unwrap();
+        let mut query = header.clone();
+        let signer = Signer::new("us-east-1", service);
+        signer.sign(&mut header, Payload::EMPTY, &session, now()).unwrap();
+        let presign = Presign::expires_in(Duration::from_secs(60));
+        signer.presign(&mut query, presign, &session, now()).unwrap();
+        let refusal = |request: &http::Request<&str>| {
+            let verified = verify_at(&Verifier::new(), Head::from(request), b"", &keys, now());
+            verified.map(|_| ()).map_err(|error| error.refusal())
+        };
+        assert_eq!(refusal(&header), expected, "{service}");
+        assert_eq!(refusal(&query), expected, "{service} in the query");
+    }
+    let mut both = http::Request::get("https://h/").header("x-amz-s3session-token", "token");
+    both.headers_mut().unwrap().insert("x-amz-security-token", "token".parse().unwrap());
+    let both = both.body("").unwrap();
+    let authorization = |service: &str| {
+        let scope = format!("AKIDEXAMPLE/20150830/us-east-1/{service}/aws4_request");
+        let names =
+            "host;x-amz-content-sha256;x-amz-date;x-amz-s3session-token;x-amz-security-token";
+        format!("AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders={names}, Signature=00")
+    };
+    for (service, refusal) in
+        [("s3express", Refusal::Ambiguous), ("sts", Refusal::SignatureDiffers)]
+    {
+        let mut both = both.clone();
+        set(&mut both, "authorization", &authorization(service));
+        set(&mut both, "x-amz-date", "20150830T123600Z");
+        set(&mut both, "x-amz-content-sha256", Payload::EMPTY.line().as_str());
+        let error = verify_at(&Verifier::new(), Head::from(&both), b"", &keys, now()).unwrap_err();
+        assert_eq!(error.refusal(), refusal, "{service}");
     }
 }
 
@@ -719,6 +782,19 @@ fn the_service_that_a_request_claims_is_told_however_malformed_the_rest_is() {
     set(&mut request, "authorization", "nonsense");
     assert_eq!(service(&request), None);
     assert_eq!(service(&presigned("s3", "https://b.s3.amazonaws.com/k")).as_deref(), Some("s3"));
+    for (authorization, expected) in [
+        ("AWS4-HMAC-SHA256 Credential=a/b/c/sqs/other, Signature=0", "sqs"),
+        ("AWS4-ECDSA-P256-SHA256 Credential=a/b/sqs/aws4_request, Signature=0", "sqs"),
+        ("AWS4-ECDSA-P256-SHA256 Credential=a/b/sqs/other,Signature=0", "sqs"),
+        ("AWS4-HMAC-SHA256 Credential=a/b/c d/s q/aws4_request , Signature=0", "s q"),
+    ] {
+        set(&mut request, "authorization", authorization);
+        assert_eq!(service(&request).as_deref(), Some(expected), "{authorization}");
+    }
+    let headers: [(&[u8], &[u8]); 2] =
+        [(b"x-note", b"a\nb"), (b"authorization", b"AWS4-HMAC-SHA256 Credential=a/b/c/s3/d")];
+    let head = Head::parse(b"GET", b"/", Headers::Pairs(&headers)).unwrap();
+    assert_eq!(claimed_service(head).as_deref(), Some("s3"));
     assert_eq!(service(&http::Request::get(url).body("").unwrap()), None);
 }
 

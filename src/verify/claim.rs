@@ -12,7 +12,10 @@ use super::{
     error::{MISMATCH, Steps},
     key::AnyKey,
     names::SignedNames,
-    parts::{self, Credential, Found, Parts, Value, is_name, malformed},
+    parts::{
+        self, Credential, Found, Parts, S3_SESSION_TOKEN, TOKEN, Value, has_s3_sessions, is_name,
+        malformed,
+    },
     region_set,
     text::Text,
 };
@@ -291,6 +294,10 @@ impl<'a> Claim<'a> {
         Ok((verified, check))
     }
 
+    fn has_s3_sessions(&self) -> bool {
+        has_s3_sessions(self.credential.service.as_bytes())
+    }
+
     fn takes_unsigned(&self) -> bool {
         let rules = self.rules;
         self.verifier.accepts_unsigned || rules.presigned_unsigned || rules.always_unsigned
@@ -330,8 +337,10 @@ impl<'a> Claim<'a> {
             }
         };
         let leave_out = match place {
-            Place::Query if self.rules.token_after_signing => is_signature_or_token,
-            _ => is_signature,
+            Place::Query if !self.rules.token_after_signing => is_signature,
+            Place::Query if self.has_s3_sessions() => is_signature_or_any_token,
+            Place::Query => is_signature_or_token,
+            Place::Header => is_signature,
         };
         let mut request = canonical::Request {
             method: self.head.method,
@@ -406,8 +415,8 @@ impl<'a> Claim<'a> {
         let token_is_exempt = self.rules.token_after_signing && self.place == Place::Header;
         let tolerated = |name: &[u8]| {
             let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
-            let is_token = is("x-amz-security-token") || is("x-amz-s3session-token");
-            (token_is_exempt && is_token)
+            let is_token = || is(TOKEN) || (is(S3_SESSION_TOKEN) && self.has_s3_sessions());
+            (token_is_exempt && is_token())
                 || self.verifier.tolerated_headers.iter().any(|other| is(other))
         };
         let mut unsigned = None;
@@ -502,6 +511,9 @@ fn is_signature(name: &[u8]) -> bool {
 }
 
 fn is_signature_or_token(name: &[u8]) -> bool {
-    let is = |other: &str| name == other.as_bytes();
-    is(query::SIGNATURE) || is(query::SECURITY_TOKEN) || is(query::S3_SESSION_TOKEN)
+    is_signature(name) || name == query::SECURITY_TOKEN.as_bytes()
+}
+
+fn is_signature_or_any_token(name: &[u8]) -> bool {
+    is_signature_or_token(name) || name == query::S3_SESSION_TOKEN.as_bytes()
 }

@@ -52,6 +52,7 @@ pub(super) struct Found<'a> {
     /// Whether there was more than one, which counts where it tells the time.
     has_dates: bool,
     token: Option<&'a [u8]>,
+    s3_session_token: Option<&'a [u8]>,
     content_sha256: Option<&'a [u8]>,
     region_set: Option<&'a [u8]>,
 }
@@ -77,7 +78,8 @@ impl<'a> Found<'a> {
                 () if is("date") => &mut found.date,
                 () if is("x-amz-content-sha256") => &mut found.content_sha256,
                 () if is(region_set::HEADER) => &mut found.region_set,
-                () if is("x-amz-security-token") || is("x-amz-s3session-token") => &mut found.token,
+                () if is(TOKEN) => &mut found.token,
+                () if is(S3_SESSION_TOKEN) => &mut found.s3_session_token,
                 () if needs_check => return check_header(name, value),
                 () => return Ok(()),
             };
@@ -140,6 +142,7 @@ impl<'a> Parts<'a> {
         let place = Place::Header;
         let fields = usual_fields(value).map_or_else(|| fields(value), Ok)?;
         let Fields { algorithm, credential, signed_headers, signature } = fields;
+        let token = token_of(place, &credential, [found.token, found.s3_session_token])?;
         let signed = SignedNames::new(place, signed_headers)?;
         // A `date` header counts where there is no x-amz-date, if it is signed.
         let date = found.amz_date.or_else(|| found.date.filter(|_| signed.has_date));
@@ -154,7 +157,7 @@ impl<'a> Parts<'a> {
             algorithm,
             credential,
             signature: Cow::Borrowed(signature),
-            token: found.token.map(Value::header),
+            token: token.map(Value::header),
             date: date.map(Value::header),
             is_http_date: found.amz_date.is_none(),
             expires: None,
@@ -182,12 +185,15 @@ impl<'a> Parts<'a> {
             .ok_or_else(|| malformed(place, format!("{} is not text", query::SIGNED_HEADERS)))?;
         let signed = SignedNames::new(place, signed_headers.into())?;
         let hash = found.content_sha256.filter(|_| signed.has_content_sha256);
+        let credential = Credential::from_value(place, algorithm, credential)?;
+        let signature = parameters.signature.filter(|value| !value.raw.is_empty());
+        let tokens = [parameters.token, parameters.s3_session_token];
         Ok(Parts {
             place,
             algorithm,
-            credential: Credential::from_value(place, algorithm, credential)?,
-            signature: needed(parameters.signature, query::SIGNATURE)?.decode(),
-            token: parameters.token,
+            token: token_of(place, &credential, tokens)?,
+            credential,
+            signature: needed(signature, query::SIGNATURE)?.decode(),
             date: Some(needed(parameters.date, query::DATE)?),
             is_http_date: false,
             expires: parameters.expires,
@@ -206,11 +212,10 @@ impl<'a> Parts<'a> {
                 "the request carries no date: neither x-amz-date nor a signed date",
             )
         };
-        let date = self.date.ok_or_else(missing)?.decode();
-        let date = trim_blanks(&date);
+        let date = self.date.ok_or_else(missing)?.plain();
         let at = match self.is_http_date {
-            false => Timestamp::from_basic(date),
-            true => Timestamp::from_header(date),
+            false => Timestamp::from_basic(&date),
+            true => Timestamp::from_header(&date),
         };
         at.ok_or_else(|| {
             malformed(self.place, "the date of the request is not like 20150830T123600Z")
@@ -220,7 +225,7 @@ impl<'a> Parts<'a> {
     /// What the signature says of the body; `None`: its hash, unnamed.
     pub(super) fn payload(&self, rules: Rules) -> Result<Option<Payload>, Error> {
         if let Some(value) = self.content_sha256 {
-            let payload = Payload::from_bytes(trim_blanks(&value.decode()));
+            let payload = Payload::from_bytes(&value.plain());
             let unknown = || {
                 malformed(
                     self.place,
@@ -356,6 +361,9 @@ fn fields(value: &[u8]) -> Result<Fields<'_>, Error> {
             "the Authorization header lacks one of Credential, SignedHeaders and Signature",
         ));
     };
+    if signature.is_empty() {
+        return Err(malformed(place, "the Signature of the Authorization header is empty"));
+    }
     let credential = Credential::from_text(place, algorithm, credential)?;
     let signed_headers = Cow::Borrowed(signed_headers).into();
     Ok(Fields { algorithm, credential, signed_headers, signature: signature.as_bytes() })
@@ -501,6 +509,11 @@ impl<'a> Value<'a> {
         Cow::Owned(self.bytes().collect())
     }
 
+    /// The value as it counts where it is no secret: a header's without the blanks around it.
+    fn plain(self) -> Cow<'a, [u8]> {
+        if self.is_encoded { self.decode() } else { Cow::Borrowed(trim_blanks(self.raw)) }
+    }
+
     pub(super) fn text(self) -> Option<Cow<'a, str>> {
         match self.decode() {
             Cow::Borrowed(bytes) => str::from_utf8(bytes).ok().map(Cow::Borrowed),
@@ -561,6 +574,7 @@ struct Parameters<'a> {
     signed_headers: Option<Value<'a>>,
     signature: Option<Value<'a>>,
     token: Option<Value<'a>>,
+    s3_session_token: Option<Value<'a>>,
     content_sha256: Option<Value<'a>>,
     region_set: Option<Value<'a>>,
 }
@@ -596,7 +610,8 @@ impl<'a> Parameters<'a> {
             () if is(query::EXPIRES) => &mut self.expires,
             () if is(query::SIGNED_HEADERS) => &mut self.signed_headers,
             () if is(query::SIGNATURE) => &mut self.signature,
-            () if is(query::SECURITY_TOKEN) || is(query::S3_SESSION_TOKEN) => &mut self.token,
+            () if is(query::SECURITY_TOKEN) => &mut self.token,
+            () if is(query::S3_SESSION_TOKEN) => &mut self.s3_session_token,
             () if is(query::CONTENT_SHA256) => &mut self.content_sha256,
             () if is(query::REGION_SET) => &mut self.region_set,
             () => return None,
@@ -611,17 +626,17 @@ impl<'a> Parameters<'a> {
 /// The Credential that a request names, however malformed the rest is: not to be believed.
 pub(super) fn claimed_credential(head: Head<'_>) -> Option<Cow<'_, str>> {
     let mut authorization = None;
-    // A header that cannot be read ends the search, and what was found counts.
-    let _ = head.headers.for_each(|name, value| {
+    // Whatever is wrong with the others.
+    head.headers.for_each_checked(|name, value| {
         if name.eq_ignore_ascii_case(b"authorization") {
             authorization = Some(value);
         }
-        Ok(())
     });
     let credential = match authorization {
         Some(value) => {
             let (_, credential) = str::from_utf8(value).ok()?.split_once("Credential=")?;
-            Value::header(credential.split([',', ' ']).next()?.as_bytes())
+            let (credential, _) = split_text(credential, b',');
+            Value::header(credential.trim_matches(BLANKS).as_bytes())
         }
         None => {
             let is = |name: &[u8]| percent_decode(name).eq(query::CREDENTIAL.bytes());
@@ -644,10 +659,34 @@ pub(super) fn claimed_service(head: Head<'_>) -> Option<Cow<'_, str>> {
 /// The service in a Credential, with a region before it or without.
 fn service_in(credential: &str) -> Option<&str> {
     let mut parts = credential.split('/').skip(2);
-    match (parts.next()?, parts.next()?) {
-        (service, "aws4_request") => Some(service),
-        (_, service) => Some(service),
+    let (one, other) = (parts.next()?, parts.next()?);
+    let is_region = parts.next().is_some();
+    Some(if is_region { other } else { one })
+}
+
+/// The session token of a request: that of sessions of S3 Express counts there alone, beside which there is the
+/// ordinary one for CreateSession.
+fn token_of<T: Copy>(
+    place: Place,
+    credential: &Credential<'_>,
+    [token, s3_session_token]: [Option<T>; 2],
+) -> Result<Option<T>, Error> {
+    match s3_session_token {
+        Some(session) if has_s3_sessions(credential.service.as_bytes()) => match token {
+            None => Ok(Some(session)),
+            Some(_) => {
+                let message =
+                    "the request has a security token and a token of an S3 Express session";
+                Err(Error::new(Refusal::Ambiguous, place, message))
+            }
+        },
+        _ => Ok(token),
     }
+}
+
+/// Whether requests to the service may be signed by a session of S3 Express.
+pub(super) fn has_s3_sessions(service: &[u8]) -> bool {
+    service == b"s3express"
 }
 
 /// Whether a header is of this name, which most often is written as it stands here.
@@ -655,6 +694,10 @@ fn service_in(credential: &str) -> Option<&str> {
 pub(super) fn is_name(name: &[u8], other: &str) -> bool {
     *name == *other.as_bytes() || name.eq_ignore_ascii_case(other.as_bytes())
 }
+
+pub(super) const TOKEN: &str = "x-amz-security-token";
+
+pub(super) const S3_SESSION_TOKEN: &str = "x-amz-s3session-token";
 
 pub(super) const BLANKS: [char; 2] = [' ', '\t'];
 

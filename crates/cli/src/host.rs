@@ -28,12 +28,21 @@ impl Target {
     /// Where a request goes, if that is text: to the Host header's host, else the URL's.
     pub(crate) fn of(url: &[u8], headers: &[(&[u8], &[u8])]) -> Option<Target> {
         let head = Head::parse(b"GET", url, Headers::Pairs(&[])).ok();
-        let header = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(b"host"));
         let authority = head.and_then(|head| head.authority);
+        Target::new(authority, head.map_or(&b""[..], |head| head.path), headers)
+    }
+
+    /// The same for a request whose URL was taken apart.
+    pub(crate) fn of_head(head: Head<'_>) -> Option<Target> {
+        let Headers::Pairs(headers) = head.headers else { return None };
+        Target::new(head.authority, head.path, headers)
+    }
+
+    fn new(authority: Option<&[u8]>, path: &[u8], headers: &[(&[u8], &[u8])]) -> Option<Target> {
+        let header = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(b"host"));
         let authority = header.map(|(_, value)| *value).or(authority)?;
         let authority = str::from_utf8(authority).ok()?;
         let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host).trim();
-        let path = head.map_or(&b""[..], |head| head.path);
         Some(Target {
             authority: authority.to_owned(),
             path: String::from_utf8_lossy(path).into_owned(),

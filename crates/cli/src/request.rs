@@ -36,6 +36,7 @@ impl Request {
 
     /// Refuses a URL that cannot be one, before anything is asked of its host.
     pub(crate) fn check_url(&self) -> Result<(), Failure> {
+        check_line(&self.url)?;
         match at_s3(&self.url) {
             Some(failure) => Err(failure),
             None => self.with_head(|_| Ok(())),
@@ -126,6 +127,16 @@ impl Request {
             (Some(PayloadChoice::Hash) | None, _) => presign.with_payload(self.body.hash()?),
         })
     }
+}
+
+/// Refuses a URL that would end the line in which it is sent.
+pub(crate) fn check_line(url: &[u8]) -> Result<(), Failure> {
+    let is_bad = |byte: &u8| matches!(byte, b'\r' | b'\n' | 0);
+    let Some((at, bad)) = (0..).zip(url).find(|(_, byte)| is_bad(byte)) else { return Ok(()) };
+    Err(Failure::input(format_args!(
+        "the URL holds byte 0x{bad:02x} at position {at}, with which no request can be sent; one that is meant is \
+         written `%{bad:02X}`"
+    )))
 }
 
 /// Where the object of an `s3://` URI is in HTTP.

@@ -22,6 +22,7 @@ use crate::{
     body::{Body, for_each_piece},
     explain::printable,
     failure::Failure,
+    host::Target,
     jsonl,
     keys::{Derived, KeyOfClaim, Keys},
     options::{Ambient, RuleSwitch, SigningOptions},
@@ -274,9 +275,10 @@ impl<'b, F: FnOnce() -> Result<Option<Box<dyn Read + 'b>>, Failure>> Given<F> {
     }
 }
 
-/// The service that the request claims to be for, else the one that is wanted.
+/// The service that the request claims to be for, else the one that is wanted, else the one whose host it is.
 fn service_of<'h>(head: Head<'h>, wanted: &'h Wanted) -> Cow<'h, str> {
-    let wanted = || wanted.service.as_deref().unwrap_or_default().into();
+    let of_host = || Target::of_head(head)?.endpoint().ok().map(|found| found.signing_name());
+    let wanted = || wanted.service.as_deref().or_else(of_host).unwrap_or_default().into();
     claimed_service(head).unwrap_or_else(wanted)
 }
 

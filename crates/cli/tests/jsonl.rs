@@ -77,11 +77,13 @@ fn what_is_wrong_with_a_line_is_named_and_not_shown() {
 }
 
 #[test]
-fn a_hash_that_is_asked_for_is_signed_in_the_query_too() {
+fn in_the_query_the_service_says_whether_the_body_counts_unless_a_line_gives_its_hash() {
     let mut coprocess = Coprocess::start(&["sign", "--jsonl"]);
     for (payload, last) in [
-        (json!("hash"), "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"),
+        (json!("hash"), "UNSIGNED-PAYLOAD"),
         (json!(null), "UNSIGNED-PAYLOAD"),
+        (json!("unsigned"), "UNSIGNED-PAYLOAD"),
+        (json!(HASH_OF_X), HASH_OF_X),
     ] {
         let line = json!({
             "url": "https://b.s3.eu-west-1.amazonaws.com/k", "method": "PUT", "body": "x", "payload": payload,
@@ -130,6 +132,36 @@ fn that_there_are_no_credentials_is_not_found_out_again_for_each_line() {
         asked.load(Ordering::Relaxed) - before
     });
     assert!(times[0] > 0 && times[0] == times[1], "{times:?}");
+}
+
+#[test]
+fn a_url_that_would_end_its_line_is_refused() {
+    let mut coprocess = Coprocess::start(&["sign", "--jsonl"]);
+    for (bad, shown) in [("\r\nX: y", "0x0d"), ("\n", "0x0a"), ("\0", "0x00")] {
+        for form in ["headers", "query"] {
+            let url = format!("https://iam.amazonaws.com/a{bad}");
+            let answer = coprocess.ask(&json!({"url": url, "as": form}).to_string());
+            let message = answer["error"]["message"].as_str().unwrap();
+            assert!(message.contains(shown) && message.contains("position 27"), "{answer}");
+        }
+    }
+    let answer = coprocess.ask(r#"{"url": "https://iam.amazonaws.com/a b\tc"}"#);
+    assert_eq!(answer["url"], "https://iam.amazonaws.com/a b\tc", "{answer}");
+    assert_eq!(coprocess.finish(), 0);
+}
+
+#[test]
+fn without_a_signature_the_host_says_in_which_words_a_request_is_refused() {
+    let mut coprocess = Coprocess::start(&["verify", "--jsonl"]);
+    for (host, code) in [
+        ("b.s3.eu-west-1.amazonaws.com", "AccessDenied"),
+        ("iam.amazonaws.com", "MissingAuthenticationToken"),
+        ("localhost:9000", "MissingAuthenticationToken"),
+    ] {
+        let answer = coprocess.ask(&json!({"url": format!("https://{host}/k")}).to_string());
+        assert_eq!((&answer["code"], &answer["status"]), (&json!(code), &json!(403)), "{answer}");
+    }
+    assert_eq!(coprocess.finish(), 0);
 }
 
 #[test]
@@ -432,3 +464,5 @@ fn answers_that_cannot_be_written_are_a_failure() {
     std::io::Write::write_all(&mut child.stdin.take().unwrap(), line).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(2));
 }
+
+const HASH_OF_X: &str = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881";

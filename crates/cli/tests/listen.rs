@@ -284,7 +284,7 @@ fn a_body_in_chunks_is_verified_while_it_comes() {
 }
 
 #[test]
-fn chunks_that_blanks_hide_are_verified_nevertheless() {
+fn no_chunks_hide_behind_blanks_in_a_query() {
     let mut endpoint = Listening::start(&[]);
     let host = endpoint.address.clone();
     let (credentials, at) = (credentials(), Timestamp::try_from(SystemTime::now()).unwrap());
@@ -316,7 +316,8 @@ fn chunks_that_blanks_hide_are_verified_nevertheless() {
             signed(blank)
         );
         let (answer, verdict) = endpoint.ask(wire.as_bytes());
-        assert_eq!((answer.status, &verdict["code"]), (400, &"IncompleteBody".into()), "{verdict}");
+        let code = "AuthorizationQueryParametersError";
+        assert_eq!((answer.status, &verdict["code"]), (400, &code.into()), "{verdict}");
     }
 }
 

@@ -23,7 +23,7 @@ use crate::{
     host::Target,
     object::Object,
     options::{Ambient, Given, Names, PayloadChoice, SigningOptions},
-    request::{Request, url_with_query, without_fragment},
+    request::{Request, check_line, url_with_query, without_fragment},
     signed::Shown,
 };
 
@@ -164,13 +164,14 @@ impl Coprocess<'_> {
             return Err(Failure::input("`region_set` goes with the algorithm `sigv4a`"));
         }
         let body = Body::of(cow(line.body), cow(line.body_base64), cow(line.body_file))?;
-        let (is_said, choice) = (line.payload.is_some(), payload(line.payload.as_deref())?);
+        let choice = payload(line.payload.as_deref())?;
         let checksum = checksum(line.trailer.as_deref(), choice)?;
         let at = match &line.time {
             Some(time) => SystemTime::from(time.parse::<Timestamp>()?),
             None => self.ambient.options.at(),
         };
         let (method, url) = (line.method.as_deref().unwrap_or("GET"), &*line.url);
+        check_line(url.as_bytes())?;
         let headers = line.headers.unwrap_or_default();
         // Where the headers of a body in chunks are.
         let request: Request;
@@ -252,7 +253,7 @@ impl Coprocess<'_> {
                         let payload = framing::by(payload, signer.algorithm());
                         presign = presign.with_payload(payload);
                     }
-                    PayloadChoice::Hash if !is_said && signer.rules().presigns_unsigned() => {}
+                    PayloadChoice::Hash if signer.rules().presigns_unsigned() => {}
                     PayloadChoice::Hash => presign = presign.with_payload(body.hash()?),
                 }
                 let head = Head::parse(method.as_bytes(), url.as_bytes(), Headers::Pairs(&pairs))?;

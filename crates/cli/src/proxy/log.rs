@@ -106,9 +106,13 @@ impl Levels {
         let _ = self.handle.reload(targets(level));
     }
 
+    pub(super) fn now(&self) -> LogLevel {
+        self.handle.with_current(level_of).unwrap_or_default()
+    }
+
     /// One step more, or less.
     pub(super) fn step(&self, more: bool) {
-        let now = self.handle.with_current(level_of).unwrap_or_default();
+        let now = self.now();
         let at = STEPS.iter().position(|level| *level == now).unwrap_or_default();
         let at = if more { (at + 1).min(STEPS.len() - 1) } else { at.saturating_sub(1) };
         self.set(STEPS[at]);

@@ -337,9 +337,13 @@ impl ProxyCommand {
         let config = self.config()?;
         let level = self.level(&config);
         world.ask_again();
-        handle.reload(config).map_err(Failure::input)?;
+        // Before the first request under the new settings, which may say that it is not to be logged.
+        let before = levels.now();
         levels.set(level);
-        Ok(())
+        handle.reload(config).map_err(|error| {
+            levels.set(before);
+            Failure::input(error)
+        })
     }
 
     fn route(&self) -> RouteConfig {
