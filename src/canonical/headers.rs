@@ -221,9 +221,7 @@ impl Ord for Name<'_> {
                 return order;
             }
             match (a.text.get(8..), b.text.get(8..)) {
-                (Some(rest), Some(other)) if !rest.is_empty() && !other.is_empty() => {
-                    (a, b) = (Name::new(rest), Name::new(other));
-                }
+                (Some(rest), Some(other)) => (a, b) = (Name::new(rest), Name::new(other)),
                 _ => return a.text.len().cmp(&b.text.len()),
             }
         }

@@ -68,7 +68,7 @@ impl Request<'_> {
         out.extend_from_slice(self.method);
         out.push(b'\n');
         layout.path = part(out, |out| {
-            path::write(self.path, self.path_form, self.rules, spare.emptied(), out)
+            path::write(self.path, self.path_form, self.rules, &mut spare.bytes, out)
         })?;
         layout.query = part(out, |out| {
             layout.left_out = query::write(self.query, self.own_query, self.leave_out, spare, out)?;
@@ -121,7 +121,7 @@ pub(crate) fn write_path(
     spare: &mut Spare,
     out: &mut Vec<u8>,
 ) -> Result<(), Error> {
-    path::write(path, PathForm::Canonical, rules, spare.emptied(), out)
+    path::write(path, PathForm::Canonical, rules, &mut spare.bytes, out)
 }
 
 /// Appends the name of an object, or of a part of it, as the path of a URL spells it.

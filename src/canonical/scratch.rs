@@ -100,13 +100,6 @@ impl Drop for Buffers {
     }
 }
 
-impl Spare {
-    pub(super) fn emptied(&mut self) -> &mut Vec<u8> {
-        self.bytes.clear();
-        &mut self.bytes
-    }
-}
-
 /// Empties a buffer and makes sure that `len` bytes fit without growing it: a buffer that grows leaves
 /// its old bytes behind in memory, so the old ones are wiped first.
 pub(crate) fn room(buffer: &mut Vec<u8>, len: usize) {
