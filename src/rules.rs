@@ -39,6 +39,11 @@ pub(crate) enum ContentSha256 {
     Unguessable,
 }
 
+/// Whether requests to the service may be signed by a session of S3 Express: whatever its other rules are.
+pub(crate) fn has_s3_sessions(signing_name: &[u8]) -> bool {
+    signing_name == b"s3express"
+}
+
 impl Rules {
     /// What the documents of Signature Version 4 say: the path normalized and encoded a second time.
     pub const GENERAL: Rules = Rules {

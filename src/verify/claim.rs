@@ -12,16 +12,14 @@ use super::{
     error::{MISMATCH, Steps},
     key::AnyKey,
     names::SignedNames,
-    parts::{
-        self, Credential, Found, Parts, S3_SESSION_TOKEN, TOKEN, Value, has_s3_sessions, is_name,
-        malformed,
-    },
+    parts::{self, Credential, Found, Parts, S3_SESSION_TOKEN, TOKEN, Value, is_name, malformed},
     region_set,
     text::Text,
 };
 use crate::{
     Algorithm, Head, Payload, Rules, Scope, Scratch, Timestamp,
     canonical::{self, Buffers, Lines, PathForm, query, room},
+    rules::has_s3_sessions,
     scope,
     sha256::{self, PADDING},
 };

@@ -10,7 +10,7 @@ use crate::{
     bytes::{any, any_run, find, is_same_secret, split, split_text},
     canonical::query,
     head::{check_header, check_value, trim_blanks},
-    rules::ContentSha256,
+    rules::{ContentSha256, has_s3_sessions},
 };
 
 /// The parts of a signature.
@@ -682,11 +682,6 @@ fn token_of<T: Copy>(
         },
         _ => Ok(token),
     }
-}
-
-/// Whether requests to the service may be signed by a session of S3 Express.
-pub(super) fn has_s3_sessions(service: &[u8]) -> bool {
-    service == b"s3express"
 }
 
 /// Whether a header is of this name, which most often is written as it stands here.
