@@ -61,7 +61,7 @@ fuzz_target!(|plan: Plan| {
     let ours = Ours::from(&explanation).with_signature(signed.signature());
     let found = compare(&ours, &answer);
     // What the server repeats is its own to show; what it does not know, nobody shows.
-    let said = format!("{:?}{answer:?}{}", plan.details, plan.message);
+    let said = format!("{:?}{answer:?}{}{theirs}", plan.details, plan.message);
     let shown = format!("{found:?}{ours:?}{:?}", answer.causes());
     for secret in ["hush-secret", "hush-token", signed.signature()] {
         assert!(said.contains(secret) || !shown.contains(secret), "{shown}");
