@@ -135,6 +135,37 @@ fn that_there_are_no_credentials_is_not_found_out_again_for_each_line() {
 }
 
 #[test]
+fn the_token_of_a_session_of_s3_express_has_a_name_of_its_own() {
+    let mut signing = Coprocess::start(&["sign", "--jsonl"]);
+    let mut verifying = Coprocess::start(&["verify", "--jsonl"]);
+    let known = json!({"AKID": {"secret_access_key": "s", "session_token": "t"}});
+    for (is_session, name) in [
+        (json!(true), "x-amz-s3session-token"),
+        (json!(false), "x-amz-security-token"),
+        (json!(true), "x-amz-s3session-token"),
+    ] {
+        let mut credentials = known["AKID"].clone();
+        credentials["access_key_id"] = "AKID".into();
+        credentials["s3_express_session"] = is_session;
+        let line = json!({
+            "url": "https://b--use1-az4--x-s3.s3express-use1-az4.us-east-1.amazonaws.com/k",
+            "credentials": credentials, "time": "20150830T123600Z",
+        });
+        let mut signed = signing.ask(&line.to_string());
+        assert!(signed["signed_headers"].as_str().unwrap().contains(name), "{signed}");
+        let scope = "/s3express/aws4_request";
+        assert!(signed["authorization"].as_str().unwrap().contains(scope), "{signed}");
+        let signed = signed.as_object_mut().unwrap();
+        signed.retain(|field, _| matches!(&**field, "method" | "url" | "headers"));
+        signed.insert("credentials".into(), known.clone());
+        signed.insert("time".into(), "20150830T123600Z".into());
+        let verdict = verifying.ask(&json!(signed).to_string());
+        assert_eq!(verdict["ok"], true, "{verdict}");
+    }
+    assert_eq!((signing.finish(), verifying.finish()), (0, 0));
+}
+
+#[test]
 fn a_url_that_would_end_its_line_is_refused() {
     let mut coprocess = Coprocess::start(&["sign", "--jsonl"]);
     for (bad, shown) in [("\r\nX: y", "0x0d"), ("\n", "0x0a"), ("\0", "0x00")] {

@@ -103,6 +103,9 @@ struct Keys<'l> {
     secret_access_key: Secret<'l>,
     #[serde(borrow)]
     session_token: Option<Secret<'l>>,
+    /// Whether they are what CreateSession of S3 Express gave.
+    #[serde(default)]
+    s3_express_session: bool,
 }
 
 /// The same as [`Text`], wiped if it is not borrowed.
@@ -287,6 +290,7 @@ impl Coprocess<'_> {
             *keys.access_key_id == *last.access_key_id()
                 && keys.secret_access_key.is(last.secret_access_key())
                 && is_token(last.session_token())
+                && keys.s3_express_session == last.is_s3_express_session()
         };
         let last = self.credentials.as_ref().filter(is_last).cloned();
         let credentials = last.unwrap_or_else(|| keys.into());
@@ -345,7 +349,8 @@ fn bytes<'s>(
 
 impl From<&Keys<'_>> for Credentials {
     fn from(keys: &Keys<'_>) -> Credentials {
-        let credentials = Credentials::new(&*keys.access_key_id, &*keys.secret_access_key.0);
+        let credentials = Credentials::new(&*keys.access_key_id, &*keys.secret_access_key.0)
+            .with_s3_express_session(keys.s3_express_session);
         match &keys.session_token {
             Some(token) => credentials.with_session_token(&*token.0),
             None => credentials,
