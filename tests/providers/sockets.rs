@@ -333,7 +333,8 @@ fn check(service: &Service, fault: Fault, told: Told) -> String {
         && limits.total <= Duration::from_secs(15)
         && limits.max_body <= 1 << 20));
     if matches!(fault, Fault::Hang | Fault::Drip) {
-        assert!((1..=4).contains(&asked.len()), "{} requests", asked.len());
+        // Of SSO there are two to ask, and what is well may be slow too.
+        assert!((1..=6).contains(&asked.len()), "{} requests", asked.len());
         assert!(took < Duration::from_secs(2), "{fault:?}: {took:?}");
     }
     let nobody = elsewhere.accept().map(|_| ()).map_err(|error| error.kind());

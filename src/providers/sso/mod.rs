@@ -22,8 +22,8 @@ pub use token::SsoTokenProvider;
 /// The credentials of a role, by a session of IAM Identity Center that somebody signed in to
 /// (`aws sso login`).
 ///
-/// The token of the session comes from an [`SsoTokenProvider`]. The portal is asked anew each time; keep
-/// what it gives in a [`Cached`](super::Cached).
+/// The token of the session comes from an [`SsoTokenProvider`]. The portal is asked anew each time, up to
+/// three times if it does not answer, fails or throttles; keep what it gives in a [`Cached`](super::Cached).
 ///
 /// ```
 /// use countersign::providers::{Cached, Ports, SsoProvider, SsoSettings};
@@ -116,7 +116,8 @@ impl SsoProvider {
             what: "GetRoleCredentials",
             secrets: vec![token.text()],
         };
-        let answer = exchange.ask(request).await.map_err(|failure| self.failed(failure))?;
+        let answer =
+            exchange.ask(|| Ok(request.clone())).await.map_err(|failure| self.failed(failure))?;
         let credentials = granted(&answer, account);
         credentials.map_err(|seen| self.failed(exchange.unreadable(&seen)))
     }

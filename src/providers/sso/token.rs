@@ -10,6 +10,7 @@ use super::{Exchange, Failure, NAME, address, command, file, sign_in};
 use crate::providers::{
     BoxFuture, EndpointService, Endpoints, Ports, ProvideToken, ProviderError, ProviderErrorKind,
     SsoSettings, Token,
+    call::is_the_servers,
     exchange::post,
     session::{Document, Held, Session, SessionFile},
     token::homeless,
@@ -20,7 +21,7 @@ use crate::providers::{
 /// It is read from where `aws sso login` keeps it: `~/.aws/sso/cache/`, in a file that is named by the SHA-1
 /// of the session's name, or of the start URL if there is no session. One that lives for less than 5 more
 /// minutes is renewed if the file holds a registration to do that with, which only sessions have: at most
-/// once in 30 seconds, and the file then holds the new one. A failure of that matters only once the token
+/// once in 30 seconds, by up to three requests, and the file then holds the new one. A failure of that matters only once the token
 /// has expired. What another process renewed meanwhile is taken over.
 ///
 /// Clones share the file.
@@ -107,16 +108,23 @@ impl SsoTokenProvider {
             }
             Failure::Refused(refusal) => refusal,
         };
+        if is_the_servers(refusal.status) {
+            return self.expired(ProviderErrorKind::Failed, &refusal.text);
+        }
         let is_over = refusal.status.is_client_error() && refusal.is_one_of(&CODES_OF_THE_END);
         let kind = if is_over { FINAL } else { ProviderErrorKind::Failed };
-        self.expired(kind, &refusal.text)
+        self.over(kind, &refusal.text)
     }
 
+    /// An error that may pass: nobody has to sign in again for it.
     fn expired(&self, kind: ProviderErrorKind, why: &str) -> ProviderError {
-        let message = format!(
-            "the SSO token has expired and cannot be refreshed: {why}. {}",
-            sign_in(&self.settings)
-        );
+        let message = format!("{NOT_REFRESHED}: {why}. The session itself may be good: try again");
+        ProviderError::new(NAME, kind, message)
+    }
+
+    /// An error that most likely stays until somebody signs in.
+    fn over(&self, kind: ProviderErrorKind, why: &str) -> ProviderError {
+        let message = format!("{NOT_REFRESHED}: {why}. {}", sign_in(&self.settings));
         ProviderError::new(NAME, kind, message)
     }
 
@@ -138,7 +146,7 @@ impl Session for SsoTokenProvider {
 
     /// The error is about an expired token.
     async fn renew(&self, _: &SessionFile, document: &Document) -> Result<Document, ProviderError> {
-        let registration = self.registration(document).map_err(|why| self.expired(FINAL, &why))?;
+        let registration = self.registration(document).map_err(|why| self.over(FINAL, &why))?;
         self.begin().map_err(|why| self.expired(ProviderErrorKind::Failed, &why))?;
         let (region, service) = (self.settings.region(), EndpointService::SsoOidc);
         let endpoint = self.endpoints.find(service, Some(region))?;
@@ -153,7 +161,8 @@ impl Session for SsoTokenProvider {
         let exchange =
             Exchange { ports: &self.ports, provider: NAME, what: "CreateToken", secrets };
         let asked_at = self.now();
-        let answer = exchange.ask(request).await.map_err(|failure| self.failed(failure))?;
+        let answer = exchange.ask(|| Ok(request.clone())).await;
+        let answer = answer.map_err(|failure| self.failed(failure))?;
         changes(&answer, asked_at).map_err(|seen| self.failed(exchange.unreadable(&seen)))
     }
 }
@@ -194,6 +203,7 @@ fn changes(answer: &Document, asked_at: SystemTime) -> Result<Document, String> 
 }
 
 const PAUSE: Duration = Duration::from_secs(30);
+const NOT_REFRESHED: &str = "the SSO token has expired and cannot be refreshed";
 const FINAL: ProviderErrorKind = ProviderErrorKind::Refused;
 
 /// What says that only a person can begin a new session.
