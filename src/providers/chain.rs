@@ -16,7 +16,7 @@ use crate::Credentials;
 /// The first that has credentials answers. Only `Ok(None)` moves on to the next; an error stops the
 /// chain, for what comes after it are other credentials than the ones that were configured.
 ///
-/// Keys in the environment win over `AWS_PROFILE`. A profile [named in code](Chain::with_profile)
+/// Keys in the environment win over `AWS_PROFILE`, which is logged as a warning if both are there. A profile [named in code](Chain::with_profile)
 /// wins over keys and web identities in the environment, which are then not looked at. Container and
 /// instance still are, if the profile says nothing of credentials.
 ///
@@ -167,7 +167,7 @@ impl Chain {
                     continue;
                 }
                 let began = self.ports.clock().now();
-                let answer = match ask(provider).await {
+                let answer = match self.ask(provider).await {
                     Ok(Some(credentials)) => ChainAnswer::Credentials(credentials),
                     Ok(None) => ChainAnswer::Nothing(provider.absence()),
                     Err(error) => ChainAnswer::Failed(error),
@@ -183,6 +183,35 @@ impl Chain {
         })
     }
 
+    async fn ask(
+        &self,
+        provider: &Arc<dyn ProvideCredentials>,
+    ) -> Result<Option<Credentials>, ProviderError> {
+        let answer = provider.provide().await;
+        let provider = provider.name();
+        match &answer {
+            Ok(Some(_)) => tracing::debug!(provider, "has credentials"),
+            Ok(None) => tracing::debug!(provider, "has nothing configured"),
+            Err(error) => tracing::debug!(provider, %error, "stops the chain"),
+        }
+        if provider == environment::NAME && matches!(answer, Ok(Some(_))) {
+            self.note_profile();
+        }
+        answer
+    }
+
+    /// That keys go before a profile which the same environment names surprises people most of all.
+    fn note_profile(&self) {
+        if let Ok(Some(profile)) = self.ports.text(NAME, "AWS_PROFILE") {
+            tracing::warn!(
+                "AWS_PROFILE names `{}`, which does not count: the keys in the environment go before it. \
+                 Unset {} to use the profile",
+                profile.escape_debug(),
+                environment::ACCESS_KEY_ID,
+            );
+        }
+    }
+
     /// It surprises who set both, so the log has it.
     fn note_left_out(&self) {
         if !self.left_out.is_empty() && self.ports.filled(environment::ACCESS_KEY_ID).is_some() {
@@ -196,7 +225,7 @@ impl ProvideCredentials for Chain {
         Box::pin(async {
             self.note_left_out();
             for provider in &self.providers {
-                if let Some(credentials) = ask(provider).await? {
+                if let Some(credentials) = self.ask(provider).await? {
                     return Ok(Some(credentials));
                 }
             }
@@ -211,23 +240,12 @@ impl ProvideCredentials for Chain {
     }
 
     fn name(&self) -> &str {
-        "chain"
+        NAME
     }
 
     fn absence(&self) -> String {
         self.explain().to_string()
     }
-}
-
-async fn ask(provider: &Arc<dyn ProvideCredentials>) -> Result<Option<Credentials>, ProviderError> {
-    let answer = provider.provide().await;
-    let provider = provider.name();
-    match &answer {
-        Ok(Some(_)) => tracing::debug!(provider, "has credentials"),
-        Ok(None) => tracing::debug!(provider, "has nothing configured"),
-        Err(error) => tracing::debug!(provider, %error, "stops the chain"),
-    }
-    answer
 }
 
 /// Nothing is configured anywhere: what each provider of a [`Chain`] looked at and did not find.
@@ -265,6 +283,8 @@ impl fmt::Display for NoCredentials {
 }
 
 impl error::Error for NoCredentials {}
+
+const NAME: &str = "chain";
 
 /// What a profile that is named in code takes out of the chain.
 const OF_THE_ENVIRONMENT: [&str; 2] = [environment::NAME, sts::WEB_IDENTITY];

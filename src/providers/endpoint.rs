@@ -106,8 +106,12 @@ impl Endpoints {
         };
         let of_services = match filled(section, "services") {
             Some(name) => profiles.services(name).map(urls).ok_or_else(|| {
+                let ignored = profiles.ignored(name);
                 let (profile, name) = (profile.escape_debug(), name.escape_debug());
-                format!("the profile `{profile}` names the services `{name}`, and there is no [services {name}]")
+                format!(
+                    "the profile `{profile}` names the services `{name}`, and there is no [services {name}]\
+                     {ignored}"
+                )
             }),
             None => Ok(BTreeMap::new()),
         };

@@ -66,6 +66,17 @@ impl ProviderError {
     pub fn kind(&self) -> ProviderErrorKind {
         self.kind
     }
+
+    /// All of it in one line, for the log.
+    pub(super) fn with_sources(&self) -> String {
+        let mut text = self.to_string();
+        let mut source = error::Error::source(self);
+        while let Some(cause) = source {
+            write!(text, ": {cause}").expect("a String takes everything");
+            source = cause.source();
+        }
+        text
+    }
 }
 
 impl fmt::Display for ProviderError {

@@ -83,6 +83,7 @@ impl RegionChain {
     async fn of_instance(&self) -> Result<Option<String>, ProviderError> {
         match self.instance.region().await {
             Err(error) if error.kind().is_transient() => {
+                let error = error.with_sources();
                 tracing::warn!(%error, "the region of the instance is not known");
                 Ok(None)
             }
@@ -109,6 +110,7 @@ impl RegionChain {
         }
         let name = self.profile.selected()?;
         let profiles = self.profile.load()?;
+        profiles.log_warnings(&name);
         Ok(profiles.region(&name).map(str::to_owned))
     }
 

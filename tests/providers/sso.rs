@@ -19,7 +19,10 @@ use http::{Request, Response};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::world::{Disk, Hands, Servers, Slow, answer, chain_of, ports, refused, run};
+use super::{
+    cached::Log,
+    world::{Disk, Hands, Servers, Slow, answer, chain_of, ports, refused, run},
+};
 use crate::support::at;
 
 // Credentials.
@@ -363,6 +366,20 @@ fn a_failed_renewal_keeps_a_token_that_is_good_and_waits_thirty_seconds() {
     let error = run(provider.provide_token()).unwrap_err();
     assert_eq!(error.kind(), ProviderErrorKind::Failed);
     assert!(error.to_string().contains("the last attempt was 0 seconds ago"), "{error}");
+}
+
+#[test]
+fn a_renewal_that_failed_is_a_warning_and_one_that_was_not_tried_is_none() {
+    let world = World::new(session(MINUTE), |_| answer(500, "{}"));
+    let provider = world.tokens();
+    for is_warned in [true, false] {
+        let log = Log::default();
+        tracing::subscriber::with_default(log.clone(), || run(provider.provide_token()).unwrap());
+        let lines = log.lines().join("\n");
+        assert_eq!(lines.contains("WARN"), is_warned, "{lines}");
+        assert!(lines.contains("the SSO token cannot be refreshed"), "{lines}");
+        assert!(!lines.contains("has expired"), "{lines}");
+    }
 }
 
 #[test]

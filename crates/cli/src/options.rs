@@ -23,6 +23,7 @@ use crate::{
     http_client, mfa,
     presign::time_text,
     printed::tell,
+    warnings,
 };
 
 /// Who signs, where, when and how.
@@ -148,6 +149,7 @@ pub(crate) struct Names {
 
 impl Ambient<'_> {
     pub(crate) fn new(options: &SigningOptions) -> Ambient<'_> {
+        warnings::show();
         Ambient {
             options,
             ports: http_client::ports(options.profile.as_deref()),

@@ -187,6 +187,39 @@ fn every_command_that_signs_asks_the_whole_chain() {
 }
 
 #[test]
+fn what_the_library_warns_of_is_said_once_by_every_command() {
+    let config = file("config", "[work]\nregion = eu-west-1\n[others]\n");
+    let keys = "[work]\naws_access_key_id = AKIDWORK\naws_secret_access_key = s\n";
+    let keys = file("credentials", keys);
+    let url = "http://localhost/";
+    let scope = ["--service", "sqs", "--region", "eu-west-1", "--profile", "work"];
+    for args in [
+        &["sign", url][..],
+        &["presign", url],
+        &["explain", url],
+        &["curl", "--print", url],
+        &["token", "eks", "c", "--region", "eu-west-1", "--profile", "work"],
+        &["credentials", "--profile", "work"],
+        &["credentials", "--profile", "work", "--output", "process"],
+    ] {
+        let options = if args.contains(&"--profile") { &[][..] } else { &scope };
+        let (command, rest) = args.split_at(1);
+        let mut command = bare(&[command, options, rest].concat());
+        command.env("AWS_CONFIG_FILE", &config.1).env("AWS_SHARED_CREDENTIALS_FILE", &keys.1);
+        let outcome = Outcome::of(command);
+        assert_eq!(outcome.code, Some(0), "{args:?}: {}", outcome.said);
+        let said: Vec<&str> = outcome.said.lines().collect();
+        let [warning] = said[..] else { panic!("{args:?}: {}", outcome.said) };
+        assert!(warning.starts_with("countersign: warning: "), "{warning}");
+        assert!(warning.contains("line 1: [work] is ignored"), "{warning}");
+    }
+    let mut command = countersign(&["sign", "--service", "sqs", "--region", "eu-west-1", url]);
+    command.env("AWS_PROFILE", "work");
+    let outcome = Outcome::of(command);
+    assert!(outcome.said.contains("warning: AWS_PROFILE names `work`"), "{}", outcome.said);
+}
+
+#[test]
 fn a_coprocess_replaces_credentials_that_expire() {
     let (folder, _) = file("asked", "");
     let expired = r#"{"Version": 1, "AccessKeyId": "AKIDPROCESS", "SecretAccessKey": "s",

@@ -380,8 +380,9 @@ impl SsoSettings {
                 }
                 let session = profiles.sso_session(name).ok_or_else(|| {
                     invalid(format!(
-                        "sso-session named `{}` (referenced by profile `{profile}`) was not found",
-                        name.escape_debug()
+                        "sso-session named `{}` (referenced by profile `{profile}`) was not found{}",
+                        name.escape_debug(),
+                        profiles.ignored(name)
                     ))
                 })?;
                 (filled(session, SSO_REGION), filled(session, SSO_START_URL))
@@ -555,12 +556,15 @@ fn not_there(profiles: &ProfileSet, name: &str, from: Option<&str>) -> ProviderE
             Some(_) => "",
             None => "No profiles were defined: ",
         };
-        let message = format!("{lead}The config profile ({shown}) could not be found in {places}");
+        let ignored = profiles.ignored(name);
+        let message =
+            format!("{lead}The config profile ({shown}) could not be found in {places}{ignored}");
         return ProviderError::new(NAME, ProviderErrorKind::MissingProfile, message);
     };
     invalid(format!(
-        "could not find source profile {shown} referenced from {}",
-        from.escape_debug()
+        "could not find source profile {shown} referenced from {}{}",
+        from.escape_debug(),
+        profiles.ignored(name)
     ))
 }
 

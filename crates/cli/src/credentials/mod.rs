@@ -15,7 +15,7 @@ use tracing_subscriber::{
 };
 
 use self::source::Source;
-use crate::{failure::Failure, presign::Expires, printed::print};
+use crate::{failure::Failure, presign::Expires, printed::print, warnings};
 
 /// Show which provider has credentials, and why the others have none
 ///
@@ -103,8 +103,9 @@ struct RoleOptions {
 
 impl CredentialsCommand {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        if self.debug {
-            log_to_stderr();
+        match self.debug {
+            true => log_to_stderr(),
+            false => warnings::show(),
         }
         let source = Source::new(self.profile, self.role.request(), self.role.region);
         if self.watch {
