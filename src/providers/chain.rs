@@ -14,7 +14,8 @@ use crate::Credentials;
 /// metadata service of the EC2 instance that this runs in.
 ///
 /// The first that has credentials answers. Only `Ok(None)` moves on to the next; an error stops the
-/// chain, for what comes after it are other credentials than the ones that were configured.
+/// chain, for what comes after it are other credentials than the ones that were configured. Credentials with
+/// [static stability](Credentials::with_static_stability) that have expired are an error of who gave them.
 ///
 /// Keys in the environment win over `AWS_PROFILE`, which is logged as a warning if both are there. A profile [named in code](Chain::with_profile)
 /// wins over keys and web identities in the environment, which are then not looked at. Container and
@@ -187,7 +188,7 @@ impl Chain {
         &self,
         provider: &Arc<dyn ProvideCredentials>,
     ) -> Result<Option<Credentials>, ProviderError> {
-        let answer = provider.provide().await;
+        let answer = provider.provide().await.and_then(|answer| self.judge(provider, answer));
         let provider = provider.name();
         match &answer {
             Ok(Some(_)) => tracing::debug!(provider, "has credentials"),
@@ -198,6 +199,21 @@ impl Chain {
             self.note_profile();
         }
         answer
+    }
+
+    /// Whoever renews credentials without end and gives such as have expired is as good as failing.
+    fn judge(
+        &self,
+        provider: &Arc<dyn ProvideCredentials>,
+        answer: Option<Credentials>,
+    ) -> Result<Option<Credentials>, ProviderError> {
+        let now = self.ports.clock().now();
+        let is_over = |given: &&Credentials| given.expires_at().is_some_and(|at| at <= now);
+        let stable = answer.as_ref().filter(|given| given.has_static_stability());
+        match stable.filter(is_over).and_then(Credentials::expires_at) {
+            Some(at) => Err(ProviderError::expired(provider.name().to_owned(), at, now)),
+            None => Ok(answer),
+        }
     }
 
     /// That keys go before a profile which the same environment names surprises people most of all.

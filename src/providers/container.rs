@@ -28,7 +28,8 @@ use crate::Credentials;
 /// and fd00:ec2::23); what is asked then is an address that was looked at. Redirects are not followed.
 ///
 /// Variables and file are read anew each time. A request that fails on the way or on the other side is
-/// sent up to three times. An answer that has already expired is given out as it is.
+/// sent up to three times. An answer that has already expired is given out as it is: to
+/// a [`Chain`](super::Chain) and to [`Cached`](super::Cached) it is a failure.
 ///
 /// ```
 /// use std::collections::HashMap;

@@ -5,6 +5,7 @@ use std::{
     error,
     fmt::{self, Write},
     sync::Arc,
+    time::SystemTime,
 };
 
 /// Why a provider that is configured has no credentials to give: which provider, and what is wrong.
@@ -37,6 +38,20 @@ impl ProviderError {
         message: impl Into<Cow<'static, str>>,
     ) -> ProviderError {
         ProviderError { provider: provider.into(), kind, message: message.into(), source: None }
+    }
+
+    /// The provider gave credentials that are of no use by this time.
+    pub(super) fn expired(
+        provider: impl Into<Cow<'static, str>>,
+        at: SystemTime,
+        now: SystemTime,
+    ) -> ProviderError {
+        let age = now.duration_since(at).unwrap_or_default().as_secs();
+        let message = format!(
+            "gave credentials that expired {age} seconds ago by the clock of this machine: set the clock if it is \
+             wrong, and see to it that they are renewed where they come from"
+        );
+        ProviderError::new(provider, ProviderErrorKind::Failed, message)
     }
 
     /// The same error with what caused it.

@@ -61,6 +61,8 @@ fn the_metadata_service_that_gives_no_credentials_is_an_error() {
         Fault::ServerError => Told::Error("answered 500 Internal Server Error for /latest/meta"),
         Fault::Throttled => Told::Error("answered 429 Too Many Requests for /latest/meta-data"),
         Fault::Redirect => Told::Error("answered 302 Found for /latest/meta-data"),
+        // It knows no better ones.
+        Fault::Expired => Told::Credentials,
         fault => usual(fault),
     });
 }

@@ -46,21 +46,21 @@ fn a_fault_ends_in_credentials_or_in_an_error_that_names_it() {
         (Instance, Huge, 3, "longer than 65536 bytes"),
         (Instance, Redirect, 3, "answered 307"),
         (Instance, WrongType, 0, ""),
-        (Instance, Expired, 0, ""),
+        (Instance, Expired, 0, "warning: Attempting credential expiration extension"),
         (Container, Status(500), 3, "failed to load credentials (status 500"),
         (Container, Status(429), 3, "failed to load credentials (status 429"),
         (Container, Garbage, 3, "the agent's answer: "),
         (Container, Huge, 3, "longer than 65536 bytes"),
         (Container, Redirect, 3, "failed to load credentials (status 307"),
         (Container, WrongType, 0, ""),
-        (Container, Expired, 0, ""),
+        (Container, Expired, 3, "container: gave credentials that expired "),
         (Role, Status(500), 3, "status 500"),
         (Role, Status(429), 3, "status 429"),
         (Role, Garbage, 3, "is no answer of STS"),
         (Role, Huge, 3, "longer than 262144 bytes"),
         (Role, Redirect, 3, "status 307"),
         (Role, WrongType, 0, ""),
-        (Role, Expired, 0, ""),
+        (Role, Expired, 3, "profile: gave credentials that expired "),
     ] {
         let elsewhere = Server::of(service, Fault::None);
         let server = Server::answering(service, fault, elsewhere.address);
@@ -71,6 +71,35 @@ fn a_fault_ends_in_credentials_or_in_an_error_that_names_it() {
         assert!(!outcome.said.contains(HUSH), "{seen}");
         assert!(outcome.took < Duration::from_secs(15), "{seen}");
         assert_eq!(elsewhere.heads(), Vec::<String>::new(), "{seen}");
+    }
+}
+
+#[test]
+fn credentials_that_have_expired_are_used_or_not_by_every_command_alike() {
+    for (service, code) in [(Service::Instance, 0), (Service::Container, 3), (Service::Role, 3)] {
+        let server = Server::of(service, Fault::Expired);
+        let url = "https://sqs.eu-west-1.amazonaws.com/";
+        for args in [
+            &["sign", url][..],
+            &["credentials"],
+            &["credentials", "--output", "json"],
+            &["credentials", "--output", "env"],
+            &["credentials", "--output", "process"],
+        ] {
+            let outcome = ask_by(args, service, server.address, |_| {});
+            assert_eq!(outcome.code, Some(code), "{service:?} {args:?}: {}", outcome.said);
+        }
+    }
+    let config = "[default]\ncredential_process = echo '{\"Version\": 1, \"AccessKeyId\": \"AKID\", \
+                  \"SecretAccessKey\": \"s\", \"Expiration\": \"2020-01-01T00:00:00Z\"}'\n";
+    let config = file("config", config);
+    for output in ["json", "env", "process"] {
+        let mut command = bare(&["credentials", "--output", output]);
+        command.env("AWS_CONFIG_FILE", &config.1).env("PATH", std::env::var_os("PATH").unwrap());
+        let outcome = Outcome::of(command);
+        assert_eq!(outcome.code, Some(0), "{}", outcome.said);
+        let note = "note: the credentials expired at 20200101T000000Z";
+        assert!(outcome.said.contains(note), "{}", outcome.said);
     }
 }
 
@@ -502,7 +531,17 @@ fn ask_with(
     args: &[&str],
     adjust: impl FnOnce(&mut Command),
 ) -> Outcome {
-    let mut command = bare(&[&["credentials", "--output", "json"], args].concat());
+    ask_by(&[&["credentials", "--output", "json"], args].concat(), service, address, adjust)
+}
+
+/// The same of any command.
+fn ask_by(
+    args: &[&str],
+    service: Service,
+    address: SocketAddr,
+    adjust: impl FnOnce(&mut Command),
+) -> Outcome {
+    let mut command = bare(args);
     let url = url_of(address);
     let config = file(
         "config",

@@ -113,6 +113,9 @@ impl CredentialsCommand {
         }
         let rows = pollster::block_on(source.ask());
         let outcome = source.outcome(&rows);
+        if let (Ok(found), true) = (&outcome, self.output != Output::Table) {
+            found.note_expiry(source.ports().clock().now());
+        }
         match (self.output, &outcome) {
             (Output::Table, _) => table::print(&rows, &outcome)?,
             (Output::Json, _) => print(&*output::json(&rows, outcome.as_ref().ok()))?,
