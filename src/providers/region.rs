@@ -104,6 +104,11 @@ impl RegionChain {
         })
     }
 
+    /// The first region that is named, for STS: whoever signs cannot do without one.
+    pub(super) async fn for_sts(&self, signs: bool) -> Result<Option<String>, ProviderError> {
+        if signs { self.needed().await } else { self.provide().await }
+    }
+
     fn find(&self) -> Result<Option<String>, ProviderError> {
         if let Some(region) = self.before_profiles()? {
             return Ok(Some(region));
