@@ -16,6 +16,7 @@ use crate::Credentials;
 /// The first that has credentials answers. Only `Ok(None)` moves on to the next; an error stops the
 /// chain, for what comes after it are other credentials than the ones that were configured. Credentials with
 /// [static stability](Credentials::with_static_stability) that have expired are an error of who gave them.
+/// An error of the last, the instance, also says why the others had nothing.
 ///
 /// Keys in the environment win over `AWS_PROFILE`, which is logged as a warning if both are there. A profile [named in code](Chain::with_profile)
 /// wins over keys and web identities in the environment, which are then not looked at. Container and
@@ -162,8 +163,8 @@ impl Chain {
             let mut settled_by = None;
             for provider in &self.providers {
                 let (name, looked_at) = (provider.name(), provider.looks_at());
-                if let Some(before) = settled_by {
-                    let answer = ChainAnswer::NotAsked(format!("`{before}` answered before it"));
+                if let Some(before) = &settled_by {
+                    let answer = ChainAnswer::NotAsked(format!("{before} before it"));
                     steps.push(ChainStep::new(name, looked_at, answer, Duration::ZERO));
                     continue;
                 }
@@ -175,8 +176,10 @@ impl Chain {
                 };
                 // A clock that was set back in between says nothing.
                 let took = self.ports.clock().now().duration_since(began).unwrap_or_default();
-                if !matches!(answer, ChainAnswer::Nothing(_)) {
-                    settled_by = Some(name);
+                match answer {
+                    ChainAnswer::Nothing(_) => {}
+                    ChainAnswer::Failed(_) => settled_by = Some(format!("`{name}` failed")),
+                    _ => settled_by = Some(format!("`{name}` answered")),
                 }
                 steps.push(ChainStep::new(name, looked_at, answer, took));
             }
@@ -228,6 +231,14 @@ impl Chain {
         }
     }
 
+    /// What to say of the others where the last fails.
+    fn before_the_last(&self) -> String {
+        let NoCredentials { mut reasons } = self.explain();
+        reasons.pop();
+        let others = NoCredentials { reasons };
+        format!("; nothing is configured before it: {}", others.list())
+    }
+
     /// It surprises who set both, so the log has it.
     fn note_left_out(&self) {
         if !self.left_out.is_empty() && self.ports.filled(environment::ACCESS_KEY_ID).is_some() {
@@ -240,9 +251,14 @@ impl ProvideCredentials for Chain {
     fn provide(&self) -> BoxFuture<'_, Result<Option<Credentials>, ProviderError>> {
         Box::pin(async {
             self.note_left_out();
-            for provider in &self.providers {
-                if let Some(credentials) = self.ask(provider).await? {
-                    return Ok(Some(credentials));
+            for (at, provider) in self.providers.iter().enumerate() {
+                let is_last = at + 1 == self.providers.len();
+                match self.ask(provider).await {
+                    Ok(None) => {}
+                    // Nobody said that there is an instance: whoever meant another provider learns why it had
+                    // nothing.
+                    Err(error) if is_last => return Err(error.with_note(&self.before_the_last())),
+                    settled => return settled,
                 }
             }
             Ok(None)
@@ -285,16 +301,20 @@ impl NoCredentials {
     pub fn reasons(&self) -> impl Iterator<Item = (&str, &str)> {
         self.reasons.iter().map(|(provider, reason)| (provider.as_str(), reason.as_str()))
     }
+
+    fn list(&self) -> String {
+        let reasons = self.reasons().map(|(provider, reason)| format!("{provider}: {reason}"));
+        reasons.collect::<Vec<_>>().join("; ")
+    }
 }
 
 impl fmt::Display for NoCredentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("no credentials found: the credential provider was not enabled")?;
-        for (at, (provider, reason)) in self.reasons().enumerate() {
-            let lead = if at == 0 { " (" } else { "; " };
-            write!(f, "{lead}{provider}: {reason}")?;
+        match self.reasons.is_empty() {
+            true => Ok(()),
+            false => write!(f, " ({})", self.list()),
         }
-        f.write_str(if self.reasons.is_empty() { "" } else { ")" })
     }
 }
 

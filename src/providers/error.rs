@@ -72,6 +72,12 @@ impl ProviderError {
         ProviderError { source: Some(Arc::from(source.into())), ..self }
     }
 
+    /// The same error with more to say.
+    pub(super) fn with_note(self, note: &str) -> ProviderError {
+        let message = Cow::from(format!("{}{note}", self.message));
+        ProviderError { message, ..self }
+    }
+
     /// The provider that failed.
     pub fn provider(&self) -> &str {
         &self.provider

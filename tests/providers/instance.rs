@@ -493,7 +493,7 @@ fn what_the_service_says_is_wrong_is_passed_on_shortened() {
 
 #[test]
 fn a_role_is_a_name_and_no_path() {
-    for list in ["", "../../dynamic", "a b", "role?x", "<html>", "röle"] {
+    for list in ["../../dynamic", "a b", "role?x", "<html>", "röle"] {
         let world = World::new(move |request| {
             match request.uri().path().ends_with("security-credentials-extended/") {
                 true => answer(200, list),
@@ -522,6 +522,32 @@ fn a_role_that_is_listed_and_not_there_is_looked_for_twice() {
     let error = run(world.provider().provide()).unwrap_err();
     assert!(error.to_string().contains("names the role role and has none such"), "{error}");
     assert_eq!(world.servers.asked().len(), 5);
+}
+
+#[test]
+fn an_empty_list_of_roles_is_called_that() {
+    let world = World::new(|request| match request.uri().path().ends_with('/') {
+        true => answer(200, "\n"),
+        false => healthy(request),
+    });
+    let error = run(world.provider().provide()).unwrap_err().to_string();
+    assert!(error.contains("lists no role") && error.contains("is empty; give"), "{error}");
+    assert_eq!(world.servers.asked().len(), 2);
+}
+
+#[test]
+fn a_chain_that_ends_at_something_else_than_the_service_says_why_the_others_had_nothing() {
+    for status in [403, 404, 405] {
+        let world = World::new(move |_| answer(status, ""));
+        let chain = Chain::standard(&world.ports(&[("HOME", "/home/cat")]));
+        let error = run(chain.provide()).unwrap_err();
+        let text = error.to_string();
+        assert!(text.starts_with("instance: "), "{text}");
+        assert_eq!(text.contains("set AWS_EC2_METADATA_DISABLED=true"), status != 403, "{text}");
+        for (provider, reason) in chain.explain().reasons().take(4) {
+            assert!(text.contains(&format!("{provider}: {reason}")), "{text}");
+        }
+    }
 }
 
 #[test]

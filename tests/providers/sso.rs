@@ -80,7 +80,9 @@ fn who_is_refused_by_the_portal_is_told_to_sign_in() {
         let error = run(world.provider().provide()).unwrap_err();
         assert_eq!(error.kind(), kind, "{error}");
         assert!(error.to_string().contains(expected), "{error}");
-        assert!(error.to_string().contains("an error occurred while loading credentials"));
+        let lead = "an error occurred while loading credentials: GetRoleCredentials of the role Audit+Read \
+                    in the account 123456789012 failed: ";
+        assert!(error.to_string().contains(lead), "{error}");
         no_secret(&error);
     }
 }

@@ -330,6 +330,11 @@ async fn discover(client: &Client<'_>, api: Api) -> Result<Option<String>, Troub
     let first = list.split(|&byte| byte == b'\n').next().unwrap_or_default().trim_ascii();
     match str::from_utf8(first).ok().filter(|role| is_role_name(role)) {
         Some(role) => Ok(Some(role.to_owned())),
+        None if list.trim_ascii().is_empty() => Err(Trouble::Broken(failed(format!(
+            "the metadata service lists no role: its answer for {} is empty; give the instance a role, or set \
+             {DISABLED}=true",
+            api.path()
+        )))),
         None => {
             let length = first.len();
             Err(Trouble::Broken(failed(format!(

@@ -28,6 +28,7 @@ impl ProfileProvider {
         for role in chain.roles() {
             let sts = self.sts(&around, role.profile(), true).await;
             let mut role = AssumeRoleProvider::new(&self.ports, provider, role.request().clone())
+                .of_profile(role.profile())
                 .with_sts(sts);
             if let Some(prompt) = &self.mfa {
                 role = role.with_mfa(prompt.clone());

@@ -110,10 +110,15 @@ impl SsoProvider {
         *request.uri_mut() = address(&endpoint, &query, NAME)?;
         insert_secret(&mut request, BEARER, token.text())
             .map_err(|seen| invalid(format!("the token of the SSO session is wrong: {seen}")))?;
+        let what = format!(
+            "GetRoleCredentials of the role {} in the account {}",
+            role.escape_debug(),
+            account.escape_debug()
+        );
         let exchange = Exchange {
             ports: &self.ports,
             provider: NAME,
-            what: "GetRoleCredentials",
+            what: &what,
             secrets: vec![token.text()],
         };
         let answer =
