@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use bytes::Bytes;
 
 use super::{
-    BoxFuture, HttpErrorKind, HttpLimits, Ports, ProvideCredentials, ProviderError,
+    BoxFuture, HttpError, HttpErrorKind, HttpLimits, Ports, ProvideCredentials, ProviderError,
     ProviderErrorKind, document::Document,
 };
 use crate::Credentials;
@@ -125,7 +125,8 @@ impl ContainerProvider {
             Ok(address) => vec![address],
             Err(_) => self.ports.resolver().resolve(host).await.map_err(|error| {
                 let message = format!("the addresses of the host `{host}` cannot be found");
-                failed(message).with_source(error)
+                failed(message)
+                    .with_source(HttpError::new(HttpErrorKind::Connect, error.to_string()))
             })?,
         };
         if addresses.is_empty() {

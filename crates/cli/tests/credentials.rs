@@ -106,13 +106,16 @@ fn credentials_that_have_expired_are_used_or_not_by_every_command_alike() {
 #[test]
 fn where_nobody_listens_that_is_said() {
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    for (service, named) in [
-        (Service::Instance, "no metadata service answers at http://127.0.0.1"),
-        (Service::Container, "the container's agent at 127.0.0.1"),
-        (Service::Role, "AssumeRole got no answer from http://127.0.0.1"),
+    for (service, code, named) in [
+        (Service::Instance, 3, "no metadata service answers at http://127.0.0.1"),
+        (Service::Container, 4, "the container's agent at 127.0.0.1"),
+        (Service::Role, 4, "AssumeRole got no answer from http://127.0.0.1"),
     ] {
         let outcome = ask(service, closed, &[]);
-        assert_eq!(outcome.code, Some(3), "{}", outcome.said);
+        assert_eq!(outcome.code, Some(code), "{}", outcome.said);
+        let url = "https://sqs.eu-west-1.amazonaws.com/";
+        let signed = ask_by(&["sign", url], service, closed, |_| {});
+        assert_eq!(signed.code, Some(code), "{}", signed.said);
         assert!(outcome.said.contains(named), "{}", outcome.said);
         assert!(outcome.took < Duration::from_secs(10), "{:?}", outcome.took);
     }
@@ -122,21 +125,21 @@ fn where_nobody_listens_that_is_said() {
 fn who_hangs_or_drips_is_given_up_within_the_time_that_is_documented() {
     // Side by side, for they take their time: attempts times seconds, and the pauses between.
     let cases = [
-        (Service::Instance, Fault::Hang, 3),
-        (Service::Instance, Fault::Drip, 3),
-        (Service::Container, Fault::Hang, 3 * 7 + 2),
-        (Service::Container, Fault::Drip, 3 * 7 + 2),
-        (Service::Role, Fault::Hang, 3 * 15 + 5),
-        (Service::Role, Fault::Drip, 3 * 15 + 5),
+        (Service::Instance, Fault::Hang, 4, 3),
+        (Service::Instance, Fault::Drip, 4, 3),
+        (Service::Container, Fault::Hang, 4, 3 * 7 + 2),
+        (Service::Container, Fault::Drip, 4, 3 * 7 + 2),
+        (Service::Role, Fault::Hang, 4, 3 * 15 + 5),
+        (Service::Role, Fault::Drip, 4, 3 * 15 + 5),
     ];
     thread::scope(|scope| {
-        for (service, fault, seconds) in cases {
+        for (service, fault, code, seconds) in cases {
             scope.spawn(move || {
                 let server = Server::of(service, fault);
                 let outcome = ask(service, server.address, &[]);
                 let seen =
                     format!("{service:?}, {fault:?}: {} in {:?}", outcome.said, outcome.took);
-                assert_eq!(outcome.code, Some(3), "{seen}");
+                assert_eq!(outcome.code, Some(code), "{seen}");
                 assert!(outcome.said.contains("no answer in time"), "{seen}");
                 assert!(outcome.took < Duration::from_secs(seconds + 2), "{seen}");
             });
@@ -288,6 +291,14 @@ fn proxies_are_for_services_far_away_alone() {
         assert_eq!(outcome.code, Some(0), "{service:?}: {}", outcome.said);
         assert_eq!(proxy.heads(), Vec::<String>::new(), "{service:?}");
     }
+    for none in ["*", "example.com, *"] {
+        let server = Server::of(Service::Role, Fault::None);
+        let outcome = ask_with(Service::Role, server.address, &[], |command| {
+            command.envs(proxies.clone()).env("no_proxy", none);
+        });
+        assert_eq!(outcome.code, Some(0), "{none}: {}", outcome.said);
+        assert_eq!(proxy.heads(), Vec::<String>::new(), "{none}");
+    }
     // Whatever else goes through it.
     let outcome = ask_with(Service::Role, proxy.address, &[], |command| {
         command.env("HTTP_PROXY", url_of(proxy.address));
@@ -295,6 +306,19 @@ fn proxies_are_for_services_far_away_alone() {
     });
     assert_eq!(outcome.code, Some(0), "{}", outcome.said);
     assert!(proxy.heads()[0].starts_with("POST http://sts.invalid/ HTTP/1.1\r\n"));
+}
+
+#[test]
+fn a_proxy_that_does_not_answer_is_named_without_its_password() {
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let outcome = ask_with(Service::Role, closed, &[], |command| {
+        command.env("HTTP_PROXY", format!("http://cat:hush@{closed}"));
+        command.env("AWS_ENDPOINT_URL_STS", "http://sts.invalid/");
+    });
+    assert_eq!(outcome.code, Some(4), "{}", outcome.said);
+    let named = format!("through the proxy http://{closed}: cannot connect");
+    assert!(outcome.said.contains(&named), "{}", outcome.said);
+    assert!(!outcome.said.contains("hush"), "{}", outcome.said);
 }
 
 #[test]
@@ -307,7 +331,9 @@ fn what_goes_through_a_proxy_over_tls_is_a_tunnel() {
         command.env("AWS_CA_BUNDLE", &bundle.1);
         command.env("AWS_ENDPOINT_URL_STS", "https://sts.invalid/");
     });
-    assert_eq!(outcome.code, Some(3), "{}", outcome.said);
+    assert_eq!(outcome.code, Some(4), "{}", outcome.said);
+    let named = format!("through the proxy {}: cannot connect", url_of(proxy.address));
+    assert!(outcome.said.contains(&named), "{}", outcome.said);
     let heads = proxy.heads();
     assert!(heads.iter().all(|head| head.starts_with("CONNECT sts.invalid:443 ")), "{heads:?}");
     assert!(!heads.is_empty());

@@ -35,7 +35,8 @@ As a credential_process of other tools, in ~/.aws/config:
   credential_process = countersign credentials --profile work \\
       --output process --role-arn arn:aws:iam::123456789012:role/audit
 
-Exit codes: 0 there are credentials, 2 bad input, 3 there are none, or what is configured is broken.")]
+Exit codes: 0 there are credentials, 2 bad input, 3 there are none, or what is configured is broken, 4 \
+network.")]
 pub(crate) struct CredentialsCommand {
     /// The form of what is printed; all but the table hold the secret
     #[arg(long, value_enum, default_value = "table")]

@@ -120,8 +120,10 @@ impl Source {
                 // With what STS is to be asked is for whoever names the role to say.
                 let is_input =
                     provider == ROLE && error.kind() == ProviderErrorKind::InvalidConfiguration;
-                let fail = if is_input { Failure::input } else { Failure::credentials };
-                Err(fail(with_sources(error)))
+                Err(match is_input {
+                    true => Failure::input(with_sources(error)),
+                    false => Failure::of_provider(error),
+                })
             }
             _ => Err(Failure::credentials(self.chain.explain())),
         }
