@@ -12,7 +12,7 @@ pub(super) struct Call<'a> {
     pub(super) ports: &'a Ports,
     pub(super) provider: &'static str,
     /// What messages call it: the action.
-    pub(super) what: &'static str,
+    pub(super) what: &'a str,
     /// For each attempt.
     pub(super) timeout: Duration,
 }

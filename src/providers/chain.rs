@@ -14,9 +14,11 @@ use crate::Credentials;
 /// metadata service of the EC2 instance that this runs in.
 ///
 /// The first that has credentials answers. Only `Ok(None)` moves on to the next; an error stops the
-/// chain, for what comes after it are other credentials than the ones that were configured.
+/// chain, for what comes after it are other credentials than the ones that were configured. Credentials with
+/// [static stability](Credentials::with_static_stability) that have expired are an error of who gave them.
+/// An error of the last, the instance, also says why the others had nothing.
 ///
-/// Keys in the environment win over `AWS_PROFILE`. A profile [named in code](Chain::with_profile)
+/// Keys in the environment win over `AWS_PROFILE`, which is logged as a warning if both are there. A profile [named in code](Chain::with_profile)
 /// wins over keys and web identities in the environment, which are then not looked at. Container and
 /// instance still are, if the profile says nothing of credentials.
 ///
@@ -161,26 +163,80 @@ impl Chain {
             let mut settled_by = None;
             for provider in &self.providers {
                 let (name, looked_at) = (provider.name(), provider.looks_at());
-                if let Some(before) = settled_by {
-                    let answer = ChainAnswer::NotAsked(format!("`{before}` answered before it"));
+                if let Some(before) = &settled_by {
+                    let answer = ChainAnswer::NotAsked(format!("{before} before it"));
                     steps.push(ChainStep::new(name, looked_at, answer, Duration::ZERO));
                     continue;
                 }
                 let began = self.ports.clock().now();
-                let answer = match ask(provider).await {
+                let answer = match self.ask(provider).await {
                     Ok(Some(credentials)) => ChainAnswer::Credentials(credentials),
                     Ok(None) => ChainAnswer::Nothing(provider.absence()),
                     Err(error) => ChainAnswer::Failed(error),
                 };
                 // A clock that was set back in between says nothing.
                 let took = self.ports.clock().now().duration_since(began).unwrap_or_default();
-                if !matches!(answer, ChainAnswer::Nothing(_)) {
-                    settled_by = Some(name);
+                match answer {
+                    ChainAnswer::Nothing(_) => {}
+                    ChainAnswer::Failed(_) => settled_by = Some(format!("`{name}` failed")),
+                    _ => settled_by = Some(format!("`{name}` answered")),
                 }
                 steps.push(ChainStep::new(name, looked_at, answer, took));
             }
             steps
         })
+    }
+
+    async fn ask(
+        &self,
+        provider: &Arc<dyn ProvideCredentials>,
+    ) -> Result<Option<Credentials>, ProviderError> {
+        let answer = provider.provide().await.and_then(|answer| self.judge(provider, answer));
+        let provider = provider.name();
+        match &answer {
+            Ok(Some(_)) => tracing::debug!(provider, "has credentials"),
+            Ok(None) => tracing::debug!(provider, "has nothing configured"),
+            Err(error) => tracing::debug!(provider, %error, "stops the chain"),
+        }
+        if provider == environment::NAME && matches!(answer, Ok(Some(_))) {
+            self.note_profile();
+        }
+        answer
+    }
+
+    /// Whoever renews credentials without end and gives such as have expired is as good as failing.
+    fn judge(
+        &self,
+        provider: &Arc<dyn ProvideCredentials>,
+        answer: Option<Credentials>,
+    ) -> Result<Option<Credentials>, ProviderError> {
+        let now = self.ports.clock().now();
+        let is_over = |given: &&Credentials| given.expires_at().is_some_and(|at| at <= now);
+        let stable = answer.as_ref().filter(|given| given.has_static_stability());
+        match stable.filter(is_over).and_then(Credentials::expires_at) {
+            Some(at) => Err(ProviderError::expired(provider.name().to_owned(), at, now)),
+            None => Ok(answer),
+        }
+    }
+
+    /// That keys go before a profile which the same environment names surprises people most of all.
+    fn note_profile(&self) {
+        if let Ok(Some(profile)) = self.ports.text(NAME, "AWS_PROFILE") {
+            tracing::warn!(
+                "AWS_PROFILE names `{}`, which does not count: the keys in the environment go before it. \
+                 Unset {} to use the profile",
+                profile.escape_debug(),
+                environment::ACCESS_KEY_ID,
+            );
+        }
+    }
+
+    /// What to say of the others where the last fails.
+    fn before_the_last(&self) -> String {
+        let NoCredentials { mut reasons } = self.explain();
+        reasons.pop();
+        let others = NoCredentials { reasons };
+        format!("; nothing is configured before it: {}", others.list())
     }
 
     /// It surprises who set both, so the log has it.
@@ -195,9 +251,14 @@ impl ProvideCredentials for Chain {
     fn provide(&self) -> BoxFuture<'_, Result<Option<Credentials>, ProviderError>> {
         Box::pin(async {
             self.note_left_out();
-            for provider in &self.providers {
-                if let Some(credentials) = ask(provider).await? {
-                    return Ok(Some(credentials));
+            for (at, provider) in self.providers.iter().enumerate() {
+                let is_last = at + 1 == self.providers.len();
+                match self.ask(provider).await {
+                    Ok(None) => {}
+                    // Nobody said that there is an instance: whoever meant another provider learns why it had
+                    // nothing.
+                    Err(error) if is_last => return Err(error.with_note(&self.before_the_last())),
+                    settled => return settled,
                 }
             }
             Ok(None)
@@ -211,23 +272,12 @@ impl ProvideCredentials for Chain {
     }
 
     fn name(&self) -> &str {
-        "chain"
+        NAME
     }
 
     fn absence(&self) -> String {
         self.explain().to_string()
     }
-}
-
-async fn ask(provider: &Arc<dyn ProvideCredentials>) -> Result<Option<Credentials>, ProviderError> {
-    let answer = provider.provide().await;
-    let provider = provider.name();
-    match &answer {
-        Ok(Some(_)) => tracing::debug!(provider, "has credentials"),
-        Ok(None) => tracing::debug!(provider, "has nothing configured"),
-        Err(error) => tracing::debug!(provider, %error, "stops the chain"),
-    }
-    answer
 }
 
 /// Nothing is configured anywhere: what each provider of a [`Chain`] looked at and did not find.
@@ -251,20 +301,26 @@ impl NoCredentials {
     pub fn reasons(&self) -> impl Iterator<Item = (&str, &str)> {
         self.reasons.iter().map(|(provider, reason)| (provider.as_str(), reason.as_str()))
     }
+
+    fn list(&self) -> String {
+        let reasons = self.reasons().map(|(provider, reason)| format!("{provider}: {reason}"));
+        reasons.collect::<Vec<_>>().join("; ")
+    }
 }
 
 impl fmt::Display for NoCredentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("no credentials found: the credential provider was not enabled")?;
-        for (at, (provider, reason)) in self.reasons().enumerate() {
-            let lead = if at == 0 { " (" } else { "; " };
-            write!(f, "{lead}{provider}: {reason}")?;
+        match self.reasons.is_empty() {
+            true => Ok(()),
+            false => write!(f, " ({})", self.list()),
         }
-        f.write_str(if self.reasons.is_empty() { "" } else { ")" })
     }
 }
 
 impl error::Error for NoCredentials {}
+
+const NAME: &str = "chain";
 
 /// What a profile that is named in code takes out of the chain.
 const OF_THE_ENVIRONMENT: [&str; 2] = [environment::NAME, sts::WEB_IDENTITY];

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use bytes::Bytes;
 
 use super::{
-    BoxFuture, HttpErrorKind, HttpLimits, Ports, ProvideCredentials, ProviderError,
+    BoxFuture, HttpError, HttpErrorKind, HttpLimits, Ports, ProvideCredentials, ProviderError,
     ProviderErrorKind, document::Document,
 };
 use crate::Credentials;
@@ -28,7 +28,8 @@ use crate::Credentials;
 /// and fd00:ec2::23); what is asked then is an address that was looked at. Redirects are not followed.
 ///
 /// Variables and file are read anew each time. A request that fails on the way or on the other side is
-/// sent up to three times. An answer that has already expired is given out as it is.
+/// sent up to three times. An answer that has already expired is given out as it is: to
+/// a [`Chain`](super::Chain) and to [`Cached`](super::Cached) it is a failure.
 ///
 /// ```
 /// use std::collections::HashMap;
@@ -124,7 +125,8 @@ impl ContainerProvider {
             Ok(address) => vec![address],
             Err(_) => self.ports.resolver().resolve(host).await.map_err(|error| {
                 let message = format!("the addresses of the host `{host}` cannot be found");
-                failed(message).with_source(error)
+                failed(message)
+                    .with_source(HttpError::new(HttpErrorKind::Connect, error.to_string()))
             })?,
         };
         if addresses.is_empty() {

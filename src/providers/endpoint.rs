@@ -106,8 +106,12 @@ impl Endpoints {
         };
         let of_services = match filled(section, "services") {
             Some(name) => profiles.services(name).map(urls).ok_or_else(|| {
+                let ignored = profiles.ignored(name);
                 let (profile, name) = (profile.escape_debug(), name.escape_debug());
-                format!("the profile `{profile}` names the services `{name}`, and there is no [services {name}]")
+                format!(
+                    "the profile `{profile}` names the services `{name}`, and there is no [services {name}]\
+                     {ignored}"
+                )
             }),
             None => Ok(BTreeMap::new()),
         };
@@ -239,7 +243,7 @@ impl Endpoints {
             ))
         })?;
         if service == EndpointService::Sts && !fips && !dual_stack {
-            let is_global = region == "aws-global";
+            let is_global = region == GLOBAL;
             let is_legacy = LEGACY.is_on(self.legacy_sts, &self.ports)?;
             if is_global || is_legacy && LEGACY_STS.contains(&region) {
                 return Endpoint::parse("https://sts.amazonaws.com".to_owned(), Some("us-east-1"));
@@ -247,6 +251,17 @@ impl Endpoints {
         }
         let host = service.host(partition_of(region), region, fips, dual_stack);
         Endpoint::parse(format!("https://{host}"), Some(region))
+    }
+}
+
+impl Endpoints {
+    /// The endpoint of STS for a region. What is not signed needs none: the one that all regions share answers
+    /// it too, where neither FIPS nor dual stack ask for another.
+    pub(super) fn sts(&self, region: Option<&str>, signs: bool) -> Result<Endpoint, ProviderError> {
+        let is_plain = !FIPS.is_on(self.fips, &self.ports)?
+            && !DUAL_STACK.is_on(self.dual_stack, &self.ports)?;
+        let shared = (!signs && is_plain).then_some(GLOBAL);
+        self.find(EndpointService::Sts, region.or(shared))
     }
 }
 
@@ -537,6 +552,9 @@ const SIGNIN: Rule = Rule {
         Special { place: "aws-us-gov", fips: true, host: "{region}.signin-fips.amazonaws-us-gov.com" },
     ],
 };
+
+/// What stands for all regions of the partition that is called `aws`.
+const GLOBAL: &str = "aws-global";
 
 /// The regions that once had no STS of their own.
 const LEGACY_STS: [&str; 15] = [

@@ -5,6 +5,7 @@ use std::{
     error,
     fmt::{self, Write},
     sync::Arc,
+    time::SystemTime,
 };
 
 /// Why a provider that is configured has no credentials to give: which provider, and what is wrong.
@@ -39,6 +40,20 @@ impl ProviderError {
         ProviderError { provider: provider.into(), kind, message: message.into(), source: None }
     }
 
+    /// The provider gave credentials that are of no use by this time.
+    pub(super) fn expired(
+        provider: impl Into<Cow<'static, str>>,
+        at: SystemTime,
+        now: SystemTime,
+    ) -> ProviderError {
+        let age = now.duration_since(at).unwrap_or_default().as_secs();
+        let message = format!(
+            "gave credentials that expired {age} seconds ago by the clock of this machine: set the clock if it is \
+             wrong, and see to it that they are renewed where they come from"
+        );
+        ProviderError::new(provider, ProviderErrorKind::Failed, message)
+    }
+
     /// The same error with what caused it.
     ///
     /// ```
@@ -57,6 +72,12 @@ impl ProviderError {
         ProviderError { source: Some(Arc::from(source.into())), ..self }
     }
 
+    /// The same error with more to say.
+    pub(super) fn with_note(self, note: &str) -> ProviderError {
+        let message = Cow::from(format!("{}{note}", self.message));
+        ProviderError { message, ..self }
+    }
+
     /// The provider that failed.
     pub fn provider(&self) -> &str {
         &self.provider
@@ -65,6 +86,17 @@ impl ProviderError {
     /// What sort of thing was wrong.
     pub fn kind(&self) -> ProviderErrorKind {
         self.kind
+    }
+
+    /// All of it in one line, for the log.
+    pub(super) fn with_sources(&self) -> String {
+        let mut text = self.to_string();
+        let mut source = error::Error::source(self);
+        while let Some(cause) = source {
+            write!(text, ": {cause}").expect("a String takes everything");
+            source = cause.source();
+        }
+        text
     }
 }
 

@@ -10,8 +10,10 @@ use http::{
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
 
 use super::{
-    Endpoint, HttpErrorKind, HttpLimits, Ports, ProviderError, ProviderErrorKind,
-    session::Document, sts::answer::shown,
+    Endpoint, Ports, ProviderError, ProviderErrorKind,
+    call::{Call, is_the_servers},
+    session::Document,
+    sts::answer::shown,
 };
 
 /// A question to a service, by a provider.
@@ -42,20 +44,18 @@ pub(super) enum Failure {
 }
 
 impl Exchange<'_> {
-    /// Asks once. Who keeps credentials has its own pauses between attempts.
-    pub(super) async fn ask(&self, request: Request<Bytes>) -> Result<Document, Failure> {
-        let place = request.uri().authority().map(ToString::to_string).unwrap_or_default();
-        let mut limits = HttpLimits::new(TIMEOUT).with_connect(CONNECT);
-        limits.max_body = MOST_ANSWER;
-        let response = self.ports.http().send(request, limits).await.map_err(|error| {
-            let kind = match error.kind() {
-                HttpErrorKind::Unavailable => ProviderErrorKind::Unsupported,
-                _ => ProviderErrorKind::Failed,
-            };
-            let message = format!("{} got no answer from {place}", self.what);
-            let error = ProviderError::new(self.provider, kind, message).with_source(error);
-            Failure::Broken(error)
-        })?;
+    /// Asks until there is an answer that stays, three times at most: no answer, a server's failure and
+    /// throttling may pass.
+    ///
+    /// Each attempt sends a request of its own, for a proof in it holds once.
+    pub(super) async fn ask(
+        &self,
+        request: impl Fn() -> Result<Request<Bytes>, ProviderError> + Send + Sync,
+    ) -> Result<Document, Failure> {
+        let Exchange { ports, provider, what, .. } = *self;
+        let call = Call { ports, provider, what, timeout: TIMEOUT };
+        let may_pass = |response: &Response<Bytes>| is_the_servers(response.status());
+        let response = call.answer(request, may_pass).await.map_err(Failure::Broken)?;
         if response.status() != StatusCode::OK {
             return Err(Failure::Refused(self.refusal(&response)));
         }
@@ -160,7 +160,5 @@ pub(super) fn insert_secret(
 /// What is escaped in queries and forms: everything but what RFC 3986 leaves unreserved.
 pub(super) const ESCAPED: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-const CONNECT: Duration = Duration::from_secs(3);
 const TIMEOUT: Duration = Duration::from_secs(15);
-const MOST_ANSWER: usize = 256 << 10;
 const LONGEST_CODE: usize = 128;

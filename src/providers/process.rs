@@ -144,7 +144,8 @@ impl Credentials {
 /// What is wrong with what was printed. Never quotes it, but for a version that is a number.
 enum Wrong {
     Document(Problem),
-    Version(String),
+    /// `None` if it is no whole number.
+    Version(Option<String>),
 }
 
 impl Wrong {
@@ -164,9 +165,13 @@ impl fmt::Display for Wrong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Wrong::Document(problem) => write!(f, "{problem}"),
-            Wrong::Version(version) => write!(
+            Wrong::Version(Some(version)) => write!(
                 f,
                 "Unsupported version '{version}' for credential process provider, supported versions: 1"
+            ),
+            Wrong::Version(None) => f.write_str(
+                "Unsupported version for credential process provider: it must be the number 1, as in \
+                 \"Version\": 1 without quotes",
             ),
         }
     }
@@ -178,9 +183,9 @@ fn read(text: &[u8]) -> Result<Credentials, Wrong> {
         Some("1") => document.credentials().map_err(Wrong::Document),
         None => Err(Wrong::Document(Problem::Missing("Version"))),
         Some(version) if version.bytes().all(|byte| byte.is_ascii_digit()) => {
-            Err(Wrong::Version(version.to_owned()))
+            Err(Wrong::Version(Some(version.to_owned())))
         }
-        Some(_) => Err(Wrong::Version("no number".to_owned())),
+        Some(_) => Err(Wrong::Version(None)),
     }
 }
 

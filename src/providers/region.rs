@@ -83,6 +83,7 @@ impl RegionChain {
     async fn of_instance(&self) -> Result<Option<String>, ProviderError> {
         match self.instance.region().await {
             Err(error) if error.kind().is_transient() => {
+                let error = error.with_sources();
                 tracing::warn!(%error, "the region of the instance is not known");
                 Ok(None)
             }
@@ -103,12 +104,18 @@ impl RegionChain {
         })
     }
 
+    /// The first region that is named, for STS: whoever signs cannot do without one.
+    pub(super) async fn for_sts(&self, signs: bool) -> Result<Option<String>, ProviderError> {
+        if signs { self.needed().await } else { self.provide().await }
+    }
+
     fn find(&self) -> Result<Option<String>, ProviderError> {
         if let Some(region) = self.before_profiles()? {
             return Ok(Some(region));
         }
         let name = self.profile.selected()?;
         let profiles = self.profile.load()?;
+        profiles.log_warnings(&name);
         Ok(profiles.region(&name).map(str::to_owned))
     }
 

@@ -116,7 +116,12 @@ impl SessionFile {
         if is_over || !held.is_live(self.now()) {
             return Err(error);
         }
-        tracing::debug!(%error, "the session is not renewed, and is still good");
+        let why = error.with_sources();
+        if is_too_soon(&error) {
+            tracing::debug!(error = %why, "the session is not renewed yet");
+        } else {
+            tracing::warn!(error = %why, "the session is not renewed, and is used to its end");
+        }
         Ok(held.given)
     }
 
@@ -240,6 +245,22 @@ impl Error for Gone {}
 
 fn is_gone(error: &ProviderError) -> bool {
     error.source().is_some_and(<dyn Error>::is::<Gone>)
+}
+
+/// Marks an error by which nobody was asked, for the last attempt was just now.
+#[derive(Debug)]
+pub(super) struct TooSoon(pub(super) Duration);
+
+impl fmt::Display for TooSoon {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the last attempt was {} seconds ago", self.0.as_secs())
+    }
+}
+
+impl Error for TooSoon {}
+
+fn is_too_soon(error: &ProviderError) -> bool {
+    error.source().is_some_and(<dyn Error>::is::<TooSoon>)
 }
 
 /// A JSON object that may hold secrets: it is wiped when it is dropped, and never shown.

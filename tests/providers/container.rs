@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use countersign::providers::{
-    Chain, ContainerProvider, HttpError, HttpErrorKind, Ports, ProvideCredentials,
+    Chain, ChainAnswer, ContainerProvider, HttpError, HttpErrorKind, Ports, ProvideCredentials,
     ProviderErrorKind,
 };
 use http::{Response, header};
@@ -19,6 +19,19 @@ use serde_json::Value;
 
 use super::world::{Hands, Servers, answer, chain_of, ports, refused, run};
 use crate::support::{at, external_data};
+
+#[test]
+fn an_answer_that_has_expired_stops_the_chain_and_says_whose_it_is() {
+    let ports = ports(&[("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/c")])
+        .with_http(Servers::answering(|_| answer(200, CREDENTIALS)))
+        .with_clock(at("20400101T000000Z"));
+    let error = run(Chain::standard(&ports).provide()).unwrap_err();
+    assert_eq!(error.kind(), ProviderErrorKind::Failed);
+    assert!(error.to_string().starts_with("container: gave credentials that expired "), "{error}");
+    let steps = run(Chain::standard(&ports).trace());
+    let failed = steps.iter().find(|step| matches!(step.answer(), ChainAnswer::Failed(_)));
+    assert_eq!(failed.unwrap().answer().to_string(), error.to_string());
+}
 
 #[test]
 fn the_uri_is_found_as_others_find_it() {

@@ -12,15 +12,18 @@ use bytes::Bytes;
 use countersign::{
     Credentials,
     providers::{
-        AssumeRole, AssumeRoleProvider, Cached, EndpointMode, HttpError, HttpErrorKind, HttpLimits,
-        InstanceProvider, Platform, Ports, ProfileProvider, ProvideCredentials, ProviderError,
-        ProviderErrorKind, RegionChain,
+        AssumeRole, AssumeRoleProvider, Cached, Chain, EndpointMode, HttpError, HttpErrorKind,
+        HttpLimits, InstanceProvider, Platform, Ports, ProfileProvider, ProvideCredentials,
+        ProviderError, ProviderErrorKind, RegionChain,
     },
 };
 use http::{Method, Request, Response};
 use serde_json::Value;
 
-use super::world::{Hands, Servers, answer, chain_of, ports, refused, run};
+use super::{
+    cached::Log,
+    world::{Hands, Servers, answer, chain_of, ports, refused, run},
+};
 use crate::support::{at, external_data};
 
 type Reply = Result<Response<Bytes>, HttpError>;
@@ -490,7 +493,7 @@ fn what_the_service_says_is_wrong_is_passed_on_shortened() {
 
 #[test]
 fn a_role_is_a_name_and_no_path() {
-    for list in ["", "../../dynamic", "a b", "role?x", "<html>", "röle"] {
+    for list in ["../../dynamic", "a b", "role?x", "<html>", "röle"] {
         let world = World::new(move |request| {
             match request.uri().path().ends_with("security-credentials-extended/") {
                 true => answer(200, list),
@@ -522,11 +525,83 @@ fn a_role_that_is_listed_and_not_there_is_looked_for_twice() {
 }
 
 #[test]
-fn an_answer_that_has_expired_is_given_out_as_it_is() {
+fn an_empty_list_of_roles_is_called_that() {
+    let world = World::new(|request| match request.uri().path().ends_with('/') {
+        true => answer(200, "\n"),
+        false => healthy(request),
+    });
+    let error = run(world.provider().provide()).unwrap_err().to_string();
+    assert!(error.contains("lists no role") && error.contains("is empty; give"), "{error}");
+    assert_eq!(world.servers.asked().len(), 2);
+}
+
+#[test]
+fn a_chain_that_ends_at_something_else_than_the_service_says_why_the_others_had_nothing() {
+    for status in [403, 404, 405] {
+        let world = World::new(move |_| answer(status, ""));
+        let chain = Chain::standard(&world.ports(&[("HOME", "/home/cat")]));
+        let error = run(chain.provide()).unwrap_err();
+        let text = error.to_string();
+        assert!(text.starts_with("instance: "), "{text}");
+        assert_eq!(text.contains("set AWS_EC2_METADATA_DISABLED=true"), status != 403, "{text}");
+        for (provider, reason) in chain.explain().reasons().take(4) {
+            assert!(text.contains(&format!("{provider}: {reason}")), "{text}");
+        }
+    }
+}
+
+#[test]
+fn an_answer_that_has_expired_is_extended_with_a_warning() {
     let world = World::healthy();
     world.hands.set(at("20400101T000000Z"));
-    let found = run(world.provider().provide()).unwrap().unwrap();
-    assert_eq!(found.expires_at(), Some(at("20300101T000000Z")));
+    for (chance, seconds) in [(0_u64, 600), (7, 607), (300, 900), (301, 600)] {
+        let ports = world.ports(&[]).with_random(move |bytes: &mut [u8]| {
+            bytes.copy_from_slice(&chance.to_le_bytes()[..bytes.len()]);
+        });
+        let log = Log::default();
+        let found = tracing::subscriber::with_default(log.clone(), || {
+            run(Cached::new(InstanceProvider::new(&ports), &ports).provide()).unwrap().unwrap()
+        });
+        let end = at("20400101T000000Z") + Duration::from_secs(seconds);
+        assert_eq!(found.expires_at(), Some(end));
+        let lines = log.lines().join("\n");
+        let warning = "Attempting credential expiration extension due to a credential service availability issue";
+        assert!(lines.contains("WARN") && lines.contains(warning), "{lines}");
+        // The whole chain does not mind.
+        let found = run(Chain::standard(&ports).provide()).unwrap().unwrap();
+        assert_eq!(found.expires_at(), Some(end));
+    }
+}
+
+#[test]
+fn an_answer_that_has_expired_takes_the_place_of_no_better_one() {
+    let end = Arc::new(Mutex::new("2015-08-30T22:36:00Z"));
+    let said = end.clone();
+    let world = World::new(move |request| match request.uri().path().ends_with("/role") {
+        true => {
+            let body = str::from_utf8(healthy(request).unwrap().body()).unwrap().to_owned();
+            answer(200, body.replace("2030-01-01T00:00:00Z", *said.lock().unwrap()))
+        }
+        false => healthy(request),
+    });
+    world.hands.set(at("20150830T123600Z"));
+    let ports = world.ports(&[]);
+    let provider = InstanceProvider::new(&ports);
+    let cached = Cached::new(provider.clone(), &ports);
+    let best = run(cached.provide()).unwrap().unwrap();
+    // In the window of the cache the service says that they ended long ago.
+    world.hands.set(at("20150830T220000Z"));
+    *end.lock().unwrap() = "2015-08-30T12:40:00Z";
+    assert_eq!(run(cached.provide()).unwrap().unwrap().expires_at(), best.expires_at());
+    let stale = run(provider.provide()).unwrap().unwrap();
+    assert_eq!(stale.expires_at(), Some(at("20150830T124000Z")));
+    // Those that it has had a good while longer are extended as often as it takes.
+    *end.lock().unwrap() = "2015-08-30T22:36:00Z";
+    for time in ["20150830T230000Z", "20150830T231000Z"] {
+        world.hands.set(at(time));
+        let kept = run(cached.provide()).unwrap().unwrap();
+        assert!(kept.expires_at() > Some(at(time)), "{kept:?}");
+    }
 }
 
 #[test]

@@ -14,9 +14,9 @@ use std::{
 use countersign::{
     Credentials,
     providers::{
-        BoxFuture, Chain, Env, EnvironmentProvider, Files, Platform, Ports, ProfileFiles,
-        ProfileProvider, ProfileSet, ProvideCredentials, ProviderError, ProviderErrorKind,
-        RegionChain,
+        BoxFuture, Chain, Endpoints, Env, EnvironmentProvider, Files, Platform, Ports,
+        ProfileFiles, ProfileProvider, ProfileSet, ProvideCredentials, ProviderError,
+        ProviderErrorKind, RegionChain,
     },
 };
 use proptest::{collection, prelude::*};
@@ -337,6 +337,107 @@ fn a_file_that_does_not_count_is_a_warning_in_the_log() {
     tracing::subscriber::with_default(log.clone(), || profile(&home.ports()).unwrap());
     let lines = log.lines().join("\n");
     assert!(lines.contains("DEBUG") && !lines.contains("WARN"), "{lines}");
+}
+
+#[test]
+fn what_may_be_meant_for_a_profile_in_use_is_a_warning() {
+    let credentials =
+        "[work]\naws_access_key_id = AKID\naws_secret_access_key = hush\n[profile other]\n";
+    let config = "\
+[profile role]
+role_arn = arn:aws:iam::123456789012:role/r
+source_profile = work
+sso_session = cats
+";
+    let said = |name: &str, header: &str| {
+        let home = Home::default().credentials(credentials).config(&format!("{config}[{header}]"));
+        let log = Log::default();
+        let profile = ProfileProvider::new(&home.ports()).with_name(name);
+        // That a role needs a region matters to nobody here.
+        tracing::subscriber::with_default(log.clone(), || ready(profile.provide()).ok());
+        let lines = log.lines();
+        assert!(
+            lines.iter().any(|line| line.contains("DEBUG") && line.contains("[profile other]"))
+        );
+        let about = format!("[{}] is ignored", header.escape_debug());
+        let line = lines.into_iter().find(|line| line.contains(&about));
+        line.unwrap_or_else(|| panic!("{header}")).starts_with("WARN")
+    };
+    for header in ["work", "profile \"work\"", "'work'", "profilework", "Profile work"] {
+        assert!(said("work", header), "{header}");
+        assert!(said("role", header), "{header}");
+    }
+    assert!(said("role", "sso-sesion cats"));
+    for header in ["works", "profile \"wo rk\"", "sso-sesion cats", ""] {
+        assert!(!said("work", header), "{header}");
+    }
+}
+
+#[test]
+fn what_is_not_found_because_it_is_ignored_is_an_error_that_says_so() {
+    for (config, line, reason) in [
+        ("[work]\n", 1, "[work] is ignored: a config file writes it [profile work]"),
+        ("\n[profile \"work\"]\n", 2, "a name holds no quotes"),
+        ("[profile 'work']\n", 1, "a name holds no quotes"),
+        ("[proflie work]\n", 1, "[proflie work] is ignored: "),
+        ("[default]\nsource_profile = work\nrole_arn = r\n[work]\n", 4, "writes it [profile work]"),
+        (
+            "[default]\nsso_session = work\n[sso_session work]\n",
+            3,
+            "[sso_session work] is ignored: ",
+        ),
+        ("[default]\nservices = work\n[service work]\n", 3, "[service work] is ignored: "),
+    ] {
+        let home = Home::default().config(config);
+        let provider = ProfileProvider::new(&home.ports());
+        let provider = match config.contains("[default]") {
+            true => provider,
+            false => provider.with_name("work"),
+        };
+        let error = match config.contains("services") {
+            true => {
+                let endpoints = Endpoints::load(&home.ports(), &home.load(), "default").unwrap();
+                endpoints.named("sts").unwrap_err()
+            }
+            false => ready(provider.provide()).unwrap_err(),
+        };
+        let place = format!("; but /home/cat/.aws/config line {line}: ");
+        let text = error.to_string();
+        assert!(text.contains(&place) && text.contains(reason), "{config}: {text}");
+    }
+    let home = Home::default().config("[others]\n").env("AWS_PROFILE", "work");
+    let text = profile(&home.ports()).unwrap_err().to_string();
+    assert!(!text.contains("ignored"), "{text}");
+}
+
+#[test]
+fn a_region_that_a_broken_file_does_not_tell_is_a_warning_too() {
+    let home = Home::default().env("AWS_CONFIG_FILE", "/nowhere").env("AWS_PROFILE", "work");
+    let log = Log::default();
+    tracing::subscriber::with_default(log.clone(), || {
+        ready(RegionChain::standard(&home.ports()).provide()).unwrap();
+    });
+    let lines = log.lines().join("\n");
+    assert!(lines.contains("WARN") && lines.contains("/nowhere"), "{lines}");
+}
+
+#[test]
+fn keys_that_go_before_aws_profile_are_warned_of() {
+    let home = Home::default()
+        .credentials("[work]\naws_access_key_id = AKIDWORK\naws_secret_access_key = hush\n")
+        .env("AWS_PROFILE", "work");
+    let keys = home.clone().env("AWS_ACCESS_KEY_ID", "AKIDENV").env("AWS_SECRET_ACCESS_KEY", "s");
+    let both = Chain::standard(&keys.ports());
+    for (chain, is_warned) in [
+        (both.clone(), true),
+        (both.with_profile("work"), false),
+        (Chain::standard(&home.ports()), false),
+    ] {
+        let log = Log::default();
+        tracing::subscriber::with_default(log.clone(), || ready(chain.provide()).unwrap());
+        let lines = log.lines().join("\n");
+        assert_eq!(lines.contains("WARN") && lines.contains("names `work`"), is_warned, "{lines}");
+    }
 }
 
 #[test]

@@ -1,8 +1,11 @@
 //! Login sessions: which file, how they are renewed, and what proves who asks.
 
 use std::{
-    collections::HashMap,
-    sync::Mutex,
+    collections::{HashMap, HashSet},
+    sync::{
+        Arc,
+        atomic::{AtomicU8, AtomicUsize, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -58,6 +61,43 @@ fn in_the_last_five_minutes_they_are_renewed_and_written_back() {
     held["accessToken"]["expiresAt"] = json!("2015-08-30T12:51:00Z");
     held["refreshToken"] = json!("secret-next-refresh");
     assert_eq!(world.disk.json(FILE), held);
+}
+
+#[test]
+fn a_service_that_stumbles_is_asked_again_with_another_proof() {
+    for stumble in [|| answer(500, ""), || answer(503, ""), || answer(429, "{}"), refused] {
+        let attempts = Arc::new(AtomicUsize::new(0));
+        let count = attempts.clone();
+        let world = World::new(session(Duration::ZERO), move |_| {
+            if count.fetch_add(1, Ordering::Relaxed) < 2 { stumble() } else { granted() }
+        });
+        let chance = AtomicU8::new(1);
+        let ports = world.ports.clone().with_random(move |bytes: &mut [u8]| {
+            bytes.fill(chance.fetch_add(1, Ordering::Relaxed));
+        });
+        let credentials = run(at_home(&ports).provide()).unwrap().unwrap();
+        assert_eq!(credentials.access_key_id(), "ASIANEW");
+        assert_eq!(world.hands.slept().len(), 2);
+        let asked = world.servers.take();
+        let proofs = asked.iter().map(|(request, _)| request.headers()["dpop"].clone());
+        assert_eq!(proofs.collect::<HashSet<_>>().len(), 3);
+        for (request, _) in &asked {
+            let claims = request.headers()["dpop"].to_str().unwrap().split('.').nth(1).unwrap();
+            let claims: Value =
+                serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
+            assert!(claims["iat"].as_u64() >= Some(1_440_938_160), "{claims}");
+        }
+    }
+}
+
+#[test]
+fn a_proof_that_is_repeated_is_not_shown() {
+    let world = World::new(session(Duration::ZERO), |request| {
+        let proof = request.headers()["dpop"].to_str().unwrap();
+        answer(400, json!({"error": "INVALID_REQUEST", "message": proof}).to_string())
+    });
+    let error = run(world.provider().provide()).unwrap_err().to_string();
+    assert!(error.contains("it repeats a secret"), "{error}");
 }
 
 #[test]
@@ -225,13 +265,13 @@ fn whatever_else_fails_matters_once_the_credentials_have_expired() {
 fn what_another_process_renewed_meanwhile_goes_before_ones_own() {
     let mut others = session(HOUR);
     others["accessToken"]["accessKeyId"] = json!("ASIAOTHER");
-    for own in [granted(), answer(401, r#"{"error": "TOKEN_EXPIRED"}"#), refused()] {
-        let (disk, theirs, own) = (Disk::default(), others.clone(), Mutex::new(Some(own)));
+    for own in [granted, || answer(401, r#"{"error": "TOKEN_EXPIRED"}"#), refused] {
+        let (disk, theirs) = (Disk::default(), others.clone());
         disk.put(FILE, session(Duration::ZERO).to_string());
         let shared = disk.clone();
         let world = World::on(disk, move |_| {
             shared.put(FILE, theirs.to_string());
-            own.lock().unwrap().take().unwrap()
+            own()
         });
         let credentials = run(world.provider().provide()).unwrap().unwrap();
         assert_eq!(credentials.access_key_id(), "ASIAOTHER");

@@ -96,9 +96,9 @@ fn what_is_printed_wrongly_is_refused_and_not_shown() {
         (r#"{"Version": 2, "AccessKeyId": "A", "SecretAccessKey": "hush"}"#, version("2")),
         (
             r#"{"Version": 1.0, "AccessKeyId": "A", "SecretAccessKey": "hush"}"#,
-            version("no number"),
+            "without quotes".to_owned(),
         ),
-        (r#"{"Version": "hush", "AccessKeyId": "A"}"#, version("no number")),
+        (r#"{"Version": "hush", "AccessKeyId": "A"}"#, "without quotes".to_owned()),
         (r#"{"Version": 1, "SecretAccessKey": "hush"}"#, format!("{parse}AccessKeyId is missing")),
         (r#"{"Version": 1, "AccessKeyId": "A"}"#, format!("{parse}SecretAccessKey is missing")),
         (

@@ -110,16 +110,15 @@ fn present<const N: usize>(pairs: [(&str, Option<&str>); N]) -> Value {
 #[test]
 fn what_a_profile_says_first_in_the_order_of_sources_counts() {
     let all = [
-        ("credential_source = ecscontainer\n", "Source(EcsContainer of default)"),
         ("role_arn = x\nweb_identity_token_file = /t\n", "WebIdentity(x of default)"),
+        ("credential_source = ecscontainer\n", "Source(EcsContainer of default)"),
         ("sso_start_url = u\nsso_region = r\n", "SsoSettings"),
         ("login_session = s\n", "Login(default)"),
         ("credential_process = hush\n", "Process(default)"),
         ("aws_access_key_id = a\naws_secret_access_key = hush\n", "Static"),
     ];
     for (at, (first, expected)) in all.iter().enumerate() {
-        // Those two are for roles, and exclude one another.
-        let others = all.iter().skip(if at == 0 { 2 } else { at + 1 });
+        let others = all.iter().skip(at + 1);
         let lines: String = [*first].into_iter().chain(others.map(|(lines, _)| *lines)).collect();
         let profiles = ProfileSet::load(&home(&format!("[default]\n{lines}"))).unwrap();
         // A role besides a source that is no file is one to assume.
@@ -131,13 +130,34 @@ fn what_a_profile_says_first_in_the_order_of_sources_counts() {
 }
 
 #[test]
-fn two_sources_for_one_role_are_an_error() {
-    let config =
-        "[default]\nrole_arn = x\nweb_identity_token_file = /t\ncredential_source = Environment";
-    let profiles = ProfileSet::load(&home(config)).unwrap();
-    let message = ProfileChain::resolve(&profiles, "default").unwrap_err().to_string();
-    let expected = "profile contained both credential_source and web_identity_token_file";
-    assert!(message.contains(expected), "{message}");
+fn a_token_s_file_is_the_end_of_the_search_whatever_else_is_named() {
+    for other in ["credential_source = Environment", "source_profile = default"] {
+        let config = format!("[default]\nrole_arn = x\nweb_identity_token_file = /t\n{other}\n");
+        let profiles = ProfileSet::load(&home(&config)).unwrap();
+        let chain = ProfileChain::resolve(&profiles, "default").unwrap().unwrap();
+        assert!(matches!(chain.base(), ProfileBase::WebIdentity { .. }), "{chain:?}");
+        assert!(chain.roles().is_empty(), "{chain:?}");
+    }
+}
+
+#[test]
+fn a_blank_role_beside_whom_to_assume_it_with_is_an_error() {
+    for source in ["source_profile = default", "credential_source = Environment"] {
+        let keys = "aws_access_key_id = a\naws_secret_access_key = hush\n";
+        let config = format!("[default]\nrole_arn =\n{source}\n{keys}");
+        let profiles = ProfileSet::load(&home(&config)).unwrap();
+        let message = ProfileChain::resolve(&profiles, "default").unwrap_err().to_string();
+        assert!(message.contains("profile `default` is wrong: `role_arn` is blank"), "{message}");
+        assert!(message.contains(source.split(' ').next().unwrap()), "{message}");
+    }
+}
+
+#[test]
+fn a_role_without_credentials_to_ask_with_names_its_profile() {
+    let config = "[default]\nrole_arn = arn:aws:iam::1:role/x\ncredential_source = Environment\nregion = x\n";
+    let error = run(ProfileProvider::new(&home(config)).provide()).unwrap_err().to_string();
+    assert!(error.contains("to ask with for the role of the profile `default`: "), "{error}");
+    assert!(error.contains("neither AWS_ACCESS_KEY_ID nor"), "{error}");
 }
 
 #[test]

@@ -61,6 +61,8 @@ fn the_metadata_service_that_gives_no_credentials_is_an_error() {
         Fault::ServerError => Told::Error("answered 500 Internal Server Error for /latest/meta"),
         Fault::Throttled => Told::Error("answered 429 Too Many Requests for /latest/meta-data"),
         Fault::Redirect => Told::Error("answered 302 Found for /latest/meta-data"),
+        // It knows no better ones.
+        Fault::Expired => Told::Credentials,
         fault => usual(fault),
     });
 }
@@ -333,7 +335,8 @@ fn check(service: &Service, fault: Fault, told: Told) -> String {
         && limits.total <= Duration::from_secs(15)
         && limits.max_body <= 1 << 20));
     if matches!(fault, Fault::Hang | Fault::Drip) {
-        assert!((1..=4).contains(&asked.len()), "{} requests", asked.len());
+        // Of SSO there are two to ask, and what is well may be slow too.
+        assert!((1..=6).contains(&asked.len()), "{} requests", asked.len());
         assert!(took < Duration::from_secs(2), "{fault:?}: {took:?}");
     }
     let nobody = elsewhere.accept().map(|_| ()).map_err(|error| error.kind());

@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -16,7 +19,10 @@ use http::{Request, Response};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::world::{Disk, Hands, Servers, Slow, answer, chain_of, ports, refused, run};
+use super::{
+    cached::Log,
+    world::{Disk, Hands, Servers, Slow, answer, chain_of, ports, refused, run},
+};
 use crate::support::at;
 
 // Credentials.
@@ -74,8 +80,52 @@ fn who_is_refused_by_the_portal_is_told_to_sign_in() {
         let error = run(world.provider().provide()).unwrap_err();
         assert_eq!(error.kind(), kind, "{error}");
         assert!(error.to_string().contains(expected), "{error}");
-        assert!(error.to_string().contains("an error occurred while loading credentials"));
+        let lead = "an error occurred while loading credentials: GetRoleCredentials of the role Audit+Read \
+                    in the account 123456789012 failed: ";
+        assert!(error.to_string().contains(lead), "{error}");
         no_secret(&error);
+    }
+}
+
+#[test]
+fn a_portal_that_stumbles_is_asked_again() {
+    for stumble in [|| answer(500, ""), || answer(503, ""), || answer(429, "{}"), refused] {
+        let attempts = Arc::new(AtomicUsize::new(0));
+        let count = attempts.clone();
+        let world =
+            World::new(session(HOUR), move |request| match count.fetch_add(1, Ordering::Relaxed) {
+                0 | 1 => stumble(),
+                _ => granted(request),
+            });
+        let credentials = run(world.provider().provide()).unwrap().unwrap();
+        assert_eq!(credentials.access_key_id(), "ASIASSO");
+        assert_eq!((world.servers.asked().len(), world.hands.slept().len()), (3, 2));
+    }
+    for (status, attempts) in [(500, 3), (429, 3), (400, 1), (401, 1), (403, 1), (404, 1)] {
+        let world = World::new(session(HOUR), move |_| answer(status, "{}"));
+        run(world.provider().provide()).unwrap_err();
+        assert_eq!(world.servers.asked().len(), attempts, "{status}");
+    }
+}
+
+#[test]
+fn a_renewal_that_stumbles_is_tried_again_and_nobody_is_sent_to_sign_in_for_it() {
+    for stumble in [|| answer(500, ""), || answer(503, ""), || answer(429, "{}"), refused] {
+        let attempts = Arc::new(AtomicUsize::new(0));
+        let count = attempts.clone();
+        let world = World::new(session(Duration::ZERO), move |request| {
+            match count.fetch_add(1, Ordering::Relaxed) {
+                0 | 1 => stumble(),
+                _ => granted(request),
+            }
+        });
+        assert_eq!(run(world.tokens().provide_token()).unwrap().unwrap().text(), "new-token");
+        assert_eq!(world.servers.asked().len(), 3);
+        let world = World::new(session(Duration::ZERO), move |_| stumble());
+        let error = run(world.tokens().provide_token()).unwrap_err();
+        assert_eq!(error.kind(), ProviderErrorKind::Failed);
+        assert!(error.to_string().ends_with("may be good: try again"), "{error}");
+        assert!(!error.to_string().contains("aws sso login"), "{error}");
     }
 }
 
@@ -305,11 +355,11 @@ fn a_failed_renewal_keeps_a_token_that_is_good_and_waits_thirty_seconds() {
         assert_eq!(run(provider.provide_token()).unwrap().unwrap().text(), "secret-token");
         assert_eq!(world.servers.asked().len(), expected);
     };
-    attempts(1);
+    attempts(3);
     world.hands.advance(Duration::from_secs(29));
-    attempts(1);
+    attempts(3);
     world.hands.advance(Duration::from_secs(1));
-    attempts(2);
+    attempts(6);
     world.hands.advance(Duration::from_secs(30));
     let error = run(provider.provide_token()).unwrap_err();
     assert_eq!(error.kind(), ProviderErrorKind::Failed);
@@ -318,6 +368,20 @@ fn a_failed_renewal_keeps_a_token_that_is_good_and_waits_thirty_seconds() {
     let error = run(provider.provide_token()).unwrap_err();
     assert_eq!(error.kind(), ProviderErrorKind::Failed);
     assert!(error.to_string().contains("the last attempt was 0 seconds ago"), "{error}");
+}
+
+#[test]
+fn a_renewal_that_failed_is_a_warning_and_one_that_was_not_tried_is_none() {
+    let world = World::new(session(MINUTE), |_| answer(500, "{}"));
+    let provider = world.tokens();
+    for is_warned in [true, false] {
+        let log = Log::default();
+        tracing::subscriber::with_default(log.clone(), || run(provider.provide_token()).unwrap());
+        let lines = log.lines().join("\n");
+        assert_eq!(lines.contains("WARN"), is_warned, "{lines}");
+        assert!(lines.contains("the SSO token cannot be refreshed"), "{lines}");
+        assert!(!lines.contains("has expired"), "{lines}");
+    }
 }
 
 #[test]
@@ -411,16 +475,16 @@ fn what_another_process_renewed_meanwhile_goes_before_ones_own() {
     let mut others = session(2 * HOUR);
     others["accessToken"] = json!("others-token");
     for own in [
-        answer(200, r#"{"accessToken": "new-token", "expiresIn": 3600}"#),
-        answer(400, r#"{"error": "invalid_grant"}"#),
-        refused(),
+        || answer(200, r#"{"accessToken": "new-token", "expiresIn": 3600}"#),
+        || answer(400, r#"{"error": "invalid_grant"}"#),
+        refused,
     ] {
-        let (disk, theirs, own) = (Disk::default(), others.clone(), Mutex::new(Some(own)));
+        let (disk, theirs) = (Disk::default(), others.clone());
         disk.put(FILE, session(Duration::ZERO).to_string());
         let shared = disk.clone();
         let world = World::on(disk, move |_| {
             shared.put(FILE, theirs.to_string());
-            own.lock().unwrap().take().unwrap()
+            own()
         });
         let token = run(world.tokens().provide_token()).unwrap().unwrap();
         assert_eq!(token.text(), "others-token");
@@ -583,7 +647,7 @@ fn a_profile_s_provider_remembers_its_last_attempt() {
     run(provider.provide()).unwrap();
     run(provider.provide()).unwrap();
     let asked = world.servers.asked();
-    assert_eq!(asked.iter().filter(|asked| asked.starts_with("POST")).count(), 1, "{asked:?}");
+    assert_eq!(asked.iter().filter(|asked| asked.starts_with("POST")).count(), 3, "{asked:?}");
 }
 
 #[test]

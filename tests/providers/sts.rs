@@ -297,6 +297,47 @@ fn what_signs_needs_a_region_and_what_does_not_may_do_without() {
 }
 
 #[test]
+fn what_is_not_signed_goes_to_the_endpoint_of_all_regions_where_none_is_known() {
+    let files = HashMap::from([
+        (PathBuf::from("/web"), "ey.J.x"),
+        (PathBuf::from("/c"), "[profile web]\nrole_arn = r\nweb_identity_token_file = /web\n"),
+    ]);
+    let of_environment = [("AWS_WEB_IDENTITY_TOKEN_FILE", "/web"), ("AWS_ROLE_ARN", ROLE)];
+    let of_profile = [("AWS_PROFILE", "web"), ("AWS_CONFIG_FILE", "/c")];
+    for variables in [of_environment, of_profile] {
+        for metadata in [refused, || answer(403, "")] {
+            let action = "AssumeRoleWithWebIdentity";
+            let servers = Servers::answering(move |request| match request.uri().host() {
+                Some("169.254.169.254") => metadata(),
+                _ => granted(action, "AssumedRoleUser"),
+            });
+            let ports = super::world::ports(&variables)
+                .with_http(servers.clone())
+                .with_files(files.clone());
+            run(Chain::standard(&ports).provide()).unwrap().unwrap();
+            let asked = servers.asked();
+            assert_eq!(asked.last().unwrap(), "POST https://sts.amazonaws.com/", "{asked:?}");
+        }
+        let with = |more: &[(&str, &str)]| {
+            let servers = Servers::answering(|_| refused());
+            let variables = [&variables[..], more].concat();
+            let ports = super::world::ports(&variables)
+                .with_http(servers.clone())
+                .with_files(files.clone());
+            let error = run(Chain::standard(&ports).provide()).unwrap_err();
+            (chain_of(&error), servers.asked().pop().unwrap())
+        };
+        let (_, asked) = with(&[("AWS_REGION", "eu-west-1")]);
+        assert_eq!(asked, "POST https://sts.eu-west-1.amazonaws.com/");
+        for name in ["AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT"] {
+            let (error, asked) = with(&[(name, "true")]);
+            assert!(error.contains("Missing Region"), "{error}");
+            assert!(asked.contains("169.254.169.254"), "{asked}");
+        }
+    }
+}
+
+#[test]
 fn a_clock_that_is_wrong_is_set_by_the_answer_and_asked_once_more() {
     let late = "20150830T133600Z";
     let refused = || {
@@ -378,7 +419,8 @@ fn an_answer_that_is_none_of_sts_is_an_error_that_repeats_nothing_of_it() {
         ("hush".to_owned(), "no whole XML document"),
         ("{\"SecretAccessKey\":\"hush\"}".to_owned(), "no whole XML document"),
         ("<html><body>hush<br></body></html>".to_owned(), "no well-formed XML"),
-        ("<html>hush</html>".to_owned(), "no Expiration"),
+        ("<html>hush</html>".to_owned(), "it is XML, and no AssumeRoleResponse"),
+        ("<AssumeRoleResponse/>".to_owned(), "no Expiration"),
         (good[..good.len() - 3].to_owned(), "XML"),
         (format!("{good}<more/>"), "no well-formed XML"),
         (format!("<!DOCTYPE x [<!ENTITY e \"hush\">]>{good}"), "document type"),

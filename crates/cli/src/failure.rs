@@ -2,6 +2,8 @@
 
 use std::{error::Error, fmt, path::Path};
 
+use countersign::providers::{HttpError, HttpErrorKind, ProviderError};
+
 /// One sentence for stderr and the exit code that goes with it.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -22,6 +24,12 @@ impl Failure {
         Failure { code: 3, kind: "no_credentials", message: message.to_string() }
     }
 
+    /// A provider of credentials failed: because of the network, if it got no answer from whom it asked.
+    pub(crate) fn of_provider(error: &ProviderError) -> Failure {
+        let fail = if is_the_networks(error) { Failure::network } else { Failure::credentials };
+        fail(with_sources(error))
+    }
+
     /// The network failed: exit code 4.
     pub(crate) fn network(message: impl fmt::Display) -> Failure {
         Failure { code: 4, kind: "network", message: message.to_string() }
@@ -37,6 +45,21 @@ impl Failure {
     pub(crate) fn with_code(self, code: u8) -> Failure {
         Failure { code, ..self }
     }
+}
+
+/// Whether somebody was asked and did not answer. What is too long is an answer, and without a client nobody was
+/// asked.
+fn is_the_networks(error: &ProviderError) -> bool {
+    use HttpErrorKind::{Connect, Failed, TimedOut};
+
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<HttpError>() {
+            return matches!(error.kind(), Connect | Failed | TimedOut);
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// An error and all that led to it, in one line.

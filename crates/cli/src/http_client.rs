@@ -16,7 +16,8 @@ use countersign::{
     },
     reqwest::ReqwestClient,
 };
-use http::{Request, Response};
+use http::{Request, Response, Uri};
+use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::ClientBuilder;
 use tokio::runtime::{self, Runtime};
 use tokio_rustls::rustls::{
@@ -94,11 +95,19 @@ impl HttpClient for Http {
             let parts = self.parts.clone();
             // Whoever waits may give up; the limits then end what was begun.
             let exchange = runtime.spawn(async move {
+                let uri = request.uri().clone();
                 let client = match is_encrypted(&request, &limits) {
                     true => parts.encrypted().map_err(|why| unavailable(&why))?,
                     false => parts.plain.get_or_init(|| ReqwestClient::new(plain)),
                 };
-                client.send(request, limits).await
+                let answer = client.send(request, limits).await;
+                answer.map_err(|error| match proxy(&uri, &limits) {
+                    Some(proxy) => {
+                        let message = format!("through the proxy {proxy}: {error}");
+                        HttpError::new(error.kind(), message).with_source(error)
+                    }
+                    None => error,
+                })
             });
             let broken = |_| HttpError::new(HttpErrorKind::Failed, "the exchange was broken off");
             exchange.await.map_err(broken)?
@@ -133,20 +142,39 @@ fn start() -> io::Result<Runtime> {
         .build()
 }
 
+/// The proxy that the environment has for a request, without the name and password that may stand in it.
+fn proxy(uri: &Uri, limits: &HttpLimits) -> Option<String> {
+    if limits.direct || limits.address.is_some() || is_without_proxies() {
+        return None;
+    }
+    let proxy = Matcher::from_system().intercept(uri)?;
+    let (scheme, host) = (proxy.uri().scheme_str()?, proxy.uri().host()?);
+    let port = proxy.uri().port_u16().map(|port| format!(":{port}")).unwrap_or_default();
+    Some(format!("{scheme}://{host}{port}"))
+}
+
+/// Whether no proxy is wanted for any host: reqwest has `*` stand for names, and not for addresses.
+fn is_without_proxies() -> bool {
+    let said = ["NO_PROXY", "no_proxy"].iter().find_map(|name| std::env::var(name).ok());
+    said.is_some_and(|hosts| hosts.split(',').any(|host| host.trim() == "*"))
+}
+
 /// Whether a request takes TLS: to the host, or to a proxy on the way.
 fn is_encrypted(request: &Request<Bytes>, limits: &HttpLimits) -> bool {
     let through_tls = |name: &&str| {
         let proxy = std::env::var(name).unwrap_or_default();
         proxy.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("https://"))
     };
-    let may_use_proxy = !limits.direct && limits.address.is_none();
+    let may_use_proxy = !limits.direct && limits.address.is_none() && !is_without_proxies();
     request.uri().scheme_str() == Some("https")
         || may_use_proxy && PLAIN_PROXIES.iter().any(through_tls)
 }
 
 /// A client of reqwest's. It goes through the environment's proxies unless it is told otherwise.
 fn begin(config: &ClientConfig) -> ClientBuilder {
-    ClientBuilder::new()
+    let builder = ClientBuilder::new();
+    let builder = if is_without_proxies() { builder.no_proxy() } else { builder };
+    builder
         .tls_backend_preconfigured(config.clone())
         .http1_only()
         .user_agent(concat!("countersign/", env!("CARGO_PKG_VERSION")))

@@ -35,6 +35,7 @@ mod signals;
 mod signed;
 mod token;
 mod verify;
+mod warnings;
 
 use std::{
     env,

@@ -18,11 +18,12 @@ use zeroize::Zeroizing;
 
 use crate::{
     body,
-    failure::{Failure, with_sources},
+    failure::Failure,
     host::{self, Target},
     http_client, mfa,
     presign::time_text,
     printed::tell,
+    warnings,
 };
 
 /// Who signs, where, when and how.
@@ -148,6 +149,7 @@ pub(crate) struct Names {
 
 impl Ambient<'_> {
     pub(crate) fn new(options: &SigningOptions) -> Ambient<'_> {
+        warnings::show();
         Ambient {
             options,
             ports: http_client::ports(options.profile.as_deref()),
@@ -247,7 +249,7 @@ impl Ambient<'_> {
                 self.absent.replace(Some((self.ports.clock().now() + ABSENCE, why.clone())));
                 Err(Failure::credentials(why))
             }
-            Err(error) => Err(Failure::credentials(with_sources(&error))),
+            Err(error) => Err(Failure::of_provider(&error)),
         }
     }
 
@@ -268,8 +270,8 @@ impl Ambient<'_> {
             Some(profile) => chain.with_profile(profile),
             None => chain,
         };
-        let region = pollster::block_on(chain.provide())
-            .map_err(|error| Failure::credentials(with_sources(&error)))?;
+        let region =
+            pollster::block_on(chain.provide()).map_err(|error| Failure::of_provider(&error))?;
         Ok(self.region.get_or_init(|| region).clone())
     }
 }

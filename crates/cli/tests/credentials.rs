@@ -46,21 +46,21 @@ fn a_fault_ends_in_credentials_or_in_an_error_that_names_it() {
         (Instance, Huge, 3, "longer than 65536 bytes"),
         (Instance, Redirect, 3, "answered 307"),
         (Instance, WrongType, 0, ""),
-        (Instance, Expired, 0, ""),
+        (Instance, Expired, 0, "warning: Attempting credential expiration extension"),
         (Container, Status(500), 3, "failed to load credentials (status 500"),
         (Container, Status(429), 3, "failed to load credentials (status 429"),
         (Container, Garbage, 3, "the agent's answer: "),
         (Container, Huge, 3, "longer than 65536 bytes"),
         (Container, Redirect, 3, "failed to load credentials (status 307"),
         (Container, WrongType, 0, ""),
-        (Container, Expired, 0, ""),
+        (Container, Expired, 3, "container: gave credentials that expired "),
         (Role, Status(500), 3, "status 500"),
         (Role, Status(429), 3, "status 429"),
         (Role, Garbage, 3, "is no answer of STS"),
         (Role, Huge, 3, "longer than 262144 bytes"),
         (Role, Redirect, 3, "status 307"),
         (Role, WrongType, 0, ""),
-        (Role, Expired, 0, ""),
+        (Role, Expired, 3, "profile: gave credentials that expired "),
     ] {
         let elsewhere = Server::of(service, Fault::None);
         let server = Server::answering(service, fault, elsewhere.address);
@@ -75,15 +75,47 @@ fn a_fault_ends_in_credentials_or_in_an_error_that_names_it() {
 }
 
 #[test]
+fn credentials_that_have_expired_are_used_or_not_by_every_command_alike() {
+    for (service, code) in [(Service::Instance, 0), (Service::Container, 3), (Service::Role, 3)] {
+        let server = Server::of(service, Fault::Expired);
+        let url = "https://sqs.eu-west-1.amazonaws.com/";
+        for args in [
+            &["sign", url][..],
+            &["credentials"],
+            &["credentials", "--output", "json"],
+            &["credentials", "--output", "env"],
+            &["credentials", "--output", "process"],
+        ] {
+            let outcome = ask_by(args, service, server.address, |_| {});
+            assert_eq!(outcome.code, Some(code), "{service:?} {args:?}: {}", outcome.said);
+        }
+    }
+    let config = "[default]\ncredential_process = echo '{\"Version\": 1, \"AccessKeyId\": \"AKID\", \
+                  \"SecretAccessKey\": \"s\", \"Expiration\": \"2020-01-01T00:00:00Z\"}'\n";
+    let config = file("config", config);
+    for output in ["json", "env", "process"] {
+        let mut command = bare(&["credentials", "--output", output]);
+        command.env("AWS_CONFIG_FILE", &config.1).env("PATH", std::env::var_os("PATH").unwrap());
+        let outcome = Outcome::of(command);
+        assert_eq!(outcome.code, Some(0), "{}", outcome.said);
+        let note = "note: the credentials expired at 20200101T000000Z";
+        assert!(outcome.said.contains(note), "{}", outcome.said);
+    }
+}
+
+#[test]
 fn where_nobody_listens_that_is_said() {
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    for (service, named) in [
-        (Service::Instance, "no metadata service answers at http://127.0.0.1"),
-        (Service::Container, "the container's agent at 127.0.0.1"),
-        (Service::Role, "AssumeRole got no answer from http://127.0.0.1"),
+    for (service, code, named) in [
+        (Service::Instance, 3, "no metadata service answers at http://127.0.0.1"),
+        (Service::Container, 4, "the container's agent at 127.0.0.1"),
+        (Service::Role, 4, "AssumeRole got no answer from http://127.0.0.1"),
     ] {
         let outcome = ask(service, closed, &[]);
-        assert_eq!(outcome.code, Some(3), "{}", outcome.said);
+        assert_eq!(outcome.code, Some(code), "{}", outcome.said);
+        let url = "https://sqs.eu-west-1.amazonaws.com/";
+        let signed = ask_by(&["sign", url], service, closed, |_| {});
+        assert_eq!(signed.code, Some(code), "{}", signed.said);
         assert!(outcome.said.contains(named), "{}", outcome.said);
         assert!(outcome.took < Duration::from_secs(10), "{:?}", outcome.took);
     }
@@ -93,21 +125,21 @@ fn where_nobody_listens_that_is_said() {
 fn who_hangs_or_drips_is_given_up_within_the_time_that_is_documented() {
     // Side by side, for they take their time: attempts times seconds, and the pauses between.
     let cases = [
-        (Service::Instance, Fault::Hang, 3),
-        (Service::Instance, Fault::Drip, 3),
-        (Service::Container, Fault::Hang, 3 * 7 + 2),
-        (Service::Container, Fault::Drip, 3 * 7 + 2),
-        (Service::Role, Fault::Hang, 3 * 15 + 5),
-        (Service::Role, Fault::Drip, 3 * 15 + 5),
+        (Service::Instance, Fault::Hang, 4, 3),
+        (Service::Instance, Fault::Drip, 4, 3),
+        (Service::Container, Fault::Hang, 4, 3 * 7 + 2),
+        (Service::Container, Fault::Drip, 4, 3 * 7 + 2),
+        (Service::Role, Fault::Hang, 4, 3 * 15 + 5),
+        (Service::Role, Fault::Drip, 4, 3 * 15 + 5),
     ];
     thread::scope(|scope| {
-        for (service, fault, seconds) in cases {
+        for (service, fault, code, seconds) in cases {
             scope.spawn(move || {
                 let server = Server::of(service, fault);
                 let outcome = ask(service, server.address, &[]);
                 let seen =
                     format!("{service:?}, {fault:?}: {} in {:?}", outcome.said, outcome.took);
-                assert_eq!(outcome.code, Some(3), "{seen}");
+                assert_eq!(outcome.code, Some(code), "{seen}");
                 assert!(outcome.said.contains("no answer in time"), "{seen}");
                 assert!(outcome.took < Duration::from_secs(seconds + 2), "{seen}");
             });
@@ -187,6 +219,39 @@ fn every_command_that_signs_asks_the_whole_chain() {
 }
 
 #[test]
+fn what_the_library_warns_of_is_said_once_by_every_command() {
+    let config = file("config", "[work]\nregion = eu-west-1\n[others]\n");
+    let keys = "[work]\naws_access_key_id = AKIDWORK\naws_secret_access_key = s\n";
+    let keys = file("credentials", keys);
+    let url = "http://localhost/";
+    let scope = ["--service", "sqs", "--region", "eu-west-1", "--profile", "work"];
+    for args in [
+        &["sign", url][..],
+        &["presign", url],
+        &["explain", url],
+        &["curl", "--print", url],
+        &["token", "eks", "c", "--region", "eu-west-1", "--profile", "work"],
+        &["credentials", "--profile", "work"],
+        &["credentials", "--profile", "work", "--output", "process"],
+    ] {
+        let options = if args.contains(&"--profile") { &[][..] } else { &scope };
+        let (command, rest) = args.split_at(1);
+        let mut command = bare(&[command, options, rest].concat());
+        command.env("AWS_CONFIG_FILE", &config.1).env("AWS_SHARED_CREDENTIALS_FILE", &keys.1);
+        let outcome = Outcome::of(command);
+        assert_eq!(outcome.code, Some(0), "{args:?}: {}", outcome.said);
+        let said: Vec<&str> = outcome.said.lines().collect();
+        let [warning] = said[..] else { panic!("{args:?}: {}", outcome.said) };
+        assert!(warning.starts_with("countersign: warning: "), "{warning}");
+        assert!(warning.contains("line 1: [work] is ignored"), "{warning}");
+    }
+    let mut command = countersign(&["sign", "--service", "sqs", "--region", "eu-west-1", url]);
+    command.env("AWS_PROFILE", "work");
+    let outcome = Outcome::of(command);
+    assert!(outcome.said.contains("warning: AWS_PROFILE names `work`"), "{}", outcome.said);
+}
+
+#[test]
 fn a_coprocess_replaces_credentials_that_expire() {
     let (folder, _) = file("asked", "");
     let expired = r#"{"Version": 1, "AccessKeyId": "AKIDPROCESS", "SecretAccessKey": "s",
@@ -226,6 +291,14 @@ fn proxies_are_for_services_far_away_alone() {
         assert_eq!(outcome.code, Some(0), "{service:?}: {}", outcome.said);
         assert_eq!(proxy.heads(), Vec::<String>::new(), "{service:?}");
     }
+    for none in ["*", "example.com, *"] {
+        let server = Server::of(Service::Role, Fault::None);
+        let outcome = ask_with(Service::Role, server.address, &[], |command| {
+            command.envs(proxies.clone()).env("no_proxy", none);
+        });
+        assert_eq!(outcome.code, Some(0), "{none}: {}", outcome.said);
+        assert_eq!(proxy.heads(), Vec::<String>::new(), "{none}");
+    }
     // Whatever else goes through it.
     let outcome = ask_with(Service::Role, proxy.address, &[], |command| {
         command.env("HTTP_PROXY", url_of(proxy.address));
@@ -233,6 +306,19 @@ fn proxies_are_for_services_far_away_alone() {
     });
     assert_eq!(outcome.code, Some(0), "{}", outcome.said);
     assert!(proxy.heads()[0].starts_with("POST http://sts.invalid/ HTTP/1.1\r\n"));
+}
+
+#[test]
+fn a_proxy_that_does_not_answer_is_named_without_its_password() {
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let outcome = ask_with(Service::Role, closed, &[], |command| {
+        command.env("HTTP_PROXY", format!("http://cat:hush@{closed}"));
+        command.env("AWS_ENDPOINT_URL_STS", "http://sts.invalid/");
+    });
+    assert_eq!(outcome.code, Some(4), "{}", outcome.said);
+    let named = format!("through the proxy http://{closed}: cannot connect");
+    assert!(outcome.said.contains(&named), "{}", outcome.said);
+    assert!(!outcome.said.contains("hush"), "{}", outcome.said);
 }
 
 #[test]
@@ -245,7 +331,9 @@ fn what_goes_through_a_proxy_over_tls_is_a_tunnel() {
         command.env("AWS_CA_BUNDLE", &bundle.1);
         command.env("AWS_ENDPOINT_URL_STS", "https://sts.invalid/");
     });
-    assert_eq!(outcome.code, Some(3), "{}", outcome.said);
+    assert_eq!(outcome.code, Some(4), "{}", outcome.said);
+    let named = format!("through the proxy {}: cannot connect", url_of(proxy.address));
+    assert!(outcome.said.contains(&named), "{}", outcome.said);
     let heads = proxy.heads();
     assert!(heads.iter().all(|head| head.starts_with("CONNECT sts.invalid:443 ")), "{heads:?}");
     assert!(!heads.is_empty());
@@ -469,7 +557,17 @@ fn ask_with(
     args: &[&str],
     adjust: impl FnOnce(&mut Command),
 ) -> Outcome {
-    let mut command = bare(&[&["credentials", "--output", "json"], args].concat());
+    ask_by(&[&["credentials", "--output", "json"], args].concat(), service, address, adjust)
+}
+
+/// The same of any command.
+fn ask_by(
+    args: &[&str],
+    service: Service,
+    address: SocketAddr,
+    adjust: impl FnOnce(&mut Command),
+) -> Outcome {
+    let mut command = bare(args);
     let url = url_of(address);
     let config = file(
         "config",

@@ -1,8 +1,6 @@
 //! One refresh, which all who wait for it drive together.
 
 use std::{
-    error::Error,
-    fmt::Write,
     panic::AssertUnwindSafe,
     pin::Pin,
     sync::{
@@ -85,7 +83,7 @@ impl Source {
             Some((error, pause)) => warn!(
                 "Credential refresh failed: {}. The SDK will continue using cached credentials. A \
                  refresh of these credentials will be attempted again after {} seconds.",
-                with_sources(&error),
+                error.with_sources(),
                 pause.as_secs(),
             ),
             None if is_new => debug!(provider = moment.provider, "loaded credentials"),
@@ -135,14 +133,4 @@ impl Future for Flight {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Answer> {
         Pin::new(&mut self.answer).poll(context)
     }
-}
-
-fn with_sources(error: &ProviderError) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        write!(text, ": {cause}").expect("a String takes everything");
-        source = cause.source();
-    }
-    text
 }

@@ -159,12 +159,8 @@ impl Moment<'_> {
     /// nothing are passed on as they are, unless better ones would go.
     fn expired(&self, credentials: &Credentials, replaces_stable: bool) -> Option<ProviderError> {
         let at = credentials.expires_at().filter(|at| *at <= self.now)?;
-        (replaces_stable || credentials.has_static_stability()).then(|| {
-            let age = until(self.now, at).as_secs();
-            self.failed(format!(
-                "gave credentials that expired {age} seconds ago by the clock of this machine"
-            ))
-        })
+        let is_stable = replaces_stable || credentials.has_static_stability();
+        is_stable.then(|| ProviderError::expired(self.provider.to_owned(), at, self.now))
     }
 
     fn failed(&self, message: impl Into<Cow<'static, str>>) -> ProviderError {

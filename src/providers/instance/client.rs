@@ -101,7 +101,10 @@ impl Client<'_> {
                     continue;
                 }
                 StatusCode::FORBIDDEN => FORBIDDEN.to_owned(),
-                status => format!("the metadata service answered {status} when asked for a token"),
+                status => format!(
+                    "the metadata service answered {status} when asked for a token; where this is no instance \
+                     of EC2, set AWS_EC2_METADATA_DISABLED=true"
+                ),
             };
             return Err(Trouble::Broken(failed(message)));
         }

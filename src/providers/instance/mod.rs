@@ -6,6 +6,7 @@ mod settings;
 use std::{
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime},
 };
 
 use self::{
@@ -25,7 +26,11 @@ pub use settings::EndpointMode;
 /// Version 2 alone is spoken: a token first, and nothing without it. Where nobody answers, or the instance
 /// has no role, the answer is `Ok(None)`: this is then no place for such credentials. Off EC2 that takes
 /// two seconds at most. Its token, its role and its region are remembered by all clones; the credentials are
-/// not, and an answer that has already expired is given out as it is: [`Cached`](super::Cached) knows what to do.
+/// not: keep them in a [`Cached`](super::Cached).
+///
+/// A service that cannot renew credentials goes on to give those that have expired, and other services then
+/// take them. They get 10 to 15 minutes more, with a warning in the log, unless better ones were given before:
+/// then they are given out as they are, and a cache keeps what it has.
 ///
 /// | Variable | In the selected profile | |
 /// |---|---|---|
@@ -79,6 +84,8 @@ struct Learned {
     absence: Option<String>,
     /// An endpoint, and the region that the service there said.
     region: Option<(String, String)>,
+    /// The latest end of the credentials that it gave, by its own word.
+    latest_end: Option<SystemTime>,
 }
 
 impl fmt::Debug for Memory {
@@ -180,7 +187,7 @@ impl InstanceProvider {
         }
         let settings = self.given.settle()?;
         let error = match self.fetch(&settings).await {
-            Ok(credentials) => return Ok(credentials),
+            Ok(credentials) => return Ok(credentials.map(|given| self.extended(given))),
             Err(Trouble::Broken(error)) => return Err(error),
             Err(Trouble::Silence(error)) => error,
         };
@@ -244,6 +251,30 @@ impl InstanceProvider {
         }
     }
 
+    /// The same credentials with more time, if they have expired and no better ones were given before.
+    fn extended(&self, credentials: Credentials) -> Credentials {
+        let ports = &self.given.ports;
+        let Some(end) = credentials.expires_at() else { return credentials };
+        let before = self.learned().latest_end.replace(end);
+        if let Some(before) = before.filter(|before| *before > end) {
+            self.learned().latest_end = Some(before);
+            return credentials;
+        }
+        let now = ports.clock().now();
+        if end > now {
+            return credentials;
+        }
+        let extension = EXTENSION + Duration::from_secs(ports.chance() % (MOST_JITTER + 1));
+        let age = now.duration_since(end).unwrap_or_default().as_secs();
+        tracing::warn!(
+            "Attempting credential expiration extension due to a credential service availability issue: the \
+             metadata service gives credentials that expired {age} seconds ago by the clock of this machine. They \
+             are used for {} more seconds, and others are asked for before that",
+            extension.as_secs()
+        );
+        credentials.with_expires_at(now + extension)
+    }
+
     fn client<'a>(&'a self, settings: &'a Settings) -> Client<'a> {
         Client { ports: &self.given.ports, settings, token: &self.memory.token }
     }
@@ -299,6 +330,11 @@ async fn discover(client: &Client<'_>, api: Api) -> Result<Option<String>, Troub
     let first = list.split(|&byte| byte == b'\n').next().unwrap_or_default().trim_ascii();
     match str::from_utf8(first).ok().filter(|role| is_role_name(role)) {
         Some(role) => Ok(Some(role.to_owned())),
+        None if list.trim_ascii().is_empty() => Err(Trouble::Broken(failed(format!(
+            "the metadata service lists no role: its answer for {} is empty; give the instance a role, or set \
+             {DISABLED}=true",
+            api.path()
+        )))),
         None => {
             let length = first.len();
             Err(Trouble::Broken(failed(format!(
@@ -356,4 +392,10 @@ impl Api {
 }
 
 const NAME: &str = "instance";
+
+/// How much longer credentials that have expired are used, at least; and the seconds that chance adds at most, so
+/// that a fleet does not ask all at once.
+const EXTENSION: Duration = Duration::from_secs(10 * 60);
+const MOST_JITTER: u64 = 5 * 60;
+
 const REGION_PATH: &str = "/latest/meta-data/placement/region";

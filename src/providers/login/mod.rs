@@ -23,8 +23,8 @@ use crate::Credentials;
 /// They are read from `~/.aws/login/cache/`, or the directory that `AWS_LOGIN_CACHE_DIRECTORY` names, in a
 /// file that is named by the SHA-256 of the session. Those that live for less than 5 more minutes are
 /// renewed: the request proves that it comes from who holds the session's key (DPoP, RFC 9449). The file
-/// then holds the new ones; what another process renewed meanwhile is taken over. While the service merely
-/// fails, credentials that still live are given.
+/// then holds the new ones; what another process renewed meanwhile is taken over. The service is asked up to
+/// three times; while it merely fails, credentials that still live are given.
 ///
 /// ```
 /// use countersign::providers::{Cached, LoginProvider, Ports};
@@ -170,23 +170,27 @@ impl Session for LoginProvider {
         let key = ProofKey::from_pem(needed("dpopKey")?)
             .ok_or_else(|| file.broken("dpopKey is no P-256 key in PEM"))?;
         let uri = address(&self.endpoint().await?, "/v1/token", NAME)?;
-        let asked_at = self.ports.clock().now();
-        let mut id_of_proof = [0; 16];
-        self.ports.random().fill(&mut id_of_proof);
-        let proof = key.prove("POST", &uri.to_string(), asked_at, id_of_proof);
         let body = Document::default()
             .with("clientId", id)
             .with("grantType", "refresh_token")
             .with("refreshToken", refresh_token);
-        let mut request = post(uri, &body);
-        insert_secret(&mut request, DPOP, &proof)
-            .expect("a proof is made of letters, digits, `-`, `_` and `.`");
+        let request = || {
+            let mut id_of_proof = [0; 16];
+            self.ports.random().fill(&mut id_of_proof);
+            let proof = key.prove("POST", &uri.to_string(), self.ports.clock().now(), id_of_proof);
+            let mut request = post(uri.clone(), &body);
+            insert_secret(&mut request, DPOP, &proof)
+                .expect("a proof is made of letters, digits, `-`, `_` and `.`");
+            Ok(request)
+        };
+        let of_proofs = key.header();
         let exchange = Exchange {
             ports: &self.ports,
             provider: NAME,
             what: "CreateOAuth2Token",
-            secrets: vec![refresh_token, needed("dpopKey")?, &proof],
+            secrets: vec![refresh_token, needed("dpopKey")?, &of_proofs],
         };
+        let asked_at = self.ports.clock().now();
         let answer = exchange.ask(request).await.map_err(|failure| self.failed(failure))?;
         changes(&answer, asked_at).map_err(|seen| self.failed(exchange.unreadable(&seen)))
     }

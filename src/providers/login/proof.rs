@@ -32,6 +32,26 @@ impl ProofKey {
         at: SystemTime,
         id: [u8; 16],
     ) -> Zeroizing<String> {
+        let seconds = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
+        let claims = Document::default()
+            .with("htm", method)
+            .with("htu", url)
+            .with("iat", seconds)
+            .with("jti", uuid(id));
+        let mut proof = Zeroizing::new(format!(
+            "{}.{}",
+            self.header(),
+            URL_SAFE_NO_PAD.encode(claims.to_json())
+        ));
+        let signature: Signature = self.0.sign(proof.as_bytes());
+        let signature = URL_SAFE_NO_PAD.encode(signature.to_bytes());
+        proof.push('.');
+        proof.push_str(&signature);
+        proof
+    }
+
+    /// What each proof by this key begins with.
+    pub(super) fn header(&self) -> String {
         let point = self.0.verifying_key().to_sec1_point(false);
         let (x, y) = point.as_bytes()[1..].split_at(32);
         let key = Document::default()
@@ -41,22 +61,7 @@ impl ProofKey {
             .with("y", URL_SAFE_NO_PAD.encode(y));
         let header =
             Document::default().with("typ", "dpop+jwt").with("alg", "ES256").with("jwk", key);
-        let seconds = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
-        let claims = Document::default()
-            .with("htm", method)
-            .with("htu", url)
-            .with("iat", seconds)
-            .with("jti", uuid(id));
-        let mut proof = Zeroizing::new(format!(
-            "{}.{}",
-            URL_SAFE_NO_PAD.encode(header.to_json()),
-            URL_SAFE_NO_PAD.encode(claims.to_json())
-        ));
-        let signature: Signature = self.0.sign(proof.as_bytes());
-        let signature = URL_SAFE_NO_PAD.encode(signature.to_bytes());
-        proof.push('.');
-        proof.push_str(&signature);
-        proof
+        URL_SAFE_NO_PAD.encode(header.to_json())
     }
 }
 

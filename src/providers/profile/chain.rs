@@ -72,7 +72,7 @@ impl ProfileChain {
             {
                 break Some(ProfileBase::Static(credentials));
             }
-            let role = filled(section, ROLE_ARN);
+            let role = role(section)?;
             let Some(role) = role.filter(|_| filled(section, WEB_IDENTITY_FILE).is_none()) else {
                 break ProfileBase::of(profiles, section)?;
             };
@@ -171,14 +171,6 @@ impl ProfileBase {
         let filled = |name| filled(section, name);
         let owned = |name| filled(name).map(str::to_owned);
         let profile = || section.name().to_owned();
-        if let Some(source) = filled(CREDENTIAL_SOURCE) {
-            if filled(WEB_IDENTITY_FILE).is_some() {
-                let message =
-                    "profile contained both credential_source and web_identity_token_file";
-                return Err(wrong(section, message));
-            }
-            return ProfileBase::named(section, source).map(Some);
-        }
         if let Some(token_file) = filled(WEB_IDENTITY_FILE) {
             let role_arn = owned(ROLE_ARN).ok_or_else(|| {
                 wrong(section, "`web_identity_token_file` was specified but `role_arn` was missing")
@@ -190,6 +182,9 @@ impl ProfileBase {
                 session_name: owned(SESSION_NAME),
                 duration: duration(section)?,
             }));
+        }
+        if let Some(source) = filled(CREDENTIAL_SOURCE) {
+            return ProfileBase::named(section, source).map(Some);
         }
         if let Some(settings) = SsoSettings::of(profiles, section)? {
             return Ok(Some(ProfileBase::Sso(settings)));
@@ -380,8 +375,9 @@ impl SsoSettings {
                 }
                 let session = profiles.sso_session(name).ok_or_else(|| {
                     invalid(format!(
-                        "sso-session named `{}` (referenced by profile `{profile}`) was not found",
-                        name.escape_debug()
+                        "sso-session named `{}` (referenced by profile `{profile}`) was not found{}",
+                        name.escape_debug(),
+                        profiles.ignored(name)
                     ))
                 })?;
                 (filled(session, SSO_REGION), filled(session, SSO_START_URL))
@@ -497,6 +493,22 @@ impl ProfileRole {
     }
 }
 
+/// The role of a profile. One that is left blank beside whom to assume it with was meant to be one: without it
+/// others would be signed for.
+fn role(section: &Section) -> Result<Option<&str>, ProviderError> {
+    let role = filled(section, ROLE_ARN);
+    let mut sources = [SOURCE_PROFILE, CREDENTIAL_SOURCE].into_iter();
+    let source = sources.find(|source| filled(section, source).is_some());
+    match (role, section.get(ROLE_ARN), source) {
+        (None, Some(_), Some(source)) => {
+            let message =
+                format!("`{ROLE_ARN}` is blank beside `{source}`: name the role, or delete both");
+            Err(wrong(section, &message))
+        }
+        _ => Ok(role),
+    }
+}
+
 /// How long the credentials of a profile's role are to live, if it says so.
 fn duration(section: &Section) -> Result<Option<Duration>, ProviderError> {
     let Some(seconds) = filled(section, DURATION) else { return Ok(None) };
@@ -555,12 +567,15 @@ fn not_there(profiles: &ProfileSet, name: &str, from: Option<&str>) -> ProviderE
             Some(_) => "",
             None => "No profiles were defined: ",
         };
-        let message = format!("{lead}The config profile ({shown}) could not be found in {places}");
+        let ignored = profiles.ignored(name);
+        let message =
+            format!("{lead}The config profile ({shown}) could not be found in {places}{ignored}");
         return ProviderError::new(NAME, ProviderErrorKind::MissingProfile, message);
     };
     invalid(format!(
-        "could not find source profile {shown} referenced from {}",
-        from.escape_debug()
+        "could not find source profile {shown} referenced from {}{}",
+        from.escape_debug(),
+        profiles.ignored(name)
     ))
 }
 

@@ -9,9 +9,9 @@ use super::{
 #[cfg(feature = "login")]
 use crate::providers::LoginProvider;
 use crate::providers::{
-    AssumeRoleProvider, ContainerProvider, Endpoint, EndpointService, Endpoints,
-    EnvironmentProvider, InstanceProvider, ProcessProvider, ProvideCredentials, ProviderError,
-    RegionChain, SsoProvider, Sts, WebIdentityProvider,
+    AssumeRoleProvider, ContainerProvider, Endpoint, Endpoints, EnvironmentProvider,
+    InstanceProvider, ProcessProvider, ProvideCredentials, ProviderError, RegionChain, SsoProvider,
+    Sts, WebIdentityProvider,
 };
 
 impl ProfileProvider {
@@ -28,6 +28,7 @@ impl ProfileProvider {
         for role in chain.roles() {
             let sts = self.sts(&around, role.profile(), true).await;
             let mut role = AssumeRoleProvider::new(&self.ports, provider, role.request().clone())
+                .of_profile(role.profile())
                 .with_sts(sts);
             if let Some(prompt) = &self.mfa {
                 role = role.with_mfa(prompt.clone());
@@ -143,9 +144,9 @@ impl ProfileProvider {
             Some(region) => Some(region),
             // Where it is known, and nothing is signed, nobody needs to know of a region.
             None if !signs && around.endpoints.named("sts")?.is_some() => None,
-            None => self.of_instance(around).await?,
+            None => self.of_instance(around, signs).await?,
         };
-        around.endpoints.find(EndpointService::Sts, region.as_deref())
+        around.endpoints.sts(region.as_deref(), signs)
     }
 
     /// The region that code or environment name, else that of this profile, else that of the one that was
@@ -161,11 +162,15 @@ impl ProfileProvider {
     }
 
     /// The region of the instance, which is asked once, however many roles there are.
-    async fn of_instance(&self, around: &Around<'_>) -> Result<Option<String>, ProviderError> {
+    async fn of_instance(
+        &self,
+        around: &Around<'_>,
+        signs: bool,
+    ) -> Result<Option<String>, ProviderError> {
         if let Some(region) = around.of_instance.get() {
             return Ok(region.clone());
         }
-        let region = RegionChain::of_profile(&self.ports, self.clone()).needed().await?;
+        let region = RegionChain::of_profile(&self.ports, self.clone()).for_sts(signs).await?;
         Ok(around.of_instance.get_or_init(|| region).clone())
     }
 }

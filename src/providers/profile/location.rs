@@ -150,7 +150,7 @@ impl Location {
             }
             _ => format!("could not be read: {error}"),
         };
-        profiles.warn(Warning::new(path, None, message));
+        profiles.warn(Warning::new(path, message));
         Ok(Zeroizing::default())
     }
 }

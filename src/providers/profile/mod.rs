@@ -45,7 +45,7 @@ pub use set::{ProfileSet, Section, Warning};
 /// selected profile [configures](super::Endpoints).
 ///
 /// The files are read anew each time. One that the environment names and that is missing, and any that cannot
-/// be read or is not UTF-8, counts as empty, which is logged as a warning.
+/// be read or is not UTF-8, counts as empty, which is logged as a warning; so is a part of them that is ignored, if a profile in use may be meant by it.
 ///
 /// ```
 /// use std::{collections::HashMap, path::PathBuf};
@@ -178,15 +178,12 @@ impl ProfileProvider {
     async fn find(&self) -> Result<Option<Credentials>, ProviderError> {
         let name = self.selected()?;
         let profiles = self.load()?;
-        for warning in profiles.warnings() {
-            // Somebody meant the whole file; of its parts some may be for other programs.
-            match warning.line() {
-                None => tracing::warn!(%warning, "a shared file does not count"),
-                Some(_) => tracing::debug!(%warning, "a part of the shared files does not count"),
-            }
+        if profiles.profile(&name).is_none() && name != DEFAULT {
+            return Err(self.missing(&name, &profiles));
         }
+        profiles.log_warnings(&name);
         if profiles.profile(&name).is_none() {
-            return if name == DEFAULT { Ok(None) } else { Err(self.missing(&name, &profiles)) };
+            return Ok(None);
         }
         let Some(chain) = ProfileChain::resolve(&profiles, &name)? else {
             return Ok(None);
@@ -210,7 +207,9 @@ impl ProfileProvider {
             Some(_) => "",
             None => ", and AWS_PROFILE names it",
         };
-        let message = format!("The config profile ({shown}) could not be found in {places}{by}");
+        let ignored = profiles.ignored(name);
+        let message =
+            format!("The config profile ({shown}) could not be found in {places}{by}{ignored}");
         ProviderError::new(NAME, ProviderErrorKind::MissingProfile, message)
     }
 

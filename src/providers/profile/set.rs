@@ -117,6 +117,42 @@ impl ProfileSet {
         self.warnings.push(warning);
     }
 
+    /// Logs what was ignored. What a profile in use may be meant to say is worth a warning, and so is a whole
+    /// file; whatever else may be for other programs.
+    pub(in crate::providers) fn log_warnings(&self, profile: &str) {
+        let in_use = self.in_use(profile);
+        for warning in &self.warnings {
+            if warning.line.is_none() {
+                tracing::warn!(%warning, "a shared file does not count");
+            } else if in_use.iter().any(|name| warning.may_be_about(name)) {
+                tracing::warn!(%warning, "a part of the shared files does not count");
+            } else {
+                tracing::debug!(%warning, "a part of the shared files does not count");
+            }
+        }
+    }
+
+    /// The names of a profile and of what it stands upon, there or not.
+    fn in_use<'a>(&'a self, profile: &'a str) -> Vec<&'a str> {
+        let mut names = vec![profile];
+        let mut at = 0;
+        while let Some(section) = names.get(at).map(|name| self.profile(name)) {
+            at += 1;
+            let others = ["source_profile", "sso_session", "services"];
+            let others = others.iter().filter_map(|name| section?.get(name));
+            let others: Vec<&str> = others.filter(|name| !names.contains(name)).collect();
+            names.extend(others);
+        }
+        names
+    }
+
+    /// Why nothing has this name, as the end of a message: a file is ignored, or what may be meant by it is. Empty
+    /// if nothing is.
+    pub(in crate::providers) fn ignored(&self, name: &str) -> String {
+        let is_about = |warning: &&Warning| warning.line.is_none() || warning.may_be_about(name);
+        self.warnings.iter().filter(is_about).map(|warning| format!("; but {warning}")).collect()
+    }
+
     /// The files as a message names them.
     pub(super) fn places(&self) -> String {
         let files = self.files.iter().map(|path| path.display().to_string());
@@ -140,7 +176,10 @@ impl ProfileSet {
             .iter()
             .any(|section| Header::parse(section.header, kind) == Ok(Header::Profile(DEFAULT)));
         for raw in sections {
-            let warn = |line, message| Warning::new(path, Some(line), message);
+            let warn = |line, message| {
+                let header = Some(raw.header.to_owned());
+                Warning { line: Some(line), header, ..Warning::new(path, message) }
+            };
             let (table, name) = match Header::parse(raw.header, kind) {
                 Ok(Header::Default) if prefixed_default => {
                     let message = "[default] is ignored, for there is a [profile default]";
@@ -271,11 +310,14 @@ pub struct Warning {
     path: PathBuf,
     line: Option<usize>,
     message: String,
+    /// The section's, between its brackets.
+    header: Option<String>,
 }
 
 impl Warning {
-    pub(super) fn new(path: &Path, line: Option<usize>, message: String) -> Warning {
-        Warning { path: path.to_owned(), line, message }
+    /// One about a file as a whole.
+    pub(super) fn new(path: &Path, message: String) -> Warning {
+        Warning { path: path.to_owned(), line: None, message, header: None }
     }
 
     /// The file it is about.
@@ -286,6 +328,19 @@ impl Warning {
     /// The line it is about, counted from one; `None` if it is about the file as a whole.
     pub fn line(&self) -> Option<usize> {
         self.line
+    }
+
+    /// Whether who wrote the section may have meant this name: without a prefix, with a wrong one, in quotes.
+    fn may_be_about(&self, name: &str) -> bool {
+        let Some(header) = self.header.as_deref() else { return false };
+        let is_around = |char| BLANK.contains(&char) || "\"'`".contains(char);
+        let behind_blank = header.split_once(BLANK).map(|(_, rest)| rest);
+        let prefixes = ["profile", "services", "sso-session"];
+        let behind_prefix = prefixes.iter().find_map(|prefix| header.strip_prefix(prefix));
+        [Some(header), behind_blank, behind_prefix]
+            .into_iter()
+            .flatten()
+            .any(|text| text.trim_matches(is_around) == name)
     }
 }
 
@@ -324,7 +379,13 @@ impl Header<'_> {
             None => (None, text),
         };
         if !is_identifier(name) {
-            return Err("its name holds characters no name may hold".to_owned());
+            let quotes = ['"', '\''];
+            return Err(
+                match name.strip_prefix(quotes).and_then(|name| name.strip_suffix(quotes)) {
+                    Some(_) => "a name holds no quotes".to_owned(),
+                    None => "its name holds characters no name may hold".to_owned(),
+                },
+            );
         }
         match (kind, prefix) {
             (Kind::Config, None) if name == DEFAULT => Ok(Header::Default),

@@ -22,8 +22,8 @@ pub use token::SsoTokenProvider;
 /// The credentials of a role, by a session of IAM Identity Center that somebody signed in to
 /// (`aws sso login`).
 ///
-/// The token of the session comes from an [`SsoTokenProvider`]. The portal is asked anew each time; keep
-/// what it gives in a [`Cached`](super::Cached).
+/// The token of the session comes from an [`SsoTokenProvider`]. The portal is asked anew each time, up to
+/// three times if it does not answer, fails or throttles; keep what it gives in a [`Cached`](super::Cached).
 ///
 /// ```
 /// use countersign::providers::{Cached, Ports, SsoProvider, SsoSettings};
@@ -110,13 +110,19 @@ impl SsoProvider {
         *request.uri_mut() = address(&endpoint, &query, NAME)?;
         insert_secret(&mut request, BEARER, token.text())
             .map_err(|seen| invalid(format!("the token of the SSO session is wrong: {seen}")))?;
+        let what = format!(
+            "GetRoleCredentials of the role {} in the account {}",
+            role.escape_debug(),
+            account.escape_debug()
+        );
         let exchange = Exchange {
             ports: &self.ports,
             provider: NAME,
-            what: "GetRoleCredentials",
+            what: &what,
             secrets: vec![token.text()],
         };
-        let answer = exchange.ask(request).await.map_err(|failure| self.failed(failure))?;
+        let answer =
+            exchange.ask(|| Ok(request.clone())).await.map_err(|failure| self.failed(failure))?;
         let credentials = granted(&answer, account);
         credentials.map_err(|seen| self.failed(exchange.unreadable(&seen)))
     }

@@ -10,8 +10,9 @@ use super::{Exchange, Failure, NAME, address, command, file, sign_in};
 use crate::providers::{
     BoxFuture, EndpointService, Endpoints, Ports, ProvideToken, ProviderError, ProviderErrorKind,
     SsoSettings, Token,
+    call::is_the_servers,
     exchange::post,
-    session::{Document, Held, Session, SessionFile},
+    session::{Document, Held, Session, SessionFile, TooSoon},
     token::homeless,
 };
 
@@ -20,7 +21,7 @@ use crate::providers::{
 /// It is read from where `aws sso login` keeps it: `~/.aws/sso/cache/`, in a file that is named by the SHA-1
 /// of the session's name, or of the start URL if there is no session. One that lives for less than 5 more
 /// minutes is renewed if the file holds a registration to do that with, which only sessions have: at most
-/// once in 30 seconds, and the file then holds the new one. A failure of that matters only once the token
+/// once in 30 seconds, by up to three requests, and the file then holds the new one. A failure of that matters only once the token
 /// has expired. What another process renewed meanwhile is taken over.
 ///
 /// Clones share the file.
@@ -88,35 +89,54 @@ impl SsoTokenProvider {
     }
 
     /// Notes an attempt, if the last one is long enough ago.
-    fn begin(&self) -> Result<(), String> {
+    fn begin(&self) -> Result<(), TooSoon> {
         let now = self.now();
         let mut last = self.last_attempt.lock().unwrap_or_else(PoisonError::into_inner);
         // A clock that was set back lets nobody wait for ever.
         let since = last.and_then(|last| now.duration_since(last).ok());
         if let Some(since) = since.filter(|since| *since < PAUSE) {
-            return Err(format!("the last attempt was {} seconds ago", since.as_secs()));
+            return Err(TooSoon(since));
         }
         *last = Some(now);
         Ok(())
     }
 
-    fn failed(&self, failure: Failure) -> ProviderError {
+    fn failed(&self, document: &Document, failure: Failure) -> ProviderError {
         let refusal = match failure {
             Failure::Broken(error) => {
-                return self.expired(error.kind(), "there is no answer").with_source(error);
+                let because = "there is no answer";
+                return self.for_now(document, error.kind(), because).with_source(error);
             }
             Failure::Refused(refusal) => refusal,
         };
+        if is_the_servers(refusal.status) {
+            return self.for_now(document, ProviderErrorKind::Failed, &refusal.text);
+        }
         let is_over = refusal.status.is_client_error() && refusal.is_one_of(&CODES_OF_THE_END);
         let kind = if is_over { FINAL } else { ProviderErrorKind::Failed };
-        self.expired(kind, &refusal.text)
+        self.for_long(document, kind, &refusal.text)
     }
 
-    fn expired(&self, kind: ProviderErrorKind, why: &str) -> ProviderError {
-        let message = format!(
-            "the SSO token has expired and cannot be refreshed: {why}. {}",
-            sign_in(&self.settings)
-        );
+    /// An error that may pass: nobody has to sign in again for it.
+    fn for_now(&self, document: &Document, kind: ProviderErrorKind, why: &str) -> ProviderError {
+        let advice = "The session itself may be good: try again";
+        self.not_renewed(document, kind, format_args!("{why}. {advice}"))
+    }
+
+    /// An error that most likely stays until somebody signs in.
+    fn for_long(&self, document: &Document, kind: ProviderErrorKind, why: &str) -> ProviderError {
+        self.not_renewed(document, kind, format_args!("{why}. {}", sign_in(&self.settings)))
+    }
+
+    fn not_renewed(
+        &self,
+        document: &Document,
+        kind: ProviderErrorKind,
+        why: fmt::Arguments<'_>,
+    ) -> ProviderError {
+        let lives = Self::held(document).is_ok_and(|held| self.now() < held.expires_at);
+        let has = if lives { "" } else { "has expired and " };
+        let message = format!("the SSO token {has}cannot be refreshed: {why}");
         ProviderError::new(NAME, kind, message)
     }
 
@@ -136,10 +156,13 @@ impl Session for SsoTokenProvider {
         Ok(Held { given: token, expires_at })
     }
 
-    /// The error is about an expired token.
     async fn renew(&self, _: &SessionFile, document: &Document) -> Result<Document, ProviderError> {
-        let registration = self.registration(document).map_err(|why| self.expired(FINAL, &why))?;
-        self.begin().map_err(|why| self.expired(ProviderErrorKind::Failed, &why))?;
+        let registration =
+            self.registration(document).map_err(|why| self.for_long(document, FINAL, &why))?;
+        self.begin().map_err(|soon| {
+            let kind = ProviderErrorKind::Failed;
+            self.for_now(document, kind, &soon.to_string()).with_source(soon)
+        })?;
         let (region, service) = (self.settings.region(), EndpointService::SsoOidc);
         let endpoint = self.endpoints.find(service, Some(region))?;
         let body = Document::default()
@@ -153,8 +176,9 @@ impl Session for SsoTokenProvider {
         let exchange =
             Exchange { ports: &self.ports, provider: NAME, what: "CreateToken", secrets };
         let asked_at = self.now();
-        let answer = exchange.ask(request).await.map_err(|failure| self.failed(failure))?;
-        changes(&answer, asked_at).map_err(|seen| self.failed(exchange.unreadable(&seen)))
+        let answer = exchange.ask(|| Ok(request.clone())).await;
+        let answer = answer.map_err(|failure| self.failed(document, failure))?;
+        changes(&answer, asked_at).map_err(|seen| self.failed(document, exchange.unreadable(&seen)))
     }
 }
 

@@ -1,5 +1,7 @@
 //! What STS answers, in XML; and S3, where it gives credentials too.
 
+use std::cell::Cell;
+
 use quick_xml::{
     Reader,
     events::{BytesStart, Event},
@@ -19,7 +21,15 @@ pub(in crate::providers) fn credentials_in(
     place: &[&str],
     body: &[u8],
 ) -> Result<Credentials, String> {
-    let mut texts = Texts::read(body, |path| Field::of_result(within(place, path)?))?;
+    let is_root = Cell::new(false);
+    let mut texts = Texts::read(body, |path| {
+        is_root.set(is_root.get() || path.first().map(String::as_str) == place.first().copied());
+        Field::of_result(within(place, path)?)
+    })?;
+    if !is_root.get() {
+        let root = place.first().expect("a place has a first element");
+        return Err(format!("it is XML, and no {root}"));
+    }
     let at = texts.take(Field::Expiration)?;
     let at: Timestamp = at.parse().map_err(|_| "its Expiration is no time".to_owned())?;
     let credentials =

@@ -20,8 +20,8 @@ use http::{
 
 use self::{answer::Failure, form::Form};
 use super::{
-    BoxFuture, Endpoint, EndpointService, Endpoints, HttpErrorKind, HttpLimits, Ports,
-    ProfileProvider, ProviderError, ProviderErrorKind, RegionChain, Skew,
+    BoxFuture, Endpoint, Endpoints, HttpErrorKind, HttpLimits, Ports, ProfileProvider,
+    ProviderError, ProviderErrorKind, RegionChain, Skew,
 };
 use crate::{Credentials, Payload, Signer};
 
@@ -296,9 +296,9 @@ impl Sts {
             Some(region) => Some(region.clone()),
             // Where it is known, and nothing is signed, nobody needs to know of a region.
             None if !signs && endpoints.named("sts")?.is_some() => None,
-            None => RegionChain::of_profile(&self.ports, profile.clone()).needed().await?,
+            None => RegionChain::of_profile(&self.ports, profile.clone()).for_sts(signs).await?,
         };
-        endpoints.find(EndpointService::Sts, region.as_deref())
+        endpoints.sts(region.as_deref(), signs)
     }
 
     /// Sends the form, signed if there is somebody to sign it, until there is an answer that stays.

@@ -39,6 +39,8 @@ pub struct AssumeRoleProvider {
     base: Arc<dyn ProvideCredentials>,
     request: AssumeRole,
     mfa: Option<MfaPrompt>,
+    /// The profile that says so.
+    profile: Option<String>,
 }
 
 impl AssumeRoleProvider {
@@ -48,7 +50,13 @@ impl AssumeRoleProvider {
         base: impl ProvideCredentials + 'static,
         request: AssumeRole,
     ) -> AssumeRoleProvider {
-        AssumeRoleProvider { sts: Sts::new(ports), base: Arc::new(base), request, mfa: None }
+        let (sts, base) = (Sts::new(ports), Arc::new(base));
+        AssumeRoleProvider { sts, base, request, mfa: None, profile: None }
+    }
+
+    /// The same provider of a role that this profile names.
+    pub(in crate::providers) fn of_profile(self, name: &str) -> AssumeRoleProvider {
+        AssumeRoleProvider { profile: Some(name.to_owned()), ..self }
     }
 
     /// The same provider with another client of STS.
@@ -78,7 +86,13 @@ impl AssumeRoleProvider {
 impl ProvideCredentials for AssumeRoleProvider {
     fn provide(&self) -> BoxFuture<'_, Result<Option<Credentials>, ProviderError>> {
         Box::pin(async {
-            let base = from_base(&*self.base, ROLE).await?;
+            let base = self.base.provide().await?.ok_or_else(|| {
+                let of_profile = self
+                    .profile
+                    .as_ref()
+                    .map(|name| format!(" for the role of the profile `{}`", name.escape_debug()));
+                absent(&*self.base, ROLE, &of_profile.unwrap_or_default())
+            })?;
             let answer = match self.request.mfa_serial() {
                 Some(serial) => {
                     let code = mfa::code(self.mfa.as_ref(), serial, ROLE).await?;
@@ -442,14 +456,16 @@ pub(in crate::providers) async fn from_base(
     base: &dyn ProvideCredentials,
     provider: &'static str,
 ) -> Result<Credentials, ProviderError> {
-    base.provide().await?.ok_or_else(|| {
-        let message = format!(
-            "there are no credentials to ask with: the credential provider was not enabled: {}: {}",
-            base.name(),
-            base.absence()
-        );
-        ProviderError::new(provider, ProviderErrorKind::InvalidConfiguration, message)
-    })
+    base.provide().await?.ok_or_else(|| absent(base, provider, ""))
+}
+
+fn absent(base: &dyn ProvideCredentials, provider: &'static str, what_for: &str) -> ProviderError {
+    let message = format!(
+        "there are no credentials to ask with{what_for}: the credential provider was not enabled: {}: {}",
+        base.name(),
+        base.absence()
+    );
+    ProviderError::new(provider, ProviderErrorKind::InvalidConfiguration, message)
 }
 
 /// Tells whoever gave the credentials if they are no longer good.

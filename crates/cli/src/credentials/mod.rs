@@ -15,7 +15,7 @@ use tracing_subscriber::{
 };
 
 use self::source::Source;
-use crate::{failure::Failure, presign::Expires, printed::print};
+use crate::{failure::Failure, presign::Expires, printed::print, warnings};
 
 /// Show which provider has credentials, and why the others have none
 ///
@@ -35,7 +35,8 @@ As a credential_process of other tools, in ~/.aws/config:
   credential_process = countersign credentials --profile work \\
       --output process --role-arn arn:aws:iam::123456789012:role/audit
 
-Exit codes: 0 there are credentials, 2 bad input, 3 there are none, or what is configured is broken.")]
+Exit codes: 0 there are credentials, 2 bad input, 3 there are none, or what is configured is broken, 4 \
+network.")]
 pub(crate) struct CredentialsCommand {
     /// The form of what is printed; all but the table hold the secret
     #[arg(long, value_enum, default_value = "table")]
@@ -103,8 +104,9 @@ struct RoleOptions {
 
 impl CredentialsCommand {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        if self.debug {
-            log_to_stderr();
+        match self.debug {
+            true => log_to_stderr(),
+            false => warnings::show(),
         }
         let source = Source::new(self.profile, self.role.request(), self.role.region);
         if self.watch {
@@ -112,6 +114,9 @@ impl CredentialsCommand {
         }
         let rows = pollster::block_on(source.ask());
         let outcome = source.outcome(&rows);
+        if let (Ok(found), true) = (&outcome, self.output != Output::Table) {
+            found.note_expiry(source.ports().clock().now());
+        }
         match (self.output, &outcome) {
             (Output::Table, _) => table::print(&rows, &outcome)?,
             (Output::Json, _) => print(&*output::json(&rows, outcome.as_ref().ok()))?,

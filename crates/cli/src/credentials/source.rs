@@ -5,14 +5,16 @@ use std::time::{Duration, SystemTime};
 use countersign::{
     Credentials,
     providers::{
-        AssumeRole, AssumeRoleProvider, Chain, ChainAnswer, ChainStep, Ports, ProvideCredentials,
-        ProviderError, ProviderErrorKind, Sts,
+        AssumeRole, AssumeRoleProvider, Cached, Chain, ChainAnswer, ChainStep, Ports,
+        ProvideCredentials, ProviderError, ProviderErrorKind, Sts,
     },
 };
 
 use crate::{
     failure::{Failure, with_sources},
     http_client, mfa, options,
+    presign::time_text,
+    printed::tell,
 };
 
 /// The chain, and perhaps a role behind it.
@@ -36,6 +38,18 @@ pub(super) struct Row {
 pub(super) struct Found<'a> {
     pub(super) provider: &'a str,
     pub(super) credentials: &'a Credentials,
+}
+
+impl Found<'_> {
+    /// Says so if the credentials are known to hold no more.
+    pub(super) fn note_expiry(&self, now: SystemTime) {
+        if let Some(expiry) = self.credentials.expires_at().filter(|expiry| *expiry <= now) {
+            tell(format_args!(
+                "note: the credentials expired at {}, so services will refuse what they sign",
+                time_text(expiry)
+            ));
+        }
+    }
 }
 
 impl Source {
@@ -87,9 +101,11 @@ impl Source {
         let provider = AssumeRoleProvider::new(&self.ports, base, role.clone())
             .with_sts(sts.clone())
             .with_mfa(mfa::prompt());
-        match provider.provide().await {
+        // By which those that have expired are judged as everywhere.
+        let cached = Cached::new(provider, &self.ports);
+        match cached.provide().await {
             Ok(Some(credentials)) => ChainAnswer::Credentials(credentials),
-            Ok(None) => ChainAnswer::Nothing(provider.absence()),
+            Ok(None) => ChainAnswer::Nothing(cached.absence()),
             Err(error) => ChainAnswer::Failed(error),
         }
     }
@@ -104,8 +120,10 @@ impl Source {
                 // With what STS is to be asked is for whoever names the role to say.
                 let is_input =
                     provider == ROLE && error.kind() == ProviderErrorKind::InvalidConfiguration;
-                let fail = if is_input { Failure::input } else { Failure::credentials };
-                Err(fail(with_sources(error)))
+                Err(match is_input {
+                    true => Failure::input(with_sources(error)),
+                    false => Failure::of_provider(error),
+                })
             }
             _ => Err(Failure::credentials(self.chain.explain())),
         }
