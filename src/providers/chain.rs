@@ -18,9 +18,9 @@ use crate::Credentials;
 /// [static stability](Credentials::with_static_stability) that have expired are an error of who gave them.
 /// An error of the last, the instance, also says why the others had nothing.
 ///
-/// Keys in the environment win over `AWS_PROFILE`, which is logged as a warning if both are there. A profile [named in code](Chain::with_profile)
-/// wins over keys and web identities in the environment, which are then not looked at. Container and
-/// instance still are, if the profile says nothing of credentials.
+/// Keys in the environment win over `AWS_PROFILE`, which is logged if both are there. A profile
+/// [named in code](Chain::with_profile) wins over keys and web identities in the environment, which are
+/// then not looked at. Container and instance still are, if the profile says nothing of credentials.
 ///
 /// ```
 /// use std::{collections::HashMap, path::PathBuf};
@@ -222,7 +222,8 @@ impl Chain {
     /// That keys go before a profile which the same environment names surprises people most of all.
     fn note_profile(&self) {
         if let Ok(Some(profile)) = self.ports.text(NAME, "AWS_PROFILE") {
-            tracing::warn!(
+            // No warning: tools that put keys into the environment often name their profile with them.
+            tracing::info!(
                 "AWS_PROFILE names `{}`, which does not count: the keys in the environment go before it. \
                  Unset {} to use the profile",
                 profile.escape_debug(),

@@ -245,10 +245,12 @@ fn what_the_library_warns_of_is_said_once_by_every_command() {
         assert!(warning.starts_with("countersign: warning: "), "{warning}");
         assert!(warning.contains("line 1: [work] is ignored"), "{warning}");
     }
-    let mut command = countersign(&["sign", "--service", "sqs", "--region", "eu-west-1", url]);
-    command.env("AWS_PROFILE", "work");
-    let outcome = Outcome::of(command);
-    assert!(outcome.said.contains("warning: AWS_PROFILE names `work`"), "{}", outcome.said);
+    for (args, is_said) in [(&["credentials", "--debug"][..], true), (&["credentials"], false)] {
+        let mut command = countersign(args);
+        command.env("AWS_PROFILE", "work");
+        let outcome = Outcome::of(command);
+        assert_eq!(outcome.said.contains("AWS_PROFILE names `work`"), is_said, "{}", outcome.said);
+    }
 }
 
 #[test]
