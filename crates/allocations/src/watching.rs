@@ -35,8 +35,12 @@ pub fn leaks(needles: &[Vec<u8>], run: impl FnOnce()) -> usize {
 
 /// Overwrites what ran before on this stack, which may have been another thread's: padding in a block that is
 /// written from the stack would hold it.
+///
+/// ```
+/// countersign_allocations::watching::clean_the_stack();
+/// ```
 #[inline(never)]
-fn clean_the_stack() {
+pub fn clean_the_stack() {
     black_box([0_u8; 512 << 10]);
 }
 
