@@ -83,7 +83,7 @@ def ask(directory: Path, port: int, host: str = "localhost", bundle: str = "auth
 
 def refused(outcome, named: str) -> None:
     said = text(outcome.stderr)
-    assert outcome.returncode == 3, f"exit code {outcome.returncode}: {said}"
+    assert outcome.returncode == 4, f"exit code {outcome.returncode}: {said}"
     assert named in said, said
     assert "hush" not in said + text(outcome.stdout), said
 
